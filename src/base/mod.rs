@@ -1,0 +1,14 @@
+//! The words that every layer shares: names, moments, faults.
+//!
+//! Nothing here waits, reads a clock or does I/O, so everything above can be tested with plain values.
+//! A word lives here when two layers need it; what one layer needs stays in that layer.
+
+mod fault;
+mod moment;
+mod name;
+mod panic;
+
+pub use fault::Fault;
+pub use moment::Moment;
+pub use name::{InvalidName, Name};
+pub(crate) use panic::{PanicText, catch};

@@ -1,0 +1,85 @@
+//! The handle that the layers above hold, and how the default runtime is found.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::{BoxFuture, Clock, Runtime, Sleep};
+use crate::base::Moment;
+
+/// A shared runtime: what every layer above is handed.
+#[derive(Clone, Debug)]
+pub(crate) struct Rt(Arc<dyn Runtime>);
+
+impl Rt {
+    pub(crate) fn new(runtime: impl Runtime) -> Rt {
+        Rt(Arc::new(runtime))
+    }
+
+    /// Finds the runtime that the calling code runs in, by the rule in the module's essay.
+    pub(crate) fn current() -> Result<Rt, NoRuntime> {
+        #[cfg(feature = "tokio")]
+        if let Ok(tokio) = super::Tokio::current() {
+            return Ok(Rt::new(tokio));
+        }
+        #[cfg(feature = "smol")]
+        return Ok(Rt::new(super::Smol::global()));
+        #[cfg(not(feature = "smol"))]
+        Err(NoRuntime::default())
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    pub(crate) fn spawn(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+        let task: BoxFuture = Box::pin(task);
+        self.0.spawn(name, task);
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.0.now()
+    }
+
+    /// Milliseconds since 1970 on the wall clock; zero for a clock that is set before.
+    pub(crate) fn wall_millis(&self) -> u64 {
+        let since = self.0.wall_clock().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.0.random()
+    }
+
+    /// A future that ends at `at`.
+    pub(crate) fn sleep_until(&self, at: Moment) -> Sleep {
+        Sleep::new(self.0.timer(at))
+    }
+
+    /// An alarm clock for one task: at most one timer, made on first use.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::new(self.clone())
+    }
+
+    pub(super) fn runtime(&self) -> &dyn Runtime {
+        &*self.0
+    }
+}
+
+/// Says that no runtime was found where the code runs. Nothing was started.
+///
+/// Call it inside tokio, turn on the feature `smol`, or name a runtime in the builder.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct NoRuntime {}
+
+impl fmt::Display for NoRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no async runtime here: run inside tokio, enable the feature `smol`, or name a runtime in the builder",
+        )
+    }
+}
+
+impl Error for NoRuntime {}
