@@ -1,0 +1,60 @@
+//! The bounded queue that every actor reads: messages, a control lane, and a waiting line for senders.
+//!
+//! ```text
+//!   Sender ──send().await──▶ ┌────────── one lock ──────────┐
+//!   Sender ──try_send()────▶ │ queue     m m m m m          │ ──whole burst, one swap──▶ Receiver ──▶ handler
+//!                            │ line      s s s   (no room)  │                               │
+//!   framework ─control()───▶ │ control   c c                │ ──always first─────────▶      │
+//!                            └──────────────────────────────┘                               │
+//!                 room = capacity - (accepted - done)       done: one atomic ◀──settle(n)───┘
+//! ```
+//!
+//! # The problem
+//! A channel that moves messages one by one pays its fences, locks and wake-ups for each of them. An actor reads
+//! everything itself, so it can take what is there in one go; what is left to pay is one lock for a message
+//! going in. But taking must not mean "there is room again": a message that was taken and not yet handled still
+//! takes up memory.
+//!
+//! # Rules
+//! - **Places.** A message takes a place when it is accepted and gives it back when the receiver *settles* it,
+//!   not when it is taken. So queued + taken + reserved never exceeds the capacity. The count of settled messages
+//!   is one atomic that only the receiver writes, and a sender that sees no room reads it afresh: no place that
+//!   is free is ever hidden from a sender.
+//! - **The line.** A sender without room joins the line. While anyone is in it, only its front may enter, and it
+//!   enters as soon as there is one place. Whoever comes later joins behind; `try_send` answers `Full`. So the
+//!   order is strict, and each settled message lets one in. Leaving the line (dropping the future) is exact:
+//!   a `send` that did not answer `Ok` did not happen.
+//! - **Control** is a second queue under the same lock, served before messages, never waited for by those who
+//!   write it. It carries the framework's words (stop, a child's exit, outcomes), and each writer bounds
+//!   what it writes: one word per lease, child or watcher. Closing the message side loses neither lane.
+//! - **Budget.** After [`BUDGET`] messages in a row the receiver yields to its executor, and a sender yields at
+//!   each `BUDGET`th message it finds room for. Neither runtime would make them.
+//! - Nothing is woken and nothing is dropped while the lock is held: a waker or a message may own a `Sender`.
+//!
+//! # What it refuses
+//! It has no timer (a deadline races the future) and several receivers can't share it (a group does that).
+//! Why it is not a channel of `async-channel`, which the first design used for the line: see
+//! `docs/decisions/0002-mailbox.md`.
+
+mod error;
+mod line;
+mod receiver;
+mod reply;
+mod send;
+mod sender;
+mod shared;
+mod sink;
+mod sync;
+
+#[cfg(all(test, callboard_shuttle))]
+mod shuttle_tests;
+#[cfg(all(test, not(callboard_shuttle)))]
+mod tests;
+
+pub use error::{SendError, TrySendError};
+pub use receiver::{Event, Receiver};
+pub use reply::{Answer, NoReply, Reply, reply};
+pub use send::{Send, SendAll, SendAllError};
+pub use sender::{Sender, WeakSender};
+pub use shared::{BUDGET, Stamp, mailbox};
+pub use sink::SendSink;

@@ -1,0 +1,205 @@
+//! The reading end.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::task::{Context, Poll};
+
+use super::shared::{BUDGET, Locked, Parked, Phase, Shared};
+use super::sync::{Arc, MutexGuard, Ordering};
+
+/// The largest buffer, in messages, that an idle mailbox keeps.
+const KEPT: usize = 64;
+
+/// What a mailbox has for its reader.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<M, C> {
+    /// A word of the framework. Always first.
+    Control(C),
+    /// A message. Its place is kept until [`Receiver::settle`].
+    Message(M),
+    /// No message will come any more: all were read, and the mailbox takes no others.
+    Closed,
+}
+
+/// Reads a mailbox. Dropping it closes the mailbox and drops what was not read.
+pub struct Receiver<M, C, S = ()> {
+    shared: Arc<Shared<M, C, S>>,
+    /// Messages taken out in one go and not handed on yet.
+    burst: VecDeque<M>,
+    /// Places given back so far; `shared.done` is a copy for the senders.
+    done: u64,
+    budget: u32,
+}
+
+impl<M, C, S> Receiver<M, C, S> {
+    pub(super) fn new(shared: Arc<Shared<M, C, S>>) -> Receiver<M, C, S> {
+        Receiver { shared, burst: VecDeque::new(), done: 0, budget: BUDGET }
+    }
+
+    /// Hands out the next control word or message, or sleeps.
+    ///
+    /// After [`BUDGET`] messages in a row it answers `Pending` once and wakes its own task.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event<M, C>> {
+        if self.budget == 0 {
+            self.budget = BUDGET;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !self.is_urgent()
+            && let Some(message) = self.burst.pop_front()
+        {
+            self.budget -= 1;
+            return Poll::Ready(Event::Message(message));
+        }
+        let mut locked = self.shared.lock();
+        if let Some(word) = self.shared.next_control(&mut locked) {
+            return Poll::Ready(Event::Control(word));
+        }
+        if self.burst.is_empty() {
+            std::mem::swap(&mut self.burst, &mut locked.queue);
+        }
+        if let Some(message) = self.burst.pop_front() {
+            drop(locked);
+            self.budget -= 1;
+            return Poll::Ready(Event::Message(message));
+        }
+        if locked.phase != Phase::Open {
+            return Poll::Ready(Event::Closed);
+        }
+        self.budget = BUDGET;
+        if self.burst.capacity() > KEPT {
+            self.burst = VecDeque::new();
+        }
+        self.park(locked, cx, true)
+    }
+
+    /// Hands out the next control word, or all messages there are, up to `most`; or sleeps.
+    ///
+    /// Not to be mixed with [`Receiver::poll_next`], which may hold some messages back.
+    pub fn poll_burst(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Event<Vec<M>, C>> {
+        let mut locked = self.shared.lock();
+        if let Some(word) = self.shared.next_control(&mut locked) {
+            return Poll::Ready(Event::Control(word));
+        }
+        if self.budget == 0 {
+            drop(locked);
+            self.budget = BUDGET;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !locked.queue.is_empty() {
+            let whole = locked.queue.len() <= most;
+            let burst =
+                if whole { std::mem::take(&mut locked.queue) } else { locked.queue.drain(..most).collect() };
+            drop(locked);
+            self.budget = self.budget.saturating_sub(u32::try_from(burst.len()).unwrap_or(BUDGET));
+            return Poll::Ready(Event::Message(burst.into()));
+        }
+        if locked.phase != Phase::Open {
+            return Poll::Ready(Event::Closed);
+        }
+        self.budget = BUDGET;
+        self.park(locked, cx, true)
+    }
+
+    /// Hands out the next control word, or sleeps until there is one; messages don't wake it.
+    ///
+    /// For the time while a handler waits for something else.
+    pub fn poll_control(&mut self, cx: &mut Context<'_>) -> Poll<C> {
+        let mut locked = self.shared.lock();
+        if let Some(word) = self.shared.next_control(&mut locked) {
+            return Poll::Ready(word);
+        }
+        // Why the budget is full again: the handler gave way to others.
+        self.budget = BUDGET;
+        self.park(locked, cx, false)
+    }
+
+    /// Gives back the places of `messages` messages that were handed out.
+    ///
+    /// Whoever waits in line is told. The hint that says whether anybody does is read without a fence, so it may
+    /// miss one who joined in the same instant; the next call of any method here finds them, and a handler that
+    /// waits is followed by `poll_control`. Exact in all but the time one handler takes without waiting.
+    pub fn settle(&mut self, messages: usize) {
+        self.done += messages as u64;
+        self.shared.done.store(self.done, Ordering::Release);
+        if self.shared.expected.load(Ordering::Relaxed) {
+            self.shared.invite(self.shared.lock());
+        }
+    }
+
+    /// Refuses messages from now on; what was accepted is still handed out, then `Closed`.
+    pub fn close(&self) {
+        self.shared.close(Phase::Closed);
+    }
+
+    /// Takes everything that was accepted and not handed out, in order. Their places are given back.
+    pub fn take_rest(&mut self) -> Vec<M> {
+        let mut rest: Vec<M> = std::mem::take(&mut self.burst).into();
+        let mut locked = self.shared.lock();
+        let queued = std::mem::take(&mut locked.queue);
+        drop(locked);
+        rest.extend(queued);
+        self.settle(rest.len());
+        rest
+    }
+
+    /// Counts what was accepted and not handed out.
+    pub fn waiting(&self) -> usize {
+        self.burst.len() + self.shared.lock().queue.len()
+    }
+
+    /// Counts the places that are taken: by messages that wait, are being handled, or are not settled.
+    pub fn held(&self) -> u64 {
+        self.shared.lock().line.held(self.done)
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.shared.urgent.load(Ordering::Relaxed)
+    }
+
+    fn park<T>(
+        &self,
+        mut locked: MutexGuard<'_, Locked<M, C, S>>,
+        cx: &Context<'_>,
+        wants_messages: bool,
+    ) -> Poll<T> {
+        let replaced = match &mut locked.receiver {
+            Some(parked) if parked.waker.will_wake(cx.waker()) => {
+                parked.wants_messages = wants_messages;
+                None
+            }
+            slot => slot.replace(Parked { waker: cx.waker().clone(), wants_messages }),
+        };
+        // A sender that joined while a stale hint was read is told here.
+        self.shared.invite(locked);
+        drop(replaced);
+        Poll::Pending
+    }
+}
+
+impl<M, C, S> Shared<M, C, S> {
+    fn next_control(&self, locked: &mut Locked<M, C, S>) -> Option<C> {
+        let word = locked.control.pop_front();
+        if locked.control.is_empty() {
+            self.urgent.store(false, Ordering::SeqCst);
+        }
+        word
+    }
+}
+
+impl<M, C, S> Drop for Receiver<M, C, S> {
+    fn drop(&mut self) {
+        self.shared.close(Phase::Gone);
+        let mut locked = self.shared.lock();
+        let rest = (std::mem::take(&mut locked.queue), std::mem::take(&mut locked.control));
+        drop(locked);
+        drop(rest);
+    }
+}
+
+impl<M, C, S> fmt::Debug for Receiver<M, C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("burst", &self.burst.len()).field("shared", &self.shared).finish()
+    }
+}

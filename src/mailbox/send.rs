@@ -1,0 +1,173 @@
+//! The futures of the sending end.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::sender::Slot;
+use super::shared::Stamp;
+use super::{SendError, Sender};
+
+/// Sends one message; made by [`Sender::send`]. Dropping it leaves the line: the message was not accepted.
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Send<'a, M, C, S: Stamp<M>> {
+    sender: &'a Sender<M, C, S>,
+    message: Option<M>,
+    slot: Slot,
+}
+
+// Why: the message is moved out, never pinned.
+impl<M, C, S: Stamp<M>> Unpin for Send<'_, M, C, S> {}
+
+impl<'a, M, C, S: Stamp<M>> Send<'a, M, C, S> {
+    pub(super) fn new(sender: &'a Sender<M, C, S>, message: M) -> Send<'a, M, C, S> {
+        Send { sender, message: Some(message), slot: Slot::default() }
+    }
+
+    /// Leaves the line and takes the message back; `None` if it was accepted.
+    pub fn take_back(&mut self) -> Option<M> {
+        self.sender.abandon(&mut self.slot);
+        self.message.take()
+    }
+}
+
+impl<M, C, S: Stamp<M>> Future for Send<'_, M, C, S> {
+    type Output = Result<S::Receipt, SendError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let message = &mut this.message;
+        let entered = this
+            .sender
+            .poll_place(&mut this.slot, cx, |locked| message.take().map(|message| locked.push(message)));
+        match std::task::ready!(entered) {
+            Ok(Some((receipt, receiver))) => {
+                if let Some(waker) = receiver {
+                    waker.wake();
+                }
+                Poll::Ready(Ok(receipt))
+            }
+            // Polled again after it was ready. The place that was taken for nothing is given back.
+            Ok(None) => {
+                let mut locked = this.sender.shared.lock();
+                locked.line.give_back();
+                this.sender.shared.invite(locked);
+                Poll::Pending
+            }
+            Err(_) => match this.message.take() {
+                Some(message) => Poll::Ready(Err(SendError(message))),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<M, C, S: Stamp<M>> Drop for Send<'_, M, C, S> {
+    fn drop(&mut self) {
+        self.sender.abandon(&mut self.slot);
+    }
+}
+
+impl<M, C, S: Stamp<M>> fmt::Debug for Send<'_, M, C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Send").field("slot", &self.slot).finish_non_exhaustive()
+    }
+}
+
+/// Sends many messages in order; made by [`Sender::send_all`].
+///
+/// # Cancel safety
+/// Dropping it keeps what was accepted so far in the mailbox; the rest goes with it.
+#[must_use = "a future does nothing until it is awaited"]
+pub struct SendAll<'a, M, C, S: Stamp<M>> {
+    sender: &'a Sender<M, C, S>,
+    rest: std::vec::IntoIter<M>,
+    receipts: Vec<S::Receipt>,
+    slot: Slot,
+}
+
+/// Says that the mailbox closed in the middle of a `send_all`: what was accepted, and what was not.
+pub struct SendAllError<M, R> {
+    /// The receipts of the messages that were accepted before, in order.
+    pub accepted: Vec<R>,
+    /// The messages that were not accepted, in order.
+    pub rest: Vec<M>,
+}
+
+impl<M, C, S: Stamp<M>> Unpin for SendAll<'_, M, C, S> {}
+
+impl<'a, M, C, S: Stamp<M>> SendAll<'a, M, C, S> {
+    pub(super) fn new(sender: &'a Sender<M, C, S>, messages: Vec<M>) -> SendAll<'a, M, C, S> {
+        let receipts = Vec::with_capacity(messages.len());
+        SendAll { sender, rest: messages.into_iter(), receipts, slot: Slot::default() }
+    }
+
+    /// How many were accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.receipts.len()
+    }
+}
+
+impl<M, C, S: Stamp<M>> Future for SendAll<'_, M, C, S> {
+    type Output = Result<Vec<S::Receipt>, SendAllError<M, S::Receipt>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while !this.rest.as_slice().is_empty() {
+            let (rest, receipts, done) = (&mut this.rest, &mut this.receipts, this.sender.shared.done());
+            let entered = this.sender.poll_place(&mut this.slot, cx, |locked| {
+                // One place is taken. Since it is our turn, all others that are free are ours too.
+                let more = locked.line.open_now(done).min(rest.len() as u64 - 1);
+                locked.line.take(more);
+                let mut wake = None;
+                for message in rest.by_ref().take(more as usize + 1) {
+                    let (receipt, receiver) = locked.push(message);
+                    receipts.push(receipt);
+                    wake = wake.or(receiver);
+                }
+                wake
+            });
+            match std::task::ready!(entered) {
+                Ok(Some(receiver)) => receiver.wake(),
+                Ok(None) => {}
+                Err(_) => {
+                    let accepted = std::mem::take(&mut this.receipts);
+                    return Poll::Ready(Err(SendAllError { accepted, rest: this.rest.by_ref().collect() }));
+                }
+            }
+        }
+        Poll::Ready(Ok(std::mem::take(&mut this.receipts)))
+    }
+}
+
+impl<M, C, S: Stamp<M>> Drop for SendAll<'_, M, C, S> {
+    fn drop(&mut self) {
+        self.sender.abandon(&mut self.slot);
+    }
+}
+
+impl<M, C, S: Stamp<M>> fmt::Debug for SendAll<'_, M, C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendAll")
+            .field("accepted", &self.receipts.len())
+            .field("rest", &self.rest.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M, R> fmt::Debug for SendAllError<M, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendAllError({} accepted, {} not)", self.accepted.len(), self.rest.len())
+    }
+}
+
+impl<M, R> fmt::Display for SendAllError<M, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (accepted, rest) = (self.accepted.len(), self.rest.len());
+        write!(f, "the mailbox closed: {accepted} messages were accepted, {rest} were not")
+    }
+}
+
+impl<M, R> Error for SendAllError<M, R> {}

@@ -1,0 +1,273 @@
+//! The sending end.
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use super::line::Ticket;
+use super::shared::{BUDGET, Phase, Shared, Stamp};
+use super::sync::{Arc, Ordering, fence};
+use super::{Send, SendAll, SendSink, TrySendError};
+
+/// Puts messages into a mailbox. Cloning makes another strong sender; the mailbox closes when the last one goes.
+pub struct Sender<M, C, S = ()> {
+    pub(super) shared: Arc<Shared<M, C, S>>,
+}
+
+/// A sender that does not keep the mailbox open.
+pub struct WeakSender<M, C, S = ()> {
+    shared: Arc<Shared<M, C, S>>,
+}
+
+/// How far one sender has come towards a place: what a `Send` or a sink keeps between polls.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    ticket: Option<Ticket>,
+    yielded: bool,
+}
+
+/// Why a sender got no place.
+#[derive(Debug)]
+pub(super) struct NoEntry;
+
+impl<M, C, S: Stamp<M>> Sender<M, C, S> {
+    pub(super) fn first(shared: Arc<Shared<M, C, S>>) -> Sender<M, C, S> {
+        Sender { shared }
+    }
+
+    /// Sends `message`, waiting in line while there is no room.
+    ///
+    /// # Errors
+    /// `SendError` gives the message back if the mailbox is closed, before or during the wait.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it.
+    pub fn send(&self, message: M) -> Send<'_, M, C, S> {
+        Send::new(self, message)
+    }
+
+    /// Sends `messages` in order, as many at a time as there is room for.
+    pub fn send_all(&self, messages: Vec<M>) -> SendAll<'_, M, C, S> {
+        SendAll::new(self, messages)
+    }
+
+    /// Sends `message` if there is room and nobody waits for it.
+    ///
+    /// # Errors
+    /// `TrySendError` gives the message back.
+    pub fn try_send(&self, message: M) -> Result<S::Receipt, TrySendError<M>> {
+        let mut locked = self.shared.lock();
+        if locked.phase != Phase::Open {
+            return Err(TrySendError::Closed(message));
+        }
+        if locked.line.open_to(None, self.shared.done()) == 0 {
+            return Err(TrySendError::Full(message));
+        }
+        locked.line.take(1);
+        let (receipt, receiver) = locked.push(message);
+        drop(locked);
+        if let Some(waker) = receiver {
+            waker.wake();
+        }
+        Ok(receipt)
+    }
+
+    /// Makes a `futures::Sink` of this sender.
+    pub fn sink(&self) -> SendSink<M, C, S> {
+        SendSink::new(self.clone())
+    }
+
+    /// Gets one place, or joins the line. On `Ready(Ok)`, `with` ran under the lock, with the place taken.
+    pub(super) fn poll_place<R>(
+        &self,
+        slot: &mut Slot,
+        cx: &mut Context<'_>,
+        with: impl FnOnce(&mut super::shared::Locked<M, C, S>) -> R,
+    ) -> Poll<Result<R, NoEntry>> {
+        let shared = &*self.shared;
+        let mut locked = shared.lock();
+        if locked.phase != Phase::Open {
+            let own = slot.ticket.take().and_then(|ticket| locked.line.leave(ticket));
+            drop(locked);
+            drop(own);
+            return Poll::Ready(Err(NoEntry));
+        }
+        let mut room = locked.line.open_to(slot.ticket, shared.done()) > 0;
+        if room && slot.ticket.is_none() && !slot.yielded && budget_is_spent(locked.accepted) {
+            drop(locked);
+            slot.yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut replaced = None;
+        if !room {
+            let ticket = match slot.ticket {
+                Some(ticket) => {
+                    replaced = locked.line.renew(ticket, cx.waker());
+                    ticket
+                }
+                None => *slot.ticket.insert(locked.line.join(cx.waker())),
+            };
+            if locked.line.is_front(ticket) {
+                // Ordering: the receiver stores `done`, then reads `expected`. Here it is the other way round, with
+                // a fence between, so that the place which it frees just now is seen by one of us.
+                shared.expected.store(true, Ordering::SeqCst);
+                fence(Ordering::SeqCst);
+                room = locked.line.open_now(shared.done()) > 0;
+            }
+        }
+        if !room {
+            drop(locked);
+            drop(replaced);
+            if !slot.yielded {
+                // Why: a receiver on another thread is often about to free places; one more look costs less
+                // than falling asleep and being woken.
+                slot.yielded = true;
+                cx.waker().wake_by_ref();
+            }
+            return Poll::Pending;
+        }
+        locked.line.take(1);
+        let result = with(&mut locked);
+        let waited = slot.ticket.take().and_then(|ticket| locked.line.leave(ticket));
+        if waited.is_some() {
+            shared.invite(locked)
+        } else {
+            drop(locked)
+        }
+        drop((waited, replaced));
+        slot.yielded = false;
+        Poll::Ready(Ok(result))
+    }
+
+    /// Leaves the line, if it is in it.
+    pub(super) fn abandon(&self, slot: &mut Slot) {
+        let Some(ticket) = slot.ticket.take() else { return };
+        let mut locked = self.shared.lock();
+        let own = locked.line.leave(ticket);
+        self.shared.invite(locked);
+        drop(own);
+    }
+}
+
+/// Each `BUDGET`th message, its sender lets others run first.
+fn budget_is_spent(accepted: u64) -> bool {
+    accepted != 0 && accepted % u64::from(BUDGET) == 0
+}
+
+impl<M, C, S> Sender<M, C, S> {
+    /// Says `word` on the control lane; it goes before all messages and takes no place.
+    ///
+    /// # Errors
+    /// Gives the word back if the receiver is gone.
+    pub fn control(&self, word: C) -> Result<(), C> {
+        control(&self.shared, word)
+    }
+
+    /// Refuses messages from now on; those accepted are still read, and those who wait get theirs back.
+    pub fn close(&self) {
+        self.shared.close(Phase::Closed);
+    }
+
+    /// Tells whether messages are refused.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().phase != Phase::Open
+    }
+
+    /// Counts the messages that wait to be read. Those being handled still hold their place, but don't count.
+    pub fn queued(&self) -> usize {
+        self.shared.lock().queue.len()
+    }
+
+    /// Counts the messages ever accepted.
+    pub fn accepted(&self) -> u64 {
+        self.shared.lock().accepted
+    }
+
+    /// Makes a sender that does not keep the mailbox open.
+    pub fn downgrade(&self) -> WeakSender<M, C, S> {
+        WeakSender { shared: self.shared.clone() }
+    }
+
+    /// Tells whether both send into the same mailbox.
+    pub fn same(&self, other: &Sender<M, C, S>) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl<M, C, S> WeakSender<M, C, S> {
+    /// Makes a strong sender, unless the last one is gone.
+    pub fn upgrade(&self) -> Option<Sender<M, C, S>> {
+        // Ordering: the count guards nothing but itself; zero is final, so it must not be left again.
+        self.shared
+            .senders
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n > 0).then_some(n + 1))
+            .ok()
+            .map(|_| Sender { shared: self.shared.clone() })
+    }
+
+    /// Says `word` on the control lane, as [`Sender::control`].
+    ///
+    /// # Errors
+    /// Gives the word back if the receiver is gone.
+    pub fn control(&self, word: C) -> Result<(), C> {
+        control(&self.shared, word)
+    }
+
+    /// Refuses messages from now on, as [`Sender::close`].
+    pub fn close(&self) {
+        self.shared.close(Phase::Closed);
+    }
+
+    /// Tells whether the receiver is gone.
+    pub fn is_gone(&self) -> bool {
+        self.shared.lock().phase == Phase::Gone
+    }
+}
+
+fn control<M, C, S>(shared: &Shared<M, C, S>, word: C) -> Result<(), C> {
+    let mut locked = shared.lock();
+    if locked.phase == Phase::Gone {
+        return Err(word);
+    }
+    locked.control.push_back(word);
+    shared.urgent.store(true, Ordering::SeqCst);
+    let parked = locked.receiver.take();
+    drop(locked);
+    if let Some(parked) = parked {
+        parked.waker.wake();
+    }
+    Ok(())
+}
+
+impl<M, C, S> Clone for Sender<M, C, S> {
+    fn clone(&self) -> Sender<M, C, S> {
+        self.shared.senders.fetch_add(1, Ordering::AcqRel);
+        Sender { shared: self.shared.clone() }
+    }
+}
+
+impl<M, C, S> Drop for Sender<M, C, S> {
+    fn drop(&mut self) {
+        if self.shared.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.close(Phase::Closed);
+        }
+    }
+}
+
+impl<M, C, S> Clone for WeakSender<M, C, S> {
+    fn clone(&self) -> WeakSender<M, C, S> {
+        WeakSender { shared: self.shared.clone() }
+    }
+}
+
+impl<M, C, S> fmt::Debug for Sender<M, C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+impl<M, C, S> fmt::Debug for WeakSender<M, C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}

@@ -1,0 +1,154 @@
+//! What the two ends share.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::task::Waker;
+
+use super::line::Line;
+use super::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use super::{Receiver, Sender};
+
+/// How many messages in a row one end handles before it yields to its executor.
+pub const BUDGET: u32 = 128;
+
+/// Marks each message as it is accepted, under the lock, so that marks have the order of the queue.
+///
+/// `()` marks nothing. It must be quick, and must neither panic nor call back into the mailbox.
+pub trait Stamp<M>: std::marker::Send + 'static {
+    /// What `send` answers.
+    type Receipt: std::marker::Send;
+
+    /// Marks `message`, the `sequence`th one (from 0) to be accepted. `first` is true if the queue was empty.
+    fn stamp(&mut self, message: &mut M, sequence: u64, first: bool) -> Self::Receipt;
+}
+
+impl<M> Stamp<M> for () {
+    type Receipt = ();
+    fn stamp(&mut self, _message: &mut M, _sequence: u64, _first: bool) {}
+}
+
+/// Makes a mailbox with `capacity` places for messages `M` and a lane for control words `C`.
+///
+/// A capacity of 0 counts as 1; the layers above refuse it at their door. Memory is taken as messages come.
+pub fn mailbox<M, C, S: Stamp<M>>(capacity: usize, stamp: S) -> (Sender<M, C, S>, Receiver<M, C, S>) {
+    let shared = Arc::new(Shared {
+        locked: Mutex::new(Locked {
+            queue: VecDeque::new(),
+            control: VecDeque::new(),
+            line: Line::new(capacity.max(1)),
+            accepted: 0,
+            stamp,
+            receiver: None,
+            phase: Phase::Open,
+        }),
+        done: AtomicU64::new(0),
+        expected: AtomicBool::new(false),
+        urgent: AtomicBool::new(false),
+        senders: AtomicUsize::new(1),
+    });
+    (Sender::first(shared.clone()), Receiver::new(shared))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Takes no more messages; those accepted are still read.
+    Closed,
+    /// The receiver is gone.
+    Gone,
+}
+
+pub(super) struct Locked<M, C, S> {
+    pub(super) queue: VecDeque<M>,
+    pub(super) control: VecDeque<C>,
+    pub(super) line: Line,
+    pub(super) accepted: u64,
+    pub(super) stamp: S,
+    pub(super) receiver: Option<Parked>,
+    pub(super) phase: Phase,
+}
+
+/// A receiver that sleeps, and what wakes it.
+pub(super) struct Parked {
+    pub(super) waker: Waker,
+    /// False while it waits for a handler: a message that comes in meanwhile is no reason to poll that handler.
+    pub(super) wants_messages: bool,
+}
+
+pub(super) struct Shared<M, C, S> {
+    locked: Mutex<Locked<M, C, S>>,
+    /// Places given back so far. Ordering: only the receiver writes it (Release), after it is through with the
+    /// message; senders read it (Acquire) under the lock.
+    pub(super) done: AtomicU64,
+    /// The front of the line waits and was not told of a place yet. Ordering: written under the lock; the receiver reads it without, as a hint
+    /// whether to take the lock. See `Receiver::settle` for why a stale hint does no harm.
+    pub(super) expected: AtomicBool,
+    /// The control lane has something. Ordering: as `expected`.
+    pub(super) urgent: AtomicBool,
+    /// Strong senders. At zero the mailbox takes no more messages.
+    pub(super) senders: AtomicUsize,
+}
+
+impl<M, C, S> Shared<M, C, S> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Locked<M, C, S>> {
+        // Why a poisoned lock is fine: under it are only moves of plain values, no user code.
+        self.locked.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Tells the front of the line that it may enter, if it may. Called whenever a place or the front changed.
+    pub(super) fn invite(&self, locked: MutexGuard<'_, Locked<M, C, S>>) {
+        let invited = locked.line.invited(self.done());
+        // Why false once the front is told: it enters or leaves by itself, and either calls this again.
+        self.expected.store(invited.is_none() && !locked.line.is_empty(), Ordering::SeqCst);
+        drop(locked);
+        if let Some(waker) = invited {
+            waker.wake();
+        }
+    }
+
+    /// Refuses messages from now on (`phase` says how finally); everyone in the line gets theirs back.
+    pub(super) fn close(&self, phase: Phase) {
+        let mut locked = self.lock();
+        if locked.phase == Phase::Gone || locked.phase == phase {
+            return;
+        }
+        locked.phase = phase;
+        let waiting = locked.line.everyone();
+        let receiver = locked.receiver.take();
+        drop(locked);
+        if let Some(parked) = receiver {
+            parked.waker.wake();
+        }
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<M, C, S> Locked<M, C, S> {
+    /// Accepts a message whose place is taken. Returns whom to wake once the lock is let go.
+    pub(super) fn push(&mut self, mut message: M) -> (S::Receipt, Option<Waker>)
+    where
+        S: Stamp<M>,
+    {
+        let receipt = self.stamp.stamp(&mut message, self.accepted, self.queue.is_empty());
+        self.accepted += 1;
+        self.queue.push_back(message);
+        let wakes = self.receiver.as_ref().is_some_and(|parked| parked.wants_messages);
+        (receipt, if wakes { self.receiver.take().map(|parked| parked.waker) } else { None })
+    }
+}
+
+impl<M, C, S> fmt::Debug for Shared<M, C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let locked = self.lock();
+        f.debug_struct("Mailbox")
+            .field("queued", &locked.queue.len())
+            .field("held", &locked.line.held(self.done()))
+            .field("control", &locked.control.len())
+            .field("phase", &locked.phase)
+            .finish_non_exhaustive()
+    }
+}
