@@ -151,7 +151,7 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
 
 /// Each `BUDGET`th message, its sender lets others run first.
 fn budget_is_spent(accepted: u64) -> bool {
-    accepted != 0 && accepted % u64::from(BUDGET) == 0
+    accepted != 0 && accepted.is_multiple_of(u64::from(BUDGET))
 }
 
 impl<M, C, S> Sender<M, C, S> {
