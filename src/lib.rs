@@ -1,6 +1,8 @@
 //! Actors, topics and consumer groups for async Rust, on tokio or smol.
 
+pub mod actor;
 pub mod base;
 #[doc(hidden)]
 pub mod mailbox;
+pub mod prelude;
 pub mod runtime;

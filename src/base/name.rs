@@ -32,6 +32,11 @@ impl Name {
         Err(InvalidName { text: text.chars().take(40).collect(), rule })
     }
 
+    /// Makes the name `<word>-<number>`, for what was given none. `word` is one of ours and keeps the rules.
+    pub(crate) fn numbered(word: &'static str, number: u64) -> Name {
+        Name(format!("{word}-{number}").into())
+    }
+
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0

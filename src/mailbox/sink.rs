@@ -8,7 +8,7 @@ use futures::Sink;
 
 use super::sender::Slot;
 use super::shared::{Phase, Stamp};
-use super::{SendError, Sender};
+use super::{SendError, Sender, TrySendError};
 
 /// Feeds a mailbox through `futures::Sink`: `poll_ready` waits in line for a place and keeps it.
 ///
@@ -35,6 +35,26 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
             self.reserved = true;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gets a place if there is one and nobody waits for it.
+    ///
+    /// # Errors
+    /// `Full` or `Closed`.
+    pub fn try_reserve(&mut self) -> Result<(), TrySendError<()>> {
+        if self.reserved {
+            return Ok(());
+        }
+        let mut locked = self.sender.shared.lock();
+        if locked.phase != Phase::Open {
+            return Err(TrySendError::Closed(()));
+        }
+        if locked.line.open_to(None, self.sender.shared.done()) == 0 {
+            return Err(TrySendError::Full(()));
+        }
+        locked.line.take(1);
+        self.reserved = true;
+        Ok(())
     }
 
     /// Fills the place that [`SendSink::poll_reserve`] got.

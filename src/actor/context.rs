@@ -1,0 +1,143 @@
+//! What a handler has at hand beside its state.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{Stream, StreamExt as _};
+
+use super::core::Watcher;
+use super::desk::{Stop, Word};
+use super::sources::Sources;
+use super::{Address, Core, Ended, System, TimerId, TooManySources, WeakAddress};
+use crate::base::{Moment, Name};
+use crate::mailbox::WeakSender;
+
+/// Gives a handler its actor's name, address, timers, streams and watches, and a way to stop.
+pub struct Context<M> {
+    core: Arc<Core>,
+    sender: WeakSender<M, Word<M>>,
+    pub(super) sources: Sources<M>,
+    pub(super) stop: Option<Stop>,
+}
+
+impl<M: Send + 'static> Context<M> {
+    pub(super) fn new(core: Arc<Core>, sender: WeakSender<M, Word<M>>) -> Context<M> {
+        let sources = Sources::new(core.system.rt().clone());
+        Context { core, sender, sources, stop: None }
+    }
+
+    /// Returns the actor's name.
+    pub fn name(&self) -> &Name {
+        &self.core.name
+    }
+
+    /// Returns the actor's own address, or `None` once the last one outside was dropped.
+    ///
+    /// Keep the [`Context::weak_address`] rather than this in the actor itself: an actor that holds its own
+    /// address is never abandoned.
+    pub fn address(&self) -> Option<Address<M>> {
+        self.weak_address().upgrade()
+    }
+
+    /// Returns the actor's own address, in the form that does not keep the actor alive.
+    pub fn weak_address(&self) -> WeakAddress<M> {
+        WeakAddress::new(self.sender.clone(), self.core.clone())
+    }
+
+    /// Returns the system, to spawn other actors or find them.
+    pub fn system(&self) -> &System {
+        &self.core.system
+    }
+
+    /// Reads the runtime's monotonic clock; virtual under the simulator.
+    pub fn now(&self) -> Moment {
+        self.core.system.rt().now()
+    }
+
+    /// Stops this actor once it has handled what was accepted.
+    pub fn stop(&mut self) {
+        self.stop = self.stop.max(Some(Stop::Drain));
+    }
+
+    /// Stops this actor after this message; what was accepted stays unhandled.
+    pub fn stop_now(&mut self) {
+        self.stop = self.stop.max(Some(Stop::Now));
+    }
+
+    /// Sends `message` to this actor after `delay`. It takes no place in the mailbox.
+    ///
+    /// # Errors
+    /// [`TooManySources`] if the actor has 65,536 timers already.
+    pub fn send_after(&mut self, delay: Duration, message: M) -> Result<TimerId, TooManySources> {
+        self.sources.once(delay, message)
+    }
+
+    /// Sends this actor a message every `period`, made anew each time; ticks missed while it was busy are skipped.
+    ///
+    /// # Errors
+    /// [`TooManySources`] if the actor has 65,536 timers already.
+    pub fn send_every(
+        &mut self,
+        period: Duration,
+        message: impl FnMut() -> M + Send + 'static,
+    ) -> Result<TimerId, TooManySources> {
+        self.sources.every(period, message)
+    }
+
+    /// Cancels a timer; answers whether it was still there.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        self.sources.cancel(timer)
+    }
+
+    /// Feeds `stream` to this actor as messages, one at a time, in turn with its mailbox.
+    ///
+    /// The stream is polled only when the actor is free, so it feels the actor's pace. Its end is no message:
+    /// chain one to it (`stream.chain(..)`) where the end matters.
+    ///
+    /// # Errors
+    /// [`TooManySources`] if the actor has 65,536 streams already.
+    pub fn attach<S>(&mut self, stream: S) -> Result<(), TooManySources>
+    where
+        S: Stream + Send + 'static,
+        S::Item: Into<M>,
+    {
+        self.sources.attach(Box::pin(stream.map(Into::into)))
+    }
+
+    /// Sends this actor a message when the actor behind `address` ends, before all other messages.
+    ///
+    /// If that actor has ended already, the message comes at once. A watch outlives this incarnation.
+    pub fn watch<N: Send + 'static>(
+        &mut self,
+        address: &Address<N>,
+        message: impl FnOnce(Ended) -> M + Send + 'static,
+    ) {
+        address.core().watch(Box::new(Notify { to: self.sender.clone(), message }));
+    }
+}
+
+struct Notify<M, F> {
+    to: WeakSender<M, Word<M>>,
+    message: F,
+}
+
+impl<M: Send + 'static, F: FnOnce(Ended) -> M + Send> Watcher for Notify<M, F> {
+    fn tell(self: Box<Self>, ended: &Ended) {
+        let Notify { to, message } = *self;
+        // Why caught: it is the watcher's code, but the watched actor's task.
+        if let Ok(message) = crate::base::catch(|| message(ended.clone())) {
+            drop(to.control(Word::Notice(message)));
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.to.is_gone()
+    }
+}
+
+impl<M> fmt::Debug for Context<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("actor", &self.core.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! The actor's desk: what lies between its mailbox and its handler, and outlives an incarnation.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context as Task, Poll};
+
+use super::sources::Sources;
+use crate::mailbox::{Event, Receiver, Reply};
+
+/// A word on an actor's control lane.
+pub(crate) enum Word<M> {
+    /// End, in one of these ways.
+    Stop(Stop),
+    /// End at once and hand back what was not handled.
+    HandBack(Reply<Vec<M>>),
+    /// A message that the framework sends on somebody's behalf: the end of a watched actor.
+    Notice(M),
+}
+
+/// How an incarnation is asked to end. A later variant overrides an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// Close the mailbox, handle what was accepted, end.
+    Drain,
+    /// End after the current message.
+    Now,
+    /// End at the next await of the current handler.
+    Kill,
+}
+
+/// What comes next for the actor.
+pub(super) enum Next<M> {
+    /// A message from the mailbox; its place is given back by [`Desk::done`].
+    Message(M),
+    /// A message from a timer, a stream or a watch.
+    Notice(M),
+    /// All messages were handled and no others can come.
+    Closed,
+    /// It is to end now.
+    Stop,
+}
+
+/// How a handler's future ended.
+pub(super) enum Attended<R> {
+    Done(R),
+    Killed,
+}
+
+pub(crate) struct Desk<M> {
+    mailbox: Receiver<M, Word<M>>,
+    /// Notices that came while a handler ran. Limit: one per watch.
+    notices: VecDeque<M>,
+    stop: Option<Stop>,
+    hand_back: Vec<Reply<Vec<M>>>,
+    /// A message is being handled and still holds its place.
+    in_hand: bool,
+    /// Whose turn it is when both the mailbox and the sources have something.
+    sources_first: bool,
+}
+
+impl<M> Desk<M> {
+    pub(crate) fn new(mailbox: Receiver<M, Word<M>>) -> Desk<M> {
+        Desk {
+            mailbox,
+            notices: VecDeque::new(),
+            stop: None,
+            hand_back: Vec::new(),
+            in_hand: false,
+            sources_first: false,
+        }
+    }
+
+    /// Waits for what comes next: control first, then notices, then mailbox and sources in turn.
+    pub(super) fn poll_next(&mut self, sources: &mut Sources<M>, cx: &mut Task<'_>) -> Poll<Next<M>> {
+        let turn = !sources.is_empty() && self.sources_first;
+        self.sources_first = !self.sources_first;
+        loop {
+            if self.stop >= Some(Stop::Now) {
+                return Poll::Ready(Next::Stop);
+            }
+            if let Some(notice) = self.notices.pop_front() {
+                return Poll::Ready(Next::Notice(notice));
+            }
+            if turn && let Poll::Ready(message) = sources.poll_next(cx) {
+                return Poll::Ready(Next::Notice(message));
+            }
+            match self.mailbox.poll_next(cx) {
+                Poll::Ready(Event::Control(word)) => self.note(word),
+                Poll::Ready(Event::Message(message)) => {
+                    self.in_hand = true;
+                    return Poll::Ready(Next::Message(message));
+                }
+                Poll::Ready(Event::Closed) => return Poll::Ready(Next::Closed),
+                Poll::Pending if turn || sources.is_empty() => return Poll::Pending,
+                Poll::Pending => return sources.poll_next(cx).map(Next::Notice),
+            }
+        }
+    }
+
+    /// Runs a handler's future; a kill ends it at its next await.
+    pub(super) async fn attend<F: Future>(&mut self, handler: F) -> Attended<F::Output> {
+        let mut handler = pin!(handler);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = handler.as_mut().poll(cx) {
+                return Poll::Ready(Attended::Done(result));
+            }
+            while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
+                self.note(word);
+            }
+            if self.stop == Some(Stop::Kill) { Poll::Ready(Attended::Killed) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// The message in hand was handled, or was lost with its handler: its place is free.
+    pub(super) fn done(&mut self) {
+        if std::mem::take(&mut self.in_hand) {
+            self.mailbox.settle(1);
+        }
+    }
+
+    /// Asks the incarnation to end, as a control word would.
+    pub(super) fn ask_to_stop(&mut self, stop: Stop) {
+        self.stop = self.stop.max(Some(stop));
+        if stop == Stop::Drain {
+            self.mailbox.close();
+        }
+    }
+
+    /// Whether anybody asked for the end.
+    pub(super) fn was_asked(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Forgets a stop, for the next incarnation on the same mailbox.
+    pub(crate) fn reopen(&mut self) {
+        self.stop = None;
+    }
+
+    /// Closes the mailbox, hands back what is left to those who asked for it, and counts it.
+    pub(crate) fn clear(&mut self) -> usize {
+        self.mailbox.close();
+        let mut nothing = Task::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(word) = self.mailbox.poll_control(&mut nothing) {
+            self.note(word);
+        }
+        let mut rest: Vec<M> = std::mem::take(&mut self.notices).into();
+        rest.extend(self.mailbox.take_rest());
+        let unhandled = rest.len();
+        for reply in self.hand_back.drain(..) {
+            // The first who asked gets all; the others get an empty list.
+            if let Err(kept) = reply.send(std::mem::take(&mut rest)) {
+                rest = kept;
+            }
+        }
+        unhandled
+    }
+
+    fn note(&mut self, word: Word<M>) {
+        match word {
+            Word::Stop(stop) => self.ask_to_stop(stop),
+            Word::HandBack(reply) => {
+                self.hand_back.push(reply);
+                self.ask_to_stop(Stop::Now);
+            }
+            Word::Notice(message) => self.notices.push_back(message),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How an actor is spawned.
+
+use std::error::Error;
+use std::fmt;
+
+use super::{Actor, Address, Core, Seat, System};
+use crate::base::{InvalidName, Name};
+use crate::mailbox::mailbox;
+
+/// Spawns one actor with settings of its own; made by [`System::actor`].
+#[derive(Debug)]
+#[must_use = "nothing is spawned before `spawn`"]
+pub struct Spawn<'a> {
+    system: &'a System,
+    name: Option<Name>,
+    capacity: usize,
+}
+
+/// Says why an actor was not spawned. Nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// A living actor of this system has the name.
+    NameTaken(Name),
+    /// The name can't be one.
+    InvalidName(InvalidName),
+    /// The capacity is 0 or above [`Spawn::MOST`].
+    InvalidCapacity(usize),
+}
+
+impl<'a> Spawn<'a> {
+    /// The capacity of a mailbox, unless told otherwise.
+    pub const CAPACITY: usize = 64;
+    /// The largest capacity a mailbox may have.
+    pub const MOST: usize = 1 << 24;
+
+    pub(super) fn named(system: &'a System, name: Name) -> Spawn<'a> {
+        Spawn { system, name: Some(name), capacity: Spawn::CAPACITY }
+    }
+
+    pub(super) fn unnamed(system: &'a System) -> Spawn<'a> {
+        Spawn { system, name: None, capacity: Spawn::CAPACITY }
+    }
+
+    /// Sets how many messages the mailbox holds, the one being handled included. Default: [`Spawn::CAPACITY`].
+    ///
+    /// Memory is taken as messages come, so a large number costs nothing by itself.
+    pub fn capacity(mut self, messages: usize) -> Spawn<'a> {
+        self.capacity = messages;
+        self
+    }
+
+    /// Spawns the actor.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says which setting is refused.
+    pub fn spawn<A: Actor>(self, actor: A) -> Result<Address<A::Message>, SpawnError> {
+        let (seat, address) = self.seat()?;
+        run(seat, actor);
+        Ok(address)
+    }
+
+    /// The mailbox and the place in the registry, without a task.
+    pub(crate) fn seat<M: Send + 'static>(self) -> Result<(Seat<M>, Address<M>), SpawnError> {
+        if self.capacity == 0 || self.capacity > Spawn::MOST {
+            return Err(SpawnError::InvalidCapacity(self.capacity));
+        }
+        let (named, name) = match self.name {
+            Some(name) => (true, name),
+            None => (false, self.system.number()),
+        };
+        let core = Core::new(name, self.system.clone());
+        let (sender, receiver) = mailbox(self.capacity, ());
+        let weak = sender.downgrade();
+        let address = Address::new(sender, core.clone());
+        if named && !self.system.register(&core, address.downgrade()) {
+            return Err(SpawnError::NameTaken(core.name.clone()));
+        }
+        Ok((Seat::new(core, weak, receiver), address))
+    }
+
+    /// Spawns with settings that are known to be good.
+    pub(super) fn start<A: Actor>(self, actor: A) -> Address<A::Message> {
+        let core = Core::new(self.name.unwrap_or_else(|| self.system.number()), self.system.clone());
+        let (sender, receiver) = mailbox(self.capacity, ());
+        let seat = Seat::new(core.clone(), sender.downgrade(), receiver);
+        run(seat, actor);
+        Address::new(sender, core)
+    }
+}
+
+/// Runs an actor that nobody supervises: one incarnation.
+fn run<A: Actor>(mut seat: Seat<A::Message>, actor: A) {
+    let (system, name) = (seat.core().system.clone(), seat.core().name.clone());
+    system.rt().spawn(name.as_str(), async move {
+        let lived = seat.live(|| actor, || ()).await;
+        seat.end(lived.exit);
+    });
+}
+
+impl From<InvalidName> for SpawnError {
+    fn from(error: InvalidName) -> SpawnError {
+        SpawnError::InvalidName(error)
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpawnError::NameTaken(name) => write!(f, "not spawned: a living actor is called {name}"),
+            SpawnError::InvalidName(error) => write!(f, "not spawned: {error}"),
+            SpawnError::InvalidCapacity(capacity) => {
+                write!(f, "not spawned: a capacity of {capacity} is not within 1 and {}", Spawn::MOST)
+            }
+        }
+    }
+}
+
+impl Error for SpawnError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            SpawnError::InvalidName(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The few names that most programs need: `use callboard::prelude::*;`.
+
+pub use crate::actor::{Actor, Address, Context, Ended, Exit, System};
+pub use crate::base::Fault;
+pub use crate::mailbox::Reply;
