@@ -7,7 +7,7 @@ use crate::layers::is_test_file;
 use crate::lexer::{code, test_parts, words};
 use crate::tree::Violation;
 
-const DOCUMENT: &str = "docs/guarantees.md";
+pub(crate) const DOCUMENT: &str = "docs/guarantees.md";
 const COUNT: usize = 25;
 
 /// For each guarantee's number, the files whose tests cite it.

@@ -42,6 +42,7 @@ fn no_map_has_a_random_order() {
 
 #[test]
 fn every_guarantee_has_a_test_or_a_plan() {
+    assert!(exists(guarantees::DOCUMENT), "the guarantees are stated in {}", guarantees::DOCUMENT);
     let mut citations = guarantees::Citations::new();
     files().iter().for_each(|file| guarantees::collect(&file.path, &file.text, &mut citations));
     check(|path, text| guarantees::violations(path, text, &citations));
