@@ -6,3 +6,5 @@ pub mod base;
 pub mod mailbox;
 pub mod prelude;
 pub mod runtime;
+#[cfg(feature = "sim")]
+pub mod sim;

@@ -1,8 +1,12 @@
 //! The handle that the layers above hold, and how the default runtime is found.
 
+#[cfg(feature = "sim")]
+use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+#[cfg(feature = "sim")]
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::{BoxFuture, Clock, Runtime, Sleep};
@@ -19,6 +23,10 @@ impl Rt {
 
     /// Finds the runtime that the calling code runs in, by the rule in the module's essay.
     pub(crate) fn current() -> Result<Rt, NoRuntime> {
+        #[cfg(feature = "sim")]
+        if let Some(entered) = entered() {
+            return Ok(entered);
+        }
         #[cfg(feature = "tokio")]
         if let Ok(tokio) = super::Tokio::current() {
             return Ok(Rt::new(tokio));
@@ -64,6 +72,40 @@ impl Rt {
 
     pub(super) fn runtime(&self) -> &dyn Runtime {
         &*self.0
+    }
+}
+
+#[cfg(feature = "sim")]
+std::thread_local! {
+    /// The runtime that this thread polls for, if it is one that leaves no other mark: the simulator.
+    static ENTERED: RefCell<Option<Rt>> = const { RefCell::new(None) };
+}
+
+#[cfg(feature = "sim")]
+fn entered() -> Option<Rt> {
+    // Why try: the rule also holds in a thread's last breath, where thread-locals are gone.
+    ENTERED.try_with(|entered| entered.borrow().clone()).ok().flatten()
+}
+
+/// Makes `rt` the one that [`Rt::current`] finds on this thread, before all others, until the guard is dropped.
+#[cfg(feature = "sim")]
+pub(crate) fn enter(rt: Rt) -> Entered {
+    Entered { before: ENTERED.replace(Some(rt)), _here: PhantomData }
+}
+
+/// Restores what was there before [`enter`].
+#[cfg(feature = "sim")]
+#[derive(Debug)]
+pub(crate) struct Entered {
+    before: Option<Rt>,
+    /// Not `Send`: it must be dropped on its own thread.
+    _here: PhantomData<*const ()>,
+}
+
+#[cfg(feature = "sim")]
+impl Drop for Entered {
+    fn drop(&mut self) {
+        ENTERED.set(self.before.take());
     }
 }
 

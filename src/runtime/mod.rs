@@ -12,8 +12,9 @@
 //! - A runtime is an object, not a type parameter: nothing that a user writes names it, except where a system
 //!   or a broker is built. Measured: boxing a spawned future costs nothing (it is moved once instead of twice),
 //!   a timer behind a pointer costs 40 ns, and each actor has at most one.
-//! - Unless told otherwise, the runtime is the one that the code runs in: inside tokio it is tokio; else smol,
-//!   if the feature `smol` is on; else an error ([`NoRuntime`]). The features add up, they never exclude.
+//! - Unless told otherwise, the runtime is the one that the code runs in: inside a simulation the simulator;
+//!   inside tokio tokio; else smol, if the feature `smol` is on; else an error ([`NoRuntime`]). The features add
+//!   up, they never exclude.
 //! - There is no `join` and no `abort` here. A task tells its own end through a channel, and is ended by a
 //!   message; so dropping a handle never means two things (smol cancels a dropped task, tokio detaches it).
 //! - A spawned task is detached. Its panic is its own matter: the layers above catch it before the runtime does.
@@ -30,8 +31,13 @@ mod timer;
 mod tokio;
 mod traits;
 
+#[cfg(all(test, feature = "tokio", feature = "smol", feature = "sim"))]
+mod tests;
+
 pub use self::current::NoRuntime;
 pub(crate) use self::current::Rt;
+#[cfg(feature = "sim")]
+pub(crate) use self::current::{Entered, enter};
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 pub(crate) use self::timer::{Clock, Sleep};
