@@ -31,7 +31,8 @@ mod timer;
 mod tokio;
 mod traits;
 
-#[cfg(all(test, feature = "tokio", feature = "smol", feature = "sim"))]
+#[cfg(test)]
+#[cfg(all(feature = "tokio", feature = "smol", feature = "sim"))]
 mod tests;
 
 pub use self::current::NoRuntime;

@@ -112,7 +112,7 @@ fn random_numbers_come_from_the_seed_and_leave_the_order_alone() {
     assert_ne!(draw(1), draw(2));
     let run = |draws| {
         let sim = Sim::new(1);
-        (0..draws).for_each(|_| drop(sim.random()));
+        (0..draws).for_each(|_| _ = sim.random());
         let inside = sim.clone();
         sim.spawn("other", async {});
         sim.block_on(async move { inside.sleep(ms(1)).await });

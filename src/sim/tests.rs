@@ -34,7 +34,7 @@ async fn yield_now() {
 fn a_deadlock_report_names_who_waits_and_not_who_has_finished() {
     let sim = Sim::new(1);
     let (held, never) = async_channel::bounded::<()>(1);
-    sim.spawn("reader", async move { drop(never.recv().await) });
+    sim.spawn("reader", async move { _ = never.recv().await });
     sim.spawn("passer-by", async {});
     sim.spawn("culprit", async { panic!("lost the key") });
     let stuck = sim.try_block_on(pending::<()>()).unwrap_err();
@@ -153,7 +153,7 @@ fn a_task_that_is_spawned_by_a_dropped_one_is_dropped_too() {
     let (outer, inside) = (Arc::clone(&dropped), sim.clone());
     let heir = OnDrop(move || {
         let inner = Arc::clone(&outer);
-        let last = OnDrop(move || drop(inner.fetch_add(1, Ordering::Relaxed)));
+        let last = OnDrop(move || _ = inner.fetch_add(1, Ordering::Relaxed));
         inside.spawn("heir", async move { drop(last) });
     });
     sim.spawn("parent", async move {
