@@ -305,6 +305,19 @@ fn a_waker_kept_beyond_its_task_and_its_run_wakes_nobody() {
 }
 
 #[test]
+fn a_task_that_wakes_itself_as_it_ends_is_not_polled_again() {
+    let sim = Sim::new(11);
+    let inside = sim.clone();
+    let waking_end = poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::Ready(())
+    });
+    sim.spawn("last words", waking_end);
+    sim.block_on(async move { inside.settle().await });
+    assert_eq!(sim.steps(), 3, "one for the task, two for the main future");
+}
+
+#[test]
 fn a_simulator_runs_again_from_where_its_clock_stood() {
     let sim = Sim::new(12).without_slips();
     for _ in 0..3 {
