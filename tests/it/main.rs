@@ -1,0 +1,6 @@
+//! What users rely on, asked of every runtime: one file per question, see [`every`] for how a test is run.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should end there")]
+
+mod every;
+mod harness;
