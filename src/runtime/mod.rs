@@ -18,7 +18,7 @@
 //! - There is no `join` and no `abort` here. A task tells its own end through a channel, and is ended by a
 //!   message; so dropping a handle never means two things (smol cancels a dropped task, tokio detaches it).
 //! - A spawned task is detached. Its panic is its own matter: the layers above catch it before the runtime does.
-//! - Time is a [`Moment`], monotonic; the wall clock only stamps message ids.
+//! - Time is a [`Moment`](crate::base::Moment), monotonic; the wall clock only stamps message ids.
 //! - Timers may be late (tokio rounds up to the next millisecond), never early.
 
 mod current;
