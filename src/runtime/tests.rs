@@ -1,4 +1,4 @@
-//! Do all runtimes keep time, tasks and panics by the same rules, and is the right one found?
+//! Do all runtimes keep time, tasks and panics by the same rules, and is the right one found? (G23)
 
 use std::future::Future;
 use std::pin::Pin;

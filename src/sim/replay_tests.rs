@@ -1,4 +1,4 @@
-//! Does a seed always give the same run, here and in another process, and each seed its own?
+//! Does a seed always give the same run, here and in another process, and each seed its own? (G24)
 
 use std::process::Command;
 use std::time::Duration;
