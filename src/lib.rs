@@ -8,3 +8,4 @@ pub mod prelude;
 pub mod runtime;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod supervise;
