@@ -83,5 +83,6 @@ mod strategy;
 
 pub use self::backoff::Backoff;
 pub use self::intensity::Intensity;
+pub(crate) use self::intensity::{Allowance, RestartWindow};
 pub use self::invalid::InvalidSetting;
 pub use self::strategy::{Restart, Strategy};

@@ -2,8 +2,7 @@
 
 use super::child::{Child, ChildId, End, Phase};
 use super::effect::{Effect, Escalation};
-use super::intensity::{Allowance, RestartWindow};
-use super::{Backoff, Intensity, Restart, Strategy};
+use super::{Allowance, Backoff, Intensity, Restart, RestartWindow, Strategy};
 use crate::base::Moment;
 use std::collections::{BTreeMap, BTreeSet};
 
