@@ -13,6 +13,8 @@ use futures::channel::oneshot;
 use super::ask::{ask, ask_within};
 use super::core::Watcher;
 use super::desk::{Stop, Word};
+use super::here::{Me, warn_of_deadlock};
+use super::sending::Sending;
 use super::{AskError, Core, Ended, Recipient};
 use crate::base::Name;
 use crate::mailbox::{Reply, SendError, SendSink, Sender, TrySendError, WeakSender, reply};
@@ -60,7 +62,7 @@ impl<M: Send + 'static> Address<M> {
     /// # Cancel safety
     /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it.
     pub fn send(&self, message: M) -> impl Future<Output = Result<(), SendError<M>>> + Send + '_ {
-        self.sender.send(message)
+        Sending::new(self.sender.send(message), &self.core)
     }
 
     /// Sends `message` if there is room and nobody waits for it.
@@ -89,7 +91,7 @@ impl<M: Send + 'static> Address<M> {
         make: impl FnOnce(Reply<R>) -> M,
     ) -> impl Future<Output = Result<R, AskError<M>>> + Send + '_ {
         let (port, answer) = reply();
-        ask(&self.sender, make(port), answer)
+        ask(Me::of(&self.core), &self.sender, make(port), answer)
     }
 
     /// Asks a question, as [`Address::ask`], and waits at most `limit` for everything together.
@@ -103,7 +105,8 @@ impl<M: Send + 'static> Address<M> {
     ) -> impl Future<Output = Result<R, AskError<M>>> + Send + '_ {
         let (port, answer) = reply();
         let rt = self.core.system.rt();
-        ask_within(&self.sender, make(port), answer, rt.sleep_until(rt.now() + limit))
+        let limit = rt.sleep_until(rt.now() + limit);
+        ask_within(Me::of(&self.core), &self.sender, make(port), answer, limit)
     }
 
     /// Makes a `futures::Sink` that sends to this actor: it is ready when the mailbox has a place for it.
@@ -126,14 +129,14 @@ impl<M: Send + 'static> Address<M> {
     ///
     /// Takes effect at once, whether or not the returned future is awaited; that tells how it ended.
     pub fn stop(&self) -> Ending {
-        self.end_by(Stop::Drain)
+        self.end_by(Word::Stop(Stop::Drain))
     }
 
     /// Kills the actor: its handler is dropped at its next await, what it accepted is not handled.
     ///
     /// A handler that never awaits can't be killed. Takes effect whether or not the future is awaited.
     pub fn kill(&self) -> Ending {
-        self.end_by(Stop::Kill)
+        self.end_by(Word::Stop(Stop::Kill))
     }
 
     /// Stops the actor after its current message and hands back, in order, what it accepted and did not handle.
@@ -142,20 +145,21 @@ impl<M: Send + 'static> Address<M> {
     ///
     /// # Cancel safety
     /// The actor stops even if the future is dropped; the messages are then dropped with it.
-    pub async fn stop_now(&self) -> Vec<M> {
+    pub fn stop_now(&self) -> impl Future<Output = Vec<M>> + Send + use<M> {
         let (port, rest) = reply();
-        let ending = self.ended();
-        drop(self.sender.control(Word::HandBack(port)));
-        let rest = rest.await.unwrap_or_default();
-        ending.await;
-        rest
+        let ending = self.end_by(Word::HandBack(port));
+        async move {
+            let rest = rest.await.unwrap_or_default();
+            ending.await;
+            rest
+        }
     }
 
     /// Waits for the actor's end, without asking for it.
     pub fn ended(&self) -> Ending {
         let (tell, told) = oneshot::channel();
         self.core.watch(Box::new(tell));
-        Ending { told, core: self.core.clone() }
+        Ending { told, core: self.core.clone(), warned: false }
     }
 
     /// Tells whether the actor refuses messages: it has ended or is stopping.
@@ -163,9 +167,10 @@ impl<M: Send + 'static> Address<M> {
         self.sender.is_closed()
     }
 
-    /// Counts the messages that wait to be handled.
+    /// Counts the messages in the mailbox: those that wait, the one that is being handled, and the places that
+    /// sinks keep.
     pub fn queued(&self) -> usize {
-        self.sender.queued()
+        usize::try_from(self.sender.held()).unwrap_or(usize::MAX)
     }
 
     /// Makes an address that does not keep the actor alive.
@@ -173,9 +178,11 @@ impl<M: Send + 'static> Address<M> {
         WeakAddress { sender: self.sender.downgrade(), core: self.core.clone() }
     }
 
-    fn end_by(&self, stop: Stop) -> Ending {
+    fn end_by(&self, word: Word<M>) -> Ending {
         let ending = self.ended();
-        drop(self.sender.control(Word::Stop(stop)));
+        // Why in this order: an actor that finds its mailbox closed, and no word, takes itself for abandoned.
+        drop(self.sender.control(word));
+        self.sender.close();
         ending
     }
 }
@@ -212,15 +219,21 @@ impl<M: Send + 'static> WeakAddress<M> {
 pub struct Ending {
     told: oneshot::Receiver<Ended>,
     core: Arc<Core>,
+    warned: bool,
 }
 
 impl Future for Ending {
     type Output = Ended;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
-        match std::task::ready!(Pin::new(&mut self.told).poll(cx)) {
-            Ok(ended) => Poll::Ready(ended),
+        let this = &mut *self;
+        match Pin::new(&mut this.told).poll(cx) {
+            Poll::Ready(Ok(ended)) => Poll::Ready(ended),
             // Polled again after it was ready.
-            Err(_) => self.core.ended().map_or(Poll::Pending, Poll::Ready),
+            Poll::Ready(Err(_)) => this.core.ended().map_or(Poll::Pending, Poll::Ready),
+            Poll::Pending => {
+                warn_of_deadlock(&this.core, &mut this.warned, "for its own end");
+                Poll::Pending
+            }
         }
     }
 }

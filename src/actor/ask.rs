@@ -7,10 +7,12 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::desk::Word;
+use super::here::Me;
 use crate::mailbox::{Answer, NoReply, SendError, Sender};
 use crate::runtime::Sleep;
 
 /// Says why a question has no answer, and whether it was enqueued.
+#[non_exhaustive]
 pub enum AskError<M> {
     /// The actor had ended or was stopping. The question was not enqueued; here it is.
     Closed(M),
@@ -18,6 +20,10 @@ pub enum AskError<M> {
     TimedOut(Option<M>),
     /// The question was enqueued, and dropped without an answer: the actor failed, was stopped, or chose so.
     NoReply,
+    /// The actor asked itself from its own handler, and would have waited for ever: it answers nothing before that
+    /// handler has returned. The question was not enqueued; here it is. Call a method of the state instead, or
+    /// send the question and take the answer as a later message.
+    Itself(M),
 }
 
 impl<M> AskError<M> {
@@ -25,23 +31,40 @@ impl<M> AskError<M> {
     pub fn was_enqueued(&self) -> bool {
         matches!(self, AskError::TimedOut(None) | AskError::NoReply)
     }
+
+    /// Takes the question out, if it was not enqueued.
+    pub fn into_question(self) -> Option<M> {
+        match self {
+            AskError::Closed(question) | AskError::Itself(question) => Some(question),
+            AskError::TimedOut(question) => question,
+            AskError::NoReply => None,
+        }
+    }
 }
 
 pub(super) async fn ask<M, R>(
+    actor: Me,
     sender: &Sender<M, Word<M>>,
     question: M,
     answer: Answer<R>,
 ) -> Result<R, AskError<M>> {
+    if actor.is_here() {
+        return Err(AskError::Itself(question));
+    }
     sender.send(question).await.map_err(|SendError(question)| AskError::Closed(question))?;
     answer.await.map_err(|NoReply| AskError::NoReply)
 }
 
 pub(super) async fn ask_within<M, R>(
+    actor: Me,
     sender: &Sender<M, Word<M>>,
     question: M,
     answer: Answer<R>,
     limit: Sleep,
 ) -> Result<R, AskError<M>> {
+    if actor.is_here() {
+        return Err(AskError::Itself(question));
+    }
     let mut limit = pin!(limit);
     let mut send = sender.send(question);
     let sent = std::future::poll_fn(|cx| {
@@ -72,6 +95,7 @@ impl<M> fmt::Debug for AskError<M> {
             AskError::TimedOut(Some(_)) => "TimedOut(not enqueued)",
             AskError::TimedOut(None) => "TimedOut(enqueued)",
             AskError::NoReply => "NoReply",
+            AskError::Itself(_) => "Itself(..)",
         })
     }
 }
@@ -83,6 +107,9 @@ impl<M> fmt::Display for AskError<M> {
             AskError::TimedOut(Some(_)) => "the question was not enqueued within the limit",
             AskError::TimedOut(None) => "the question was enqueued, but not answered within the limit",
             AskError::NoReply => "the question was enqueued, and dropped without an answer",
+            AskError::Itself(_) => {
+                "the question was not enqueued: an actor can't ask itself in its own handler"
+            }
         })
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{Stream, StreamExt as _};
+use tracing::warn;
 
 use super::core::Watcher;
 use super::desk::{Stop, Word};
 use super::sources::Sources;
-use super::{Address, Core, Ended, System, TimerId, TooManySources, WeakAddress};
-use crate::base::{Moment, Name};
+use super::{Address, Core, Ended, SourceError, System, TimerId, WeakAddress};
+use crate::base::{Moment, Name, catch};
 use crate::mailbox::WeakSender;
 
 /// Gives a handler its actor's name, address, timers, streams and watches, and a way to stop.
@@ -23,8 +24,7 @@ pub struct Context<M> {
 
 impl<M: Send + 'static> Context<M> {
     pub(super) fn new(core: Arc<Core>, sender: WeakSender<M, Word<M>>) -> Context<M> {
-        let sources = Sources::new(core.system.rt().clone());
-        Context { core, sender, sources, stop: None }
+        Context { core, sender, sources: Sources::none(), stop: None }
     }
 
     /// Returns the actor's name.
@@ -68,21 +68,21 @@ impl<M: Send + 'static> Context<M> {
     /// Sends `message` to this actor after `delay`. It takes no place in the mailbox.
     ///
     /// # Errors
-    /// [`TooManySources`] if the actor has 65,536 timers already.
-    pub fn send_after(&mut self, delay: Duration, message: M) -> Result<TimerId, TooManySources> {
-        self.sources.once(delay, message)
+    /// [`SourceError`] if the actor has 65,536 timers already.
+    pub fn send_after(&mut self, delay: Duration, message: M) -> Result<TimerId, SourceError> {
+        self.sources.once(self.core.system.rt(), delay, message)
     }
 
     /// Sends this actor a message every `period`, made anew each time; ticks missed while it was busy are skipped.
     ///
     /// # Errors
-    /// [`TooManySources`] if the actor has 65,536 timers already.
+    /// [`SourceError`] if the actor has 65,536 timers already.
     pub fn send_every(
         &mut self,
         period: Duration,
         message: impl FnMut() -> M + Send + 'static,
-    ) -> Result<TimerId, TooManySources> {
-        self.sources.every(period, message)
+    ) -> Result<TimerId, SourceError> {
+        self.sources.every(self.core.system.rt(), period, message)
     }
 
     /// Cancels a timer; answers whether it was still there.
@@ -96,13 +96,13 @@ impl<M: Send + 'static> Context<M> {
     /// chain one to it (`stream.chain(..)`) where the end matters.
     ///
     /// # Errors
-    /// [`TooManySources`] if the actor has 65,536 streams already.
-    pub fn attach<S>(&mut self, stream: S) -> Result<(), TooManySources>
+    /// [`SourceError`] if the actor has 65,536 streams already.
+    pub fn attach<S>(&mut self, stream: S) -> Result<(), SourceError>
     where
         S: Stream + Send + 'static,
         S::Item: Into<M>,
     {
-        self.sources.attach(Box::pin(stream.map(Into::into)))
+        self.sources.attach(self.core.system.rt(), Box::pin(stream.map(Into::into)))
     }
 
     /// Sends this actor a message when the actor behind `address` ends, before all other messages.
@@ -126,8 +126,8 @@ impl<M: Send + 'static, F: FnOnce(Ended) -> M + Send> Watcher for Notify<M, F> {
     fn tell(self: Box<Self>, ended: &Ended) {
         let Notify { to, message } = *self;
         // Why caught: it is the watcher's code, but the watched actor's task.
-        if let Ok(message) = crate::base::catch(|| message(ended.clone())) {
-            drop(to.control(Word::Notice(message)));
+        if let Err(text) = catch(|| drop(to.control(Word::Notice(message(ended.clone()))))) {
+            warn!(target: "callboard::actor", watched = %ended.name, panic = %text, "a watch panicked, its notice is lost");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::base::Name;
 
 /// Somebody who wants to know of an end.
 pub(crate) trait Watcher: Send {
-    /// Tells it. Called once, outside of all locks.
+    /// Tells it. Called once, outside of all locks. It must not panic.
     fn tell(self: Box<Self>, ended: &Ended);
     /// Whether nobody listens any more, so that the entry can be dropped.
     fn is_gone(&self) -> bool;

@@ -3,16 +3,18 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context as Task, Poll};
+use std::task::{Context as Task, Poll, Waker};
 
+use super::here::Me;
 use super::sources::Sources;
-use crate::mailbox::{Event, Receiver, Reply};
+use crate::base::catch;
+use crate::mailbox::{BUDGET, Event, Receiver, Reply};
 
 /// A word on an actor's control lane.
 pub(crate) enum Word<M> {
     /// End, in one of these ways.
     Stop(Stop),
-    /// End at once and hand back what was not handled.
+    /// End after the current message and hand back what was not handled.
     HandBack(Reply<Vec<M>>),
     /// A message that the framework sends on somebody's behalf: the end of a watched actor.
     Notice(M),
@@ -23,22 +25,20 @@ pub(crate) enum Word<M> {
 pub(crate) enum Stop {
     /// Close the mailbox, handle what was accepted, end.
     Drain,
-    /// End after the current message.
+    /// End after the current message. The mailbox stays as it is.
     Now,
-    /// End at the next await of the current handler.
+    /// End at the next await of the current handler. The mailbox stays as it is.
     Kill,
 }
 
 /// What comes next for the actor.
 pub(super) enum Next<M> {
-    /// A message from the mailbox; its place is given back by [`Desk::done`].
+    /// A message. If it has a place in the mailbox, [`Desk::done`] gives that back.
     Message(M),
-    /// A message from a timer, a stream or a watch.
-    Notice(M),
     /// All messages were handled and no others can come.
     Closed,
-    /// It is to end now.
-    Stop,
+    /// It is to end now: `Stop::Now` or `Stop::Kill`.
+    Stop(Stop),
 }
 
 /// How a handler's future ended.
@@ -47,43 +47,72 @@ pub(super) enum Attended<R> {
     Killed,
 }
 
+/// What [`Desk::clear`] found.
+pub(super) struct Cleared {
+    /// Messages that were accepted and never handled.
+    pub(super) unhandled: usize,
+    /// Those of them that nobody took back.
+    pub(super) dropped: usize,
+}
+
 pub(crate) struct Desk<M> {
+    me: Me,
     mailbox: Receiver<M, Word<M>>,
     /// Notices that came while a handler ran. Limit: one per watch.
     notices: VecDeque<M>,
     stop: Option<Stop>,
+    /// Who asked for what is left. Limit: one per call of `stop_now`.
     hand_back: Vec<Reply<Vec<M>>>,
     /// A message is being handled and still holds its place.
     in_hand: bool,
     /// Whose turn it is when both the mailbox and the sources have something.
     sources_first: bool,
+    /// Messages in a row without a pause. The mailbox counts its own; this counts what else is mixed in.
+    in_a_row: u32,
 }
 
 impl<M> Desk<M> {
-    pub(crate) fn new(mailbox: Receiver<M, Word<M>>) -> Desk<M> {
+    pub(super) fn new(me: Me, mailbox: Receiver<M, Word<M>>) -> Desk<M> {
         Desk {
+            me,
             mailbox,
             notices: VecDeque::new(),
             stop: None,
             hand_back: Vec::new(),
             in_hand: false,
             sources_first: false,
+            in_a_row: 0,
         }
     }
 
     /// Waits for what comes next: control first, then notices, then mailbox and sources in turn.
     pub(super) fn poll_next(&mut self, sources: &mut Sources<M>, cx: &mut Task<'_>) -> Poll<Next<M>> {
+        if self.in_a_row >= BUDGET {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let next = self.poll_all(sources, cx);
+        if next.is_pending() {
+            self.in_a_row = 0;
+        } else if !sources.is_empty() || !self.in_hand {
+            self.in_a_row += 1;
+        }
+        next
+    }
+
+    fn poll_all(&mut self, sources: &mut Sources<M>, cx: &mut Task<'_>) -> Poll<Next<M>> {
         let turn = !sources.is_empty() && self.sources_first;
         self.sources_first = !self.sources_first;
         loop {
-            if self.stop >= Some(Stop::Now) {
-                return Poll::Ready(Next::Stop);
+            if let Some(stop @ (Stop::Now | Stop::Kill)) = self.stop {
+                return Poll::Ready(Next::Stop(stop));
             }
             if let Some(notice) = self.notices.pop_front() {
-                return Poll::Ready(Next::Notice(notice));
+                return Poll::Ready(Next::Message(notice));
             }
             if turn && let Poll::Ready(message) = sources.poll_next(cx) {
-                return Poll::Ready(Next::Notice(message));
+                return Poll::Ready(Next::Message(message));
             }
             match self.mailbox.poll_next(cx) {
                 Poll::Ready(Event::Control(word)) => self.note(word),
@@ -93,7 +122,7 @@ impl<M> Desk<M> {
                 }
                 Poll::Ready(Event::Closed) => return Poll::Ready(Next::Closed),
                 Poll::Pending if turn || sources.is_empty() => return Poll::Pending,
-                Poll::Pending => return sources.poll_next(cx).map(Next::Notice),
+                Poll::Pending => return sources.poll_next(cx).map(Next::Message),
             }
         }
     }
@@ -102,9 +131,10 @@ impl<M> Desk<M> {
     pub(super) async fn attend<F: Future>(&mut self, handler: F) -> Attended<F::Output> {
         let mut handler = pin!(handler);
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = handler.as_mut().poll(cx) {
+            if let Poll::Ready(result) = self.me.run(|| handler.as_mut().poll(cx)) {
                 return Poll::Ready(Attended::Done(result));
             }
+            self.in_a_row = 0;
             while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
                 self.note(word);
             }
@@ -133,28 +163,37 @@ impl<M> Desk<M> {
         self.stop.is_some()
     }
 
-    /// Forgets a stop, for the next incarnation on the same mailbox.
+    /// Whether the mailbox takes no more messages.
+    pub(super) fn is_closed(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+
+    /// Forgets a stop, for the next incarnation on the same mailbox. See [`Lived::closed`](super::seat::Lived).
     pub(crate) fn reopen(&mut self) {
         self.stop = None;
     }
 
-    /// Closes the mailbox, hands back what is left to those who asked for it, and counts it.
-    pub(crate) fn clear(&mut self) -> usize {
+    /// Closes the mailbox, hands back what is left to whoever asked for it first, and counts it.
+    pub(super) fn clear(&mut self) -> Cleared {
         self.mailbox.close();
-        let mut nothing = Task::from_waker(std::task::Waker::noop());
+        let mut nothing = Task::from_waker(Waker::noop());
         while let Poll::Ready(word) = self.mailbox.poll_control(&mut nothing) {
             self.note(word);
         }
-        let mut rest: Vec<M> = std::mem::take(&mut self.notices).into();
-        rest.extend(self.mailbox.take_rest());
+        let mut rest = self.mailbox.take_rest();
         let unhandled = rest.len();
         for reply in self.hand_back.drain(..) {
-            // The first who asked gets all; the others get an empty list.
+            // The first who still waits gets all; the others get an empty list.
             if let Err(kept) = reply.send(std::mem::take(&mut rest)) {
                 rest = kept;
             }
         }
-        unhandled
+        let dropped = rest.len();
+        // Why one by one: two drops that panic in one sweep of a list end the process.
+        for message in rest.into_iter().chain(self.notices.drain(..)) {
+            drop(catch(move || drop(message)));
+        }
+        Cleared { unhandled, dropped }
     }
 
     fn note(&mut self, word: Word<M>) {
@@ -162,6 +201,7 @@ impl<M> Desk<M> {
             Word::Stop(stop) => self.ask_to_stop(stop),
             Word::HandBack(reply) => {
                 self.hand_back.push(reply);
+                self.mailbox.close();
                 self.ask_to_stop(Stop::Now);
             }
             Word::Notice(message) => self.notices.push_back(message),

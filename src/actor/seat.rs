@@ -6,19 +6,19 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use tracing::{Instrument as _, debug, warn};
 
-use super::desk::{Attended, Desk, Next, Word};
+use super::desk::{Attended, Desk, Next, Stop, Word};
+use super::here::Me;
 use super::{Actor, Context, Core, Ended, Exit};
 use crate::base::PanicText;
 use crate::mailbox::{Receiver, WeakSender};
 
 /// Owns what outlives an incarnation: the mailbox, and the actor's place in the system.
+///
+/// Invariant: the fields are dropped from top to bottom, whatever panics; so the end is told last.
 pub(crate) struct Seat<M> {
-    core: Arc<Core>,
     sender: WeakSender<M, Word<M>>,
     desk: Desk<M>,
-    /// `Killed` unless told otherwise: a runtime that shuts down drops the task, and with it the seat, at any
-    /// await. Whoever waits for the end must not wait for ever.
-    exit: Exit,
+    farewell: Farewell,
 }
 
 /// How an incarnation ended, and how far it got.
@@ -27,6 +27,18 @@ pub(crate) struct Lived {
     pub(crate) exit: Exit,
     /// The `started` hook succeeded.
     pub(crate) started: bool,
+    /// The mailbox takes no more messages: somebody stopped the actor through an address, it drained itself, or
+    /// all its addresses are gone. Another incarnation would undo a stop, or have nobody to serve.
+    pub(crate) closed: bool,
+}
+
+/// Tells everybody of the end when it is dropped.
+struct Farewell {
+    core: Arc<Core>,
+    /// `Killed` unless told otherwise: a runtime that shuts down drops the task, and with it the seat, at any
+    /// await. Whoever waits for the end must not wait for ever.
+    exit: Exit,
+    unhandled: usize,
 }
 
 impl<M: Send + 'static> Seat<M> {
@@ -35,11 +47,12 @@ impl<M: Send + 'static> Seat<M> {
         sender: WeakSender<M, Word<M>>,
         mailbox: Receiver<M, Word<M>>,
     ) -> Seat<M> {
-        Seat { core, sender, desk: Desk::new(mailbox), exit: Exit::Killed }
+        let desk = Desk::new(Me::of(&core), mailbox);
+        Seat { sender, desk, farewell: Farewell { core, exit: Exit::Killed, unhandled: 0 } }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
+        &self.farewell.core
     }
 
     pub(crate) fn desk(&mut self) -> &mut Desk<M> {
@@ -54,13 +67,14 @@ impl<M: Send + 'static> Seat<M> {
         make: impl FnOnce() -> A,
         on_started: impl FnOnce(),
     ) -> Lived {
-        let span = tracing::info_span!(target: "callboard::actor", "actor", name = %self.core.name);
+        let core = &self.farewell.core;
+        let span = tracing::info_span!(target: "callboard::actor", "actor", name = %core.name);
         let mut started = false;
         let on_started = || {
             started = true;
             on_started();
         };
-        let context = Context::new(self.core.clone(), self.sender.clone());
+        let context = Context::new(core.clone(), self.sender.clone());
         let life = incarnation(make, context, &mut self.desk, on_started).instrument(span);
         let exit = match AssertUnwindSafe(life).catch_unwind().await {
             Ok(exit) => exit,
@@ -68,28 +82,36 @@ impl<M: Send + 'static> Seat<M> {
         };
         // After a panic the message in hand is gone; its place must not be.
         self.desk.done();
-        let name = &self.core.name;
+        let name = &self.farewell.core.name;
         match exit.is_failure() {
             true => warn!(target: "callboard::actor", actor = %name, %exit, "actor incarnation failed"),
             false => debug!(target: "callboard::actor", actor = %name, %exit, "actor incarnation ended"),
         }
-        Lived { exit, started }
+        Lived { exit, started, closed: self.desk.is_closed() }
     }
 
     /// Gives up the seat: closes the mailbox, hands back or counts what is left, and tells everybody.
     pub(crate) fn end(mut self, exit: Exit) {
-        self.exit = exit;
+        self.farewell.exit = exit;
     }
 }
 
 impl<M> Drop for Seat<M> {
     fn drop(&mut self) {
-        let unhandled = self.desk.clear();
-        let name = self.core.name.clone();
-        if unhandled > 0 {
-            warn!(target: "callboard::actor", actor = %name, unhandled, "actor ended with messages unhandled");
+        let cleared = self.desk.clear();
+        let core = &self.farewell.core;
+        self.farewell.unhandled = cleared.unhandled;
+        core.system.forget(core);
+        if cleared.dropped > 0 {
+            let (name, dropped) = (&core.name, cleared.dropped);
+            warn!(target: "callboard::actor", actor = %name, dropped, "actor ended with messages unhandled");
         }
-        self.core.system.forget(&self.core);
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let (name, unhandled) = (self.core.name.clone(), self.unhandled);
         self.core.end(Ended { name, exit: self.exit.clone(), unhandled });
     }
 }
@@ -126,8 +148,9 @@ async fn handle_all<A: Actor>(
             desk.ask_to_stop(stop);
         }
         let message = match std::future::poll_fn(|cx| desk.poll_next(&mut context.sources, cx)).await {
-            Next::Message(message) | Next::Notice(message) => message,
-            Next::Stop => return Exit::Stopped,
+            Next::Message(message) => message,
+            Next::Stop(Stop::Kill) => return Exit::Killed,
+            Next::Stop(_) => return Exit::Stopped,
             Next::Closed if desk.was_asked() => return Exit::Stopped,
             Next::Closed => return Exit::Abandoned,
         };

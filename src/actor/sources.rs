@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
-use futures::stream::{SelectAll, Stream};
+use futures::stream::{SelectAll, Stream, StreamExt as _};
 
 use crate::base::Moment;
 use crate::runtime::{Clock, Rt};
@@ -20,28 +20,42 @@ pub(super) const MOST: usize = 65_536;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimerId(u64);
 
-/// Says that an actor has as many timers, or streams, as it may have (65,536), and that this one was not added.
+/// Says why a timer or a stream was not added to an actor. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManySources;
+#[non_exhaustive]
+pub enum SourceError {
+    /// The actor has 65,536 timers, or streams, already. Cancel some, or use one for several purposes.
+    TooMany,
+    /// The period is zero: the timer would be due without pause. Name a real period.
+    ZeroPeriod,
+}
 
-impl fmt::Display for TooManySources {
+impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not added: an actor has at most {MOST} timers and {MOST} streams")
+        match self {
+            SourceError::TooMany => {
+                write!(f, "not added: an actor has at most {MOST} timers and {MOST} streams")
+            }
+            SourceError::ZeroPeriod => f.write_str("not added: a timer's period can't be zero"),
+        }
     }
 }
 
-impl Error for TooManySources {}
+impl Error for SourceError {}
 
-type BoxStream<M> = Pin<Box<dyn Stream<Item = M> + Send>>;
+pub(super) type BoxStream<M> = Pin<Box<dyn Stream<Item = M> + Send>>;
 
-pub(super) struct Sources<M> {
+/// Why boxed and made on first use: most actors have no sources, and an idle one should be small.
+pub(super) struct Sources<M>(Option<Box<Inside<M>>>);
+
+struct Inside<M> {
     rt: Rt,
     clock: Clock,
     alarms: BinaryHeap<Reverse<Alarm<M>>>,
     next: u64,
     streams: SelectAll<BoxStream<M>>,
-    /// Messages handed out in a row; see [`crate::mailbox::BUDGET`].
-    in_a_row: u32,
+    /// Whose turn it is when both a timer and a stream have something.
+    streams_first: bool,
 }
 
 struct Alarm<M> {
@@ -56,66 +70,90 @@ enum What<M> {
 }
 
 impl<M> Sources<M> {
-    pub(super) fn new(rt: Rt) -> Sources<M> {
-        let (clock, streams) = (rt.clock(), SelectAll::new());
-        Sources { rt, clock, alarms: BinaryHeap::new(), next: 0, streams, in_a_row: 0 }
+    pub(super) fn none() -> Sources<M> {
+        Sources(None)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.alarms.is_empty() && self.streams.is_empty()
+        self.0.as_ref().is_none_or(|inside| inside.alarms.is_empty() && inside.streams.is_empty())
     }
 
-    pub(super) fn once(&mut self, delay: Duration, message: M) -> Result<TimerId, TooManySources> {
-        self.add(delay, What::Once(message))
+    pub(super) fn once(&mut self, rt: &Rt, delay: Duration, message: M) -> Result<TimerId, SourceError> {
+        self.inside(rt).add(delay, What::Once(message))
     }
 
     pub(super) fn every(
         &mut self,
+        rt: &Rt,
         period: Duration,
         message: impl FnMut() -> M + Send + 'static,
-    ) -> Result<TimerId, TooManySources> {
-        // Why at least a nanosecond: a period of zero would be due for ever.
-        let period = period.max(Duration::from_nanos(1));
-        self.add(period, What::Every(period, Box::new(message)))
+    ) -> Result<TimerId, SourceError> {
+        if period.is_zero() {
+            return Err(SourceError::ZeroPeriod);
+        }
+        self.inside(rt).add(period, What::Every(period, Box::new(message)))
     }
 
     pub(super) fn cancel(&mut self, id: TimerId) -> bool {
-        let before = self.alarms.len();
-        self.alarms.retain(|Reverse(alarm)| alarm.id != id);
-        self.alarms.len() < before
+        let Some(inside) = &mut self.0 else { return false };
+        let before = inside.alarms.len();
+        inside.alarms.retain(|Reverse(alarm)| alarm.id != id);
+        if inside.alarms.is_empty() {
+            // Why: nobody polls an empty heap, and an armed timer would wake the actor for nothing.
+            inside.clock = inside.rt.clock();
+        }
+        inside.alarms.len() < before
     }
 
-    pub(super) fn attach(&mut self, stream: BoxStream<M>) -> Result<(), TooManySources> {
-        if self.streams.len() >= MOST {
-            return Err(TooManySources);
+    pub(super) fn attach(&mut self, rt: &Rt, stream: BoxStream<M>) -> Result<(), SourceError> {
+        let streams = &mut self.inside(rt).streams;
+        if streams.len() >= MOST {
+            return Err(SourceError::TooMany);
         }
-        self.streams.push(stream);
+        streams.push(stream);
         Ok(())
     }
 
+    /// Hands out the next message of a timer or a stream, in turn when both have one.
     pub(super) fn poll_next(&mut self, cx: &mut Task<'_>) -> Poll<M> {
-        if self.in_a_row >= crate::mailbox::BUDGET {
-            self.in_a_row = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        let Some(inside) = &mut self.0 else { return Poll::Pending };
+        inside.streams_first = !inside.streams_first;
+        if inside.streams_first {
+            inside.poll_streams(cx).or_else(|| inside.poll_alarms(cx))
+        } else {
+            inside.poll_alarms(cx).or_else(|| inside.poll_streams(cx))
         }
-        let found = match self.poll_alarms(cx) {
-            Poll::Ready(message) => Some(message),
-            Poll::Pending => match Pin::new(&mut self.streams).poll_next(cx) {
-                Poll::Ready(item) => item,
-                Poll::Pending => None,
-            },
-        };
-        self.in_a_row = if found.is_some() { self.in_a_row + 1 } else { 0 };
-        found.map_or(Poll::Pending, Poll::Ready)
+        .map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn poll_alarms(&mut self, cx: &mut Task<'_>) -> Poll<M> {
+    fn inside(&mut self, rt: &Rt) -> &mut Inside<M> {
+        self.0.get_or_insert_with(|| {
+            Box::new(Inside {
+                rt: rt.clone(),
+                clock: rt.clock(),
+                alarms: BinaryHeap::new(),
+                next: 0,
+                streams: SelectAll::new(),
+                streams_first: false,
+            })
+        })
+    }
+}
+
+impl<M> Inside<M> {
+    fn poll_streams(&mut self, cx: &mut Task<'_>) -> Option<M> {
+        match self.streams.poll_next_unpin(cx) {
+            Poll::Ready(item) => item,
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_alarms(&mut self, cx: &mut Task<'_>) -> Option<M> {
         let next = self.alarms.peek().map(|Reverse(alarm)| alarm.at);
-        let now = std::task::ready!(self.clock.poll_alarm(next, cx));
-        let Some(Reverse(alarm)) = self.alarms.pop() else { return Poll::Pending };
+        let Poll::Ready(now) = self.clock.poll_alarm(next, cx) else { return None };
+        let Reverse(alarm) = self.alarms.pop()?;
         match alarm.what {
-            What::Once(message) => Poll::Ready(message),
+            What::Once(message) => Some(message),
             What::Every(period, mut make) => {
                 let message = make();
                 // Ticks that were missed are skipped: the next one is a whole number of periods after the last.
@@ -123,14 +161,14 @@ impl<M> Sources<M> {
                 let skipped = u64::try_from(late.saturating_mul(period.as_nanos())).unwrap_or(u64::MAX);
                 let at = alarm.at + Duration::from_nanos(skipped) + period;
                 self.alarms.push(Reverse(Alarm { at, id: alarm.id, what: What::Every(period, make) }));
-                Poll::Ready(message)
+                Some(message)
             }
         }
     }
 
-    fn add(&mut self, delay: Duration, what: What<M>) -> Result<TimerId, TooManySources> {
+    fn add(&mut self, delay: Duration, what: What<M>) -> Result<TimerId, SourceError> {
         if self.alarms.len() >= MOST {
-            return Err(TooManySources);
+            return Err(SourceError::TooMany);
         }
         let id = TimerId(self.next);
         self.next += 1;

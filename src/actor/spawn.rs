@@ -89,13 +89,23 @@ impl<'a> Spawn<'a> {
     }
 }
 
-/// Runs an actor that nobody supervises: one incarnation.
-fn run<A: Actor>(mut seat: Seat<A::Message>, actor: A) {
-    let (system, name) = (seat.core().system.clone(), seat.core().name.clone());
-    system.rt().spawn(name.as_str(), async move {
-        let lived = seat.live(|| actor, || ()).await;
-        seat.end(lived.exit);
-    });
+/// Starts the task of an actor that nobody supervises.
+fn run<A: Actor>(seat: Seat<A::Message>, actor: A) {
+    let core = seat.core().clone();
+    core.system.rt().spawn(core.name.as_str(), one_life(Solo { actor, seat }));
+}
+
+/// Invariant: the actor before its seat. A task that is dropped before it ran drops them in this order, and the
+/// seat tells that the actor has ended.
+struct Solo<A: Actor> {
+    actor: A,
+    seat: Seat<A::Message>,
+}
+
+async fn one_life<A: Actor>(solo: Solo<A>) {
+    let Solo { actor, mut seat } = solo;
+    let lived = seat.live(|| actor, || ()).await;
+    seat.end(lived.exit);
 }
 
 impl From<InvalidName> for SpawnError {

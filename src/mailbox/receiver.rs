@@ -133,6 +133,11 @@ impl<M, C, S> Receiver<M, C, S> {
         self.shared.close(Phase::Closed);
     }
 
+    /// Tells whether messages are refused.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().phase != Phase::Open
+    }
+
     /// Takes everything that was accepted and not handed out, in order. Their places are given back.
     pub fn take_rest(&mut self) -> Vec<M> {
         let mut rest: Vec<M> = std::mem::take(&mut self.burst).into();

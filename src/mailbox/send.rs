@@ -26,6 +26,11 @@ impl<'a, M, C, S: Stamp<M>> Send<'a, M, C, S> {
         Send { sender, message: Some(message), slot: Slot::default() }
     }
 
+    /// Tells whether it stands in the line, since there was no room when it was polled.
+    pub fn is_in_line(&self) -> bool {
+        self.slot.is_in_line()
+    }
+
     /// Leaves the line and takes the message back; `None` if it was accepted.
     pub fn take_back(&mut self) -> Option<M> {
         self.sender.abandon(&mut self.slot);

@@ -25,6 +25,12 @@ pub(super) struct Slot {
     yielded: bool,
 }
 
+impl Slot {
+    pub(super) fn is_in_line(&self) -> bool {
+        self.ticket.is_some()
+    }
+}
+
 /// Why a sender got no place.
 #[derive(Debug)]
 pub(super) struct NoEntry;
@@ -176,6 +182,11 @@ impl<M, C, S> Sender<M, C, S> {
     /// Counts the messages that wait to be read. Those being handled still hold their place, but don't count.
     pub fn queued(&self) -> usize {
         self.shared.lock().queue.len()
+    }
+
+    /// Counts the places that are taken: by messages that wait or are being handled, and by reservations.
+    pub fn held(&self) -> u64 {
+        self.shared.lock().line.held(self.shared.done())
     }
 
     /// Counts the messages ever accepted.

@@ -1,7 +1,7 @@
 //! smol, on its global executor or on one that is given.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -28,7 +28,9 @@ use crate::base::Moment;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Smol {
-    executor: Option<Arc<smol::Executor<'static>>>,
+    /// Why weak: the tasks hold their runtime, so a strong one would keep an executor that nobody runs any more
+    /// alive, and all its tasks with it.
+    executor: Option<Weak<smol::Executor<'static>>>,
 }
 
 impl Smol {
@@ -38,8 +40,11 @@ impl Smol {
     }
 
     /// Uses `executor`; somebody must run it (`executor.run(..)`), on as many threads as wanted.
+    ///
+    /// Whoever runs it owns it: when the last `Arc` outside is dropped, its tasks are dropped with it, and later
+    /// ones at once.
     pub fn with(executor: Arc<smol::Executor<'static>>) -> Smol {
-        Smol { executor: Some(executor) }
+        Smol { executor: Some(Arc::downgrade(&executor)) }
     }
 }
 
@@ -52,7 +57,11 @@ impl Runtime for Smol {
         // Why catch: a detached smol task that panics takes down the executor's thread, tokio's doesn't.
         let task = std::panic::AssertUnwindSafe(task).catch_unwind().map(drop);
         match &self.executor {
-            Some(executor) => executor.spawn(task).detach(),
+            Some(executor) => {
+                if let Some(executor) = executor.upgrade() {
+                    executor.spawn(task).detach();
+                }
+            }
             #[expect(clippy::disallowed_methods, reason = "the runtime is where tasks are spawned")]
             None => smol::spawn(task).detach(),
         }

@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should end there")]
 
+mod actor_probe;
+mod actor_stop;
 mod every;
 mod harness;
