@@ -1,0 +1,171 @@
+//! The topic's books: which message which group has still to settle. Pure.
+//!
+//! A message holds its place in the topic's capacity until every group has settled it; groups settle in any
+//! order, so each live batch has a set of bits per group. The place is free when the last bit of a message goes.
+
+use std::collections::BTreeMap;
+
+use super::message::BATCH;
+
+/// A set of indices into one batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bits([u64; BATCH / 64]);
+
+impl Bits {
+    /// The indices `from..to`.
+    pub(crate) fn range(from: u16, to: u16) -> Bits {
+        let mut bits = Bits::default();
+        for (word, at) in bits.0.iter_mut().zip((0u16..).step_by(64)) {
+            let (low, high) = (from.clamp(at, at + 64) - at, to.clamp(at, at + 64) - at);
+            if low < high {
+                let ones = if high - low == 64 { u64::MAX } else { (1 << (high - low)) - 1 };
+                *word = ones << low;
+            }
+        }
+        bits
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0 == [0; BATCH / 64]
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    pub(crate) fn without(self, other: Bits) -> Bits {
+        self.zip(other, |mine, theirs| mine & !theirs)
+    }
+
+    pub(crate) fn and(self, other: Bits) -> Bits {
+        self.zip(other, |mine, theirs| mine & theirs)
+    }
+
+    fn zip(self, other: Bits, f: impl Fn(u64, u64) -> u64) -> Bits {
+        let mut bits = self;
+        for (mine, theirs) in bits.0.iter_mut().zip(other.0) {
+            *mine = f(*mine, theirs);
+        }
+        bits
+    }
+
+    /// The maximal runs of neighbouring indices, in order.
+    pub(crate) fn runs(self) -> impl Iterator<Item = (u16, u16)> {
+        let has = move |at: u16| {
+            self.0.get(usize::from(at / 64)).is_some_and(|word| word >> (at % 64) & 1 == 1)
+        };
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let from = (at..BATCH as u16).find(|at| has(*at))?;
+            let to = (from..BATCH as u16).find(|at| !has(*at)).unwrap_or(BATCH as u16);
+            at = to;
+            Some((from, to))
+        })
+    }
+}
+
+/// Names a group within its topic; not used again before the topic's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GroupId(pub(crate) u32);
+
+/// The unsettled messages of a topic. `B` is the batch's handle.
+pub(crate) struct Books<B> {
+    live: BTreeMap<u64, Live<B>>,
+    /// Per group: how many messages it has still to settle.
+    groups: Vec<(GroupId, u64)>,
+    unsettled: u64,
+    next_offset: u64,
+}
+
+struct Live<B> {
+    batch: B,
+    /// Messages that hold a place.
+    kept: Bits,
+    /// What each group has still to settle, in the order of `Books::groups`.
+    open: Vec<Bits>,
+}
+
+impl<B: Clone> Books<B> {
+    pub(crate) fn new() -> Books<B> {
+        Books { live: BTreeMap::new(), groups: Vec::new(), unsettled: 0, next_offset: 0 }
+    }
+
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.next_offset
+    }
+
+    /// Messages that hold a place.
+    pub(crate) fn unsettled(&self) -> u64 {
+        self.unsettled
+    }
+
+    /// What `group` has still to settle.
+    pub(crate) fn open(&self, group: GroupId) -> u64 {
+        self.groups.iter().find(|(id, _)| *id == group).map_or(0, |(_, open)| *open)
+    }
+
+    /// A new batch of `len` messages, all of them open for every group.
+    pub(crate) fn on_batch(&mut self, batch: B, len: u16) {
+        let all = Bits::range(0, len);
+        self.groups.iter_mut().for_each(|(_, open)| *open += u64::from(len));
+        self.live.insert(self.next_offset, Live { batch, kept: all, open: vec![all; self.groups.len()] });
+        self.unsettled += u64::from(len);
+        self.next_offset += u64::from(len);
+    }
+
+    /// A new group, for which those kept messages are open that `wants` picks from a batch. Returns them.
+    pub(crate) fn on_group(&mut self, group: GroupId, wants: impl Fn(&B, u64, Bits) -> Bits) -> Vec<(B, Bits)> {
+        let mut handout = Vec::new();
+        let mut count = 0;
+        for (base, live) in &mut self.live {
+            let open = wants(&live.batch, *base, live.kept).and(live.kept);
+            live.open.push(open);
+            if !open.is_empty() {
+                count += open.count();
+                handout.push((live.batch.clone(), open));
+            }
+        }
+        self.groups.push((group, count));
+        handout
+    }
+
+    /// A group settled messages. Returns how many places that frees.
+    pub(crate) fn on_settled(&mut self, group: GroupId, base: u64, from: u16, to: u16) -> u64 {
+        let Some(at) = self.groups.iter().position(|(id, _)| *id == group) else { return 0 };
+        let settled = Bits::range(from, to);
+        let Some(live) = self.live.get_mut(&base) else { return 0 };
+        let (Some(open), Some((_, count))) = (live.open.get_mut(at), self.groups.get_mut(at)) else { return 0 };
+        *count -= open.and(settled).count();
+        *open = open.without(settled);
+        self.free(base, settled)
+    }
+
+    /// A group is gone for good; what only it had to settle is free. Returns how many places that frees.
+    pub(crate) fn on_group_gone(&mut self, group: GroupId) -> u64 {
+        let Some(at) = self.groups.iter().position(|(id, _)| *id == group) else { return 0 };
+        self.groups.remove(at);
+        let bases: Vec<u64> = self.live.keys().copied().collect();
+        let mut freed = 0;
+        for base in bases {
+            let Some(live) = self.live.get_mut(&base) else { continue };
+            let was_open = live.open.remove(at);
+            // Why not with the last group: what is left then waits for the next group (G4).
+            if !self.groups.is_empty() {
+                freed += self.free(base, was_open);
+            }
+        }
+        freed
+    }
+
+    /// Frees those of `candidates` that are open for no group.
+    fn free(&mut self, base: u64, candidates: Bits) -> u64 {
+        let Some(live) = self.live.get_mut(&base) else { return 0 };
+        let done = live.open.iter().fold(candidates.and(live.kept), |done, open| done.without(*open));
+        live.kept = live.kept.without(done);
+        if live.kept.is_empty() {
+            self.live.remove(&base);
+        }
+        self.unsettled -= done.count();
+        done.count()
+    }
+}

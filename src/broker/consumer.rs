@@ -1,0 +1,380 @@
+//! A consumer of a group: one task that works off leases with a handler that may fail in every way.
+//!
+//! ```text
+//!   group ──Lease──▶ mailbox ──▶ for each message: catch( handler ) ──▶ Report { upto, exceptions } ──▶ group
+//!         ──Cancel, Build, Stop──▶ control                         └─ panic: drop the handler, make the next
+//! ```
+//!
+//! The task is the consumer; handlers are its incarnations. A handler that panics, or is cancelled past its
+//! deadline, is dropped before the next one is made and before the group hears of it, so that no two ever hold
+//! the same message (G7).
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::group_actor::{GroupWord, Handout};
+use super::handler::Handle;
+use super::ledger::{ConsumerId, LeaseId, Report};
+use super::lease::{Lease, Progress};
+use super::outcome::Verdict;
+use super::scope::Scope;
+use super::Message;
+use crate::base::{PanicText, catch};
+use crate::mailbox::{BUDGET, Event, Receiver, WeakSender};
+
+/// What the group says to a consumer.
+pub(crate) enum ConsumerWord {
+    /// Drop the handling that shows this number; it is past its deadline.
+    Cancel(u64),
+    /// Try again to make a handler.
+    Build,
+    /// End: after the current message, or in the middle of it.
+    Stop { kill: bool },
+}
+
+/// What a consumer says to its group, beside its reports.
+pub(crate) enum ConsumerNews {
+    /// A handler is there.
+    Ready,
+    /// No handler could be made; this is why.
+    Broken(Arc<str>),
+    /// A handler was lost to a panic or a deadline, and is being made anew.
+    Rebuilt,
+    /// The task is over.
+    Ended,
+}
+
+/// Words from consumers to the group.
+pub(crate) enum FromConsumer {
+    Report(Report),
+    GiveBack(LeaseId),
+    News(ConsumerId, ConsumerNews),
+}
+
+/// Where a consumer sits: its mailbox and its line to the group.
+pub(crate) struct ConsumerSeat<T> {
+    pub(crate) id: ConsumerId,
+    pub(crate) mailbox: Receiver<Lease<T>, ConsumerWord>,
+    pub(crate) group: WeakSender<Handout<T>, GroupWord<T>>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) scope: Scope,
+    work: Option<Work>,
+    stop: Option<Stop>,
+    build: bool,
+    budget: u32,
+}
+
+/// The lease being worked on.
+struct Work {
+    id: LeaseId,
+    to: u16,
+    /// Messages before this index are through.
+    upto: u16,
+    exceptions: Vec<(u16, Verdict)>,
+    unreported: bool,
+    /// The handling of `upto` goes on, under this number.
+    in_hand: Option<u64>,
+    /// It is to be dropped.
+    cancelled: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Gently,
+    Kill,
+}
+
+/// How one handling ended.
+enum Handled {
+    Done(Verdict),
+    /// The handler is not to be used again.
+    Lost(Verdict),
+}
+
+impl<T: Send + Sync + 'static> ConsumerSeat<T> {
+    pub(crate) fn new(
+        id: ConsumerId,
+        mailbox: Receiver<Lease<T>, ConsumerWord>,
+        group: WeakSender<Handout<T>, GroupWord<T>>,
+        progress: Arc<Progress>,
+        scope: Scope,
+    ) -> ConsumerSeat<T> {
+        ConsumerSeat { id, mailbox, group, progress, scope, work: None, stop: None, build: false, budget: BUDGET }
+    }
+
+    /// Runs the consumer until it is told to stop.
+    pub(crate) async fn run<H: Handle<T>>(mut self, make: impl Fn() -> H) {
+        while self.stop.is_none() {
+            match self.build(&make).await {
+                Ok(handler) => {
+                    self.say(ConsumerNews::Ready);
+                    self.serve(handler, &make).await;
+                }
+                Err(text) => {
+                    self.give_back();
+                    self.say(ConsumerNews::Broken(text));
+                    self.build_word().await;
+                }
+            }
+        }
+    }
+
+    /// Works off leases until a handler can't be rebuilt, or a stop.
+    async fn serve<H: Handle<T>>(&mut self, handler: H, make: &impl Fn() -> H) {
+        let mut handler = Some(handler);
+        while self.stop.is_none()
+            && let Some(lease) = self.next_lease().await
+        {
+            let mut message = Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
+            self.work = Some(Work::on(lease.id, lease.from, lease.to));
+            while message.index < lease.to && self.stop.is_none() {
+                if handler.is_none() {
+                    match self.build(make).await {
+                        Ok(made) => handler = Some(made),
+                        Err(text) => {
+                            self.give_back();
+                            return self.say_broken(text).await;
+                        }
+                    }
+                }
+                let Some(current) = &mut handler else { return };
+                match self.handle(current, &message).await {
+                    Handled::Done(verdict) => self.note(message.index, verdict),
+                    Handled::Lost(verdict) => {
+                        drop_quietly(handler.take());
+                        self.note(message.index, verdict);
+                        self.report();
+                        self.say(ConsumerNews::Rebuilt);
+                    }
+                }
+                message.index += 1;
+                self.pause_on_budget().await;
+            }
+            self.progress.rest();
+            self.report();
+            self.give_back();
+        }
+        drop_quietly(handler);
+    }
+
+    async fn say_broken(&mut self, text: Arc<str>) {
+        self.say(ConsumerNews::Broken(text));
+        self.build_word().await;
+    }
+
+    /// One handling of one message, with everything that can happen to it.
+    async fn handle<H: Handle<T>>(&mut self, handler: &mut H, message: &Message<T>) -> Handled {
+        if let Some(work) = &mut self.work {
+            work.in_hand = Some(self.progress.begin());
+            work.cancelled = false;
+        }
+        let scope = self.scope;
+        // Why the call is inside of the catch: a sync handler runs in it.
+        let future = match catch(|| scope.enter(|| handler.handle(message))) {
+            Ok(future) => future,
+            Err(text) => return Handled::Lost(failed_by_panic(&text)),
+        };
+        let mut slot = pin!(Some(future));
+        let ended = std::future::poll_fn(|cx| {
+            let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
+            match catch(|| scope.enter(|| future.poll(cx))) {
+                Err(text) => return Poll::Ready(Handled::Lost(failed_by_panic(&text))),
+                Ok(Poll::Ready(verdict)) => return Poll::Ready(Handled::Done(verdict)),
+                Ok(Poll::Pending) => {}
+            }
+            // What is through must not wait for a handler that waits (G17).
+            self.report();
+            while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
+                self.hear(word);
+            }
+            let cancelled = self.work.as_ref().is_some_and(|work| work.cancelled);
+            match (cancelled, self.stop) {
+                (true, _) => Poll::Ready(Handled::Lost(Verdict::failed("not handled within the ack timeout"))),
+                (_, Some(Stop::Kill)) => Poll::Ready(Handled::Lost(Verdict::Release)),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        // The future may own what panics when it is dropped; it does so in here.
+        match (catch(|| scope.enter(|| slot.set(None))), ended) {
+            (Err(text), Handled::Done(_)) => Handled::Lost(failed_by_panic(&text)),
+            (_, ended) => ended,
+        }
+    }
+
+    /// Makes a handler and runs its `started` hook.
+    async fn build<H: Handle<T>>(&mut self, make: &impl Fn() -> H) -> Result<H, Arc<str>> {
+        let scope = self.scope;
+        let mut handler = catch(|| scope.enter(make)).map_err(|text| text.0)?;
+        let started = {
+            let mut slot = pin!(Some(handler.started()));
+            let started = std::future::poll_fn(|cx| {
+                let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
+                match catch(|| scope.enter(|| future.poll(cx))) {
+                    Err(text) => return Poll::Ready(Err(text.0)),
+                    Ok(Poll::Ready(started)) => return Poll::Ready(started.map_err(|fault| fault_text(&fault))),
+                    Ok(Poll::Pending) => {}
+                }
+                while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
+                    self.hear(word);
+                }
+                if self.stop.is_some() { Poll::Ready(Err("stopped while starting".into())) } else { Poll::Pending }
+            })
+            .await;
+            match catch(|| slot.set(None)) {
+                Ok(()) => started,
+                Err(text) => Err(text.0),
+            }
+        };
+        match started {
+            Ok(()) => Ok(handler),
+            Err(text) => {
+                drop_quietly(Some(handler));
+                Err(text)
+            }
+        }
+    }
+
+    async fn next_lease(&mut self) -> Option<Lease<T>> {
+        std::future::poll_fn(|cx| {
+            loop {
+                match std::task::ready!(self.mailbox.poll_next(cx)) {
+                    Event::Message(lease) => {
+                        // Why now: what bounds the messages at a consumer is its credit; this only counts leases.
+                        self.mailbox.settle(1);
+                        return Poll::Ready(Some(lease));
+                    }
+                    Event::Closed => {
+                        self.stop = Some(Stop::Gently);
+                        return Poll::Ready(None);
+                    }
+                    Event::Control(word) => self.hear(word),
+                }
+                if self.stop.is_some() {
+                    return Poll::Ready(None);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits until the group says to try again.
+    async fn build_word(&mut self) {
+        std::future::poll_fn(|cx| {
+            while !self.build && self.stop.is_none() {
+                let word = std::task::ready!(self.mailbox.poll_control(cx));
+                self.hear(word);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.build = false;
+    }
+
+    /// A lease of 256 ready messages must not keep other tasks waiting.
+    async fn pause_on_budget(&mut self) {
+        self.budget -= 1;
+        if self.budget > 0 {
+            return;
+        }
+        self.budget = BUDGET;
+        let mut yielded = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn hear(&mut self, word: ConsumerWord) {
+        match word {
+            ConsumerWord::Cancel(number) => {
+                if let Some(work) = &mut self.work {
+                    work.cancelled |= work.in_hand == Some(number);
+                }
+            }
+            ConsumerWord::Build => self.build = true,
+            ConsumerWord::Stop { kill } if kill || self.stop == Some(Stop::Kill) => self.stop = Some(Stop::Kill),
+            ConsumerWord::Stop { .. } => self.stop = Some(Stop::Gently),
+        }
+    }
+
+    fn note(&mut self, index: u16, verdict: Verdict) {
+        if let Some(work) = &mut self.work {
+            work.upto = index + 1;
+            work.unreported = true;
+            work.in_hand = None;
+            if verdict != Verdict::Ack {
+                work.exceptions.push((index, verdict));
+            }
+        }
+    }
+}
+
+impl<T> ConsumerSeat<T> {
+    /// Tells the group how far the lease is, if it does not know.
+    fn report(&mut self) {
+        let Some(work) = &mut self.work else { return };
+        if std::mem::take(&mut work.unreported) {
+            let exceptions = std::mem::take(&mut work.exceptions);
+            let report = Report { lease: work.id, upto: work.upto, exceptions };
+            drop(self.group.control(GroupWord::From(FromConsumer::Report(report))));
+        }
+    }
+
+    /// Gives back what is not started of the current lease.
+    fn give_back(&mut self) {
+        if let Some(work) = self.work.take().filter(|work| work.upto < work.to) {
+            drop(self.group.control(GroupWord::From(FromConsumer::GiveBack(work.id))));
+        }
+    }
+
+    fn say(&self, news: ConsumerNews) {
+        drop(self.group.control(GroupWord::From(FromConsumer::News(self.id, news))));
+    }
+}
+
+impl<T> Drop for ConsumerSeat<T> {
+    /// However the task ends (a stop, or a runtime that goes away), the group gets everything back.
+    fn drop(&mut self) {
+        if let Some(work) = self.work.as_mut().filter(|work| work.in_hand.is_some()) {
+            // The task was dropped in the middle of a handling, which so ended without a verdict.
+            work.exceptions.push((work.upto, Verdict::Release));
+            work.upto += 1;
+            work.unreported = true;
+        }
+        self.progress.rest();
+        self.report();
+        self.give_back();
+        for lease in self.mailbox.take_rest() {
+            drop(self.group.control(GroupWord::From(FromConsumer::GiveBack(lease.id))));
+        }
+        self.say(ConsumerNews::Ended);
+    }
+}
+
+impl Work {
+    fn on(id: LeaseId, from: u16, to: u16) -> Work {
+        Work { id, to, upto: from, exceptions: Vec::new(), unreported: false, in_hand: None, cancelled: false }
+    }
+}
+
+fn failed_by_panic(text: &PanicText) -> Verdict {
+    Verdict::failed(format!("panicked: {text}"))
+}
+
+fn fault_text(fault: &crate::base::Fault) -> Arc<str> {
+    catch(|| Arc::from(fault.to_string())).unwrap_or_else(|text| text.0)
+}
+
+/// Drops what a user made; its panic is a log line.
+fn drop_quietly<H>(handler: Option<H>) {
+    if let Err(text) = catch(|| drop(handler)) {
+        tracing::error!(target: "callboard::broker", panic = %text, "a consumer's drop panicked");
+    }
+}

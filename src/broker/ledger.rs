@@ -1,0 +1,475 @@
+//! The group's ledger: which message is where. Pure; time and chance are arguments, effects are the result.
+//!
+//! ```text
+//!                  on_batch            dispatch                report: ack, drop
+//!   (not yet) ────────────▶ backlog ─────────────▶ in flight ───────────────────▶ settled
+//!                              ▲  ▲                  │ │  │                          ▲
+//!                              │  └── give back ─────┘ │  │ dead letter,             │
+//!                            ready ◀── release ────────┘  │ or failed too often      │ on_dead_lettered
+//!                              ▲                          ▼                          │
+//!                   on_alarm   └──── delayed ◀─ failed   parked ─────────────────────┘
+//! ```
+//!
+//! | a message is | it leaves by | to |
+//! |---|---|---|
+//! | backlog: never started; in offset order | `dispatch` | in flight, in a lease with its neighbours |
+//! | ready: started before; in offset order, before the backlog | `dispatch` | in flight, alone |
+//! | in flight: in one lease of one consumer | `on_report`, `on_give_back` | settled, delayed, ready, parked, backlog |
+//! | delayed: failed, waits for its moment | `on_alarm` | ready |
+//! | parked: on its way to the dead-letter topic | `on_dead_lettered` | settled |
+//!
+//! Books: entered = acked + dropped + dead + backlog + ready + in flight + delayed + parked, after every call.
+//! A lease's id is never used twice, so a report for one that is over changes nothing (G7).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::outcome::Verdict;
+use super::{DeadReason, Retry};
+use crate::base::Moment;
+
+/// A run of messages of one batch: those with the offsets `base + from .. base + to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Slice<B> {
+    pub(crate) batch: B,
+    pub(crate) base: u64,
+    pub(crate) from: u16,
+    pub(crate) to: u16,
+}
+
+impl<B: Clone> Slice<B> {
+    pub(crate) fn len(&self) -> u16 {
+        self.to - self.from
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.base + u64::from(self.from)
+    }
+
+    fn part(&self, from: u16, to: u16) -> Slice<B> {
+        Slice { batch: self.batch.clone(), base: self.base, from, to }
+    }
+}
+
+/// What happened to a message before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// How often its handling began.
+    pub(crate) attempts: u32,
+    /// How often it failed; releases don't count.
+    pub(crate) failures: u32,
+    pub(crate) error: Option<Arc<str>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LeaseId(u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConsumerId(pub(crate) u32);
+
+/// What the caller is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect<B> {
+    /// Hand these messages to this consumer.
+    Lease { consumer: ConsumerId, id: LeaseId, slice: Slice<B>, past: Past },
+    /// The group is done with these messages: tell the topic.
+    Settled { base: u64, from: u16, to: u16 },
+    /// Move this one message to the dead-letter topic, then call `on_dead_lettered`.
+    Dead { slice: Slice<B>, past: Past, reason: DeadReason },
+}
+
+/// A consumer's words on a lease: everything before `upto` is through, and all of it acked but the exceptions.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) lease: LeaseId,
+    pub(crate) upto: u16,
+    /// In order of their index.
+    pub(crate) exceptions: Vec<(u16, Verdict)>,
+}
+
+/// How many messages a consumer may hold, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credit {
+    /// A handler: leases sized by its pace, `prefetch` messages in all.
+    Handler { prefetch: u32 },
+    /// A pulled stream: each message is a lease of its own.
+    Pull { prefetch: u32 },
+}
+
+/// What a group counts. The first block only grows; the second is the present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) entered: u64,
+    pub(crate) acked: u64,
+    pub(crate) dropped: u64,
+    pub(crate) dead: u64,
+    pub(crate) failures: u64,
+    pub(crate) redeliveries: u64,
+    pub(crate) refused_reports: u64,
+
+    pub(crate) backlog: u64,
+    pub(crate) ready: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) delayed: u64,
+    pub(crate) parked: u64,
+}
+
+impl Counts {
+    /// Messages that entered and have not been settled.
+    pub(crate) fn unsettled(&self) -> u64 {
+        self.backlog + self.ready + self.in_flight + self.delayed + self.parked
+    }
+}
+
+/// The time that one lease of a handler should take. Short enough to share, long enough to amortise.
+const LEASE_TIME: Duration = Duration::from_micros(250);
+/// A handler slower than this per message gets no second lease while it works on the first.
+const SLOW: Duration = Duration::from_millis(1);
+
+pub(crate) struct Ledger<B> {
+    retry: Retry,
+    backlog: VecDeque<Slice<B>>,
+    ready: BTreeMap<u64, (Slice<B>, Past)>,
+    delayed: BinaryHeap<Reverse<Delayed<B>>>,
+    leases: BTreeMap<LeaseId, Lease<B>>,
+    next_lease: u64,
+    workers: Vec<Worker>,
+    /// Where the search for the next consumer begins, so that equals take turns.
+    turn: usize,
+    counts: Counts,
+}
+
+struct Lease<B> {
+    consumer: ConsumerId,
+    slice: Slice<B>,
+    /// Everything before this index was reported.
+    reported: u16,
+    past: Past,
+    /// When it was handed out.
+    since: Moment,
+}
+
+struct Delayed<B> {
+    due: Moment,
+    slice: Slice<B>,
+    past: Past,
+}
+
+struct Worker {
+    id: ConsumerId,
+    credit: Credit,
+    ready: bool,
+    leases: u32,
+    messages: u32,
+    /// A moving average of the time a message takes; `None` until the first report.
+    pace: Option<Duration>,
+    last_report: Moment,
+}
+
+impl<B: Clone> Ledger<B> {
+    pub(crate) fn new(retry: Retry) -> Ledger<B> {
+        Ledger {
+            retry,
+            backlog: VecDeque::new(),
+            ready: BTreeMap::new(),
+            delayed: BinaryHeap::new(),
+            leases: BTreeMap::new(),
+            next_lease: 0,
+            workers: Vec::new(),
+            turn: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// New messages, with higher offsets than all before.
+    pub(crate) fn on_batch(&mut self, slice: Slice<B>) {
+        let messages = u64::from(slice.len());
+        if messages > 0 {
+            self.counts.entered += messages;
+            self.counts.backlog += messages;
+            self.backlog.push_back(slice);
+        }
+    }
+
+    /// A consumer joins; it gets nothing before it says that it is ready.
+    pub(crate) fn on_consumer(&mut self, id: ConsumerId, credit: Credit) {
+        self.workers.push(Worker {
+            id,
+            credit,
+            ready: false,
+            leases: 0,
+            messages: 0,
+            pace: None,
+            last_report: Moment::ZERO,
+        });
+    }
+
+    /// A consumer can, or can't, take messages.
+    pub(crate) fn on_ready(&mut self, id: ConsumerId, ready: bool) {
+        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
+            worker.ready = ready;
+        }
+    }
+
+    /// A consumer left. Leases that it still has stay valid: a pulled delivery may outlive its stream.
+    pub(crate) fn on_gone(&mut self, id: ConsumerId) {
+        self.workers.retain(|worker| worker.id != id);
+    }
+
+    /// A consumer tells how far it is with a lease. Answers `false` if that lease is over.
+    pub(crate) fn on_report(
+        &mut self,
+        report: Report,
+        now: Moment,
+        random: u64,
+        effects: &mut Vec<Effect<B>>,
+    ) -> bool {
+        let Some(mut lease) = self.leases.remove(&report.lease) else {
+            self.counts.refused_reports += 1;
+            return false;
+        };
+        let upto = report.upto.clamp(lease.reported, lease.slice.to);
+        let through = upto - lease.reported;
+        self.note_pace(&lease, through, upto == lease.slice.to, now);
+        self.counts.in_flight -= u64::from(through);
+        let mut acked_from = lease.reported;
+        for (index, verdict) in report.exceptions {
+            debug_assert!((acked_from..upto).contains(&index), "an exception lies in what is reported");
+            self.ack(&lease.slice, acked_from, index, effects);
+            self.except(lease.slice.part(index, index + 1), lease.past.clone(), verdict, now, random, effects);
+            acked_from = index + 1;
+        }
+        self.ack(&lease.slice, acked_from, upto, effects);
+        if upto < lease.slice.to {
+            lease.reported = upto;
+            self.leases.insert(report.lease, lease);
+        }
+        true
+    }
+
+    /// The verdict on a lease that is a single message.
+    pub(crate) fn on_sole(
+        &mut self,
+        id: LeaseId,
+        verdict: Verdict,
+        now: Moment,
+        random: u64,
+        effects: &mut Vec<Effect<B>>,
+    ) -> bool {
+        let Some(slice) = self.leases.get(&id).map(|lease| lease.slice.clone()) else { return false };
+        let exceptions = if verdict == Verdict::Ack { Vec::new() } else { vec![(slice.from, verdict)] };
+        self.on_report(Report { lease: id, upto: slice.to, exceptions }, now, random, effects)
+    }
+
+    /// A consumer gives back what it has not started of a lease. It costs those messages nothing.
+    pub(crate) fn on_give_back(&mut self, id: LeaseId, now: Moment) -> bool {
+        let Some(lease) = self.leases.remove(&id) else {
+            self.counts.refused_reports += 1;
+            return false;
+        };
+        self.note_pace(&lease, 0, true, now);
+        let rest = lease.slice.part(lease.reported, lease.slice.to);
+        self.counts.in_flight -= u64::from(rest.len());
+        if lease.past.attempts > 0 {
+            self.make_ready(rest, lease.past);
+        } else {
+            self.counts.backlog += u64::from(rest.len());
+            let at = self.backlog.partition_point(|slice| slice.first() < rest.first());
+            self.backlog.insert(at, rest);
+        }
+        true
+    }
+
+    /// The dead-letter topic took the message.
+    pub(crate) fn on_dead_lettered(&mut self, slice: &Slice<B>, effects: &mut Vec<Effect<B>>) {
+        self.counts.parked -= 1;
+        self.counts.dead += 1;
+        effects.push(Effect::Settled { base: slice.base, from: slice.from, to: slice.to });
+    }
+
+    /// When the next delayed message is due.
+    pub(crate) fn next_alarm(&self) -> Option<Moment> {
+        self.delayed.peek().map(|Reverse(delayed)| delayed.due)
+    }
+
+    /// Delayed messages whose moment has come are ready.
+    pub(crate) fn on_alarm(&mut self, now: Moment) {
+        while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.due <= now) {
+            if let Some(Reverse(delayed)) = self.delayed.pop() {
+                self.counts.delayed -= 1;
+                self.make_ready(delayed.slice, delayed.past);
+            }
+        }
+    }
+
+    /// Hands out as much as the consumers have credit for.
+    pub(crate) fn dispatch(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
+        while self.counts.ready + self.counts.backlog > 0
+            && let Some(at) = self.freest()
+        {
+            let Some((slice, past)) = self.take_next(at) else { return };
+            let Some(worker) = self.workers.get_mut(at) else { return };
+            self.turn = at + 1;
+            let id = LeaseId(self.next_lease);
+            self.next_lease += 1;
+            worker.leases += 1;
+            worker.messages += u32::from(slice.len());
+            self.counts.in_flight += u64::from(slice.len());
+            self.counts.redeliveries += if past.attempts > 0 { 1 } else { 0 };
+            let consumer = worker.id;
+            let (reported, kept) = (slice.from, slice.clone());
+            let lease = Lease { consumer, slice: kept, reported, past: past.clone(), since: now };
+            self.leases.insert(id, lease);
+            effects.push(Effect::Lease { consumer, id, slice, past });
+        }
+    }
+
+    /// The consumer with credit that holds the fewest messages; among equals, the next in turn.
+    fn freest(&self) -> Option<usize> {
+        let count = self.workers.len();
+        (0..count)
+            .map(|step| (self.turn + step) % count)
+            .filter_map(|at| self.workers.get(at).filter(|worker| worker.has_credit()).map(|worker| (worker, at)))
+            .min_by_key(|(worker, _)| worker.messages)
+            .map(|(_, at)| at)
+    }
+
+    /// Takes what the consumer at `at` gets: what was started before comes first, and alone.
+    fn take_next(&mut self, at: usize) -> Option<(Slice<B>, Past)> {
+        if let Some((_, (slice, past))) = self.ready.pop_first() {
+            self.counts.ready -= 1;
+            return Some((slice, past));
+        }
+        let sharers = self.workers.iter().filter(|worker| worker.ready).count() as u64;
+        let share = u16::try_from(self.counts.backlog.div_ceil(sharers.max(1))).unwrap_or(u16::MAX);
+        let size = self.workers.get(at)?.lease_size().min(share);
+        let first = self.backlog.front_mut()?;
+        let slice = if first.len() <= size {
+            self.backlog.pop_front()?
+        } else {
+            let cut = first.from + size;
+            let slice = first.part(first.from, cut);
+            first.from = cut;
+            slice
+        };
+        self.counts.backlog -= u64::from(slice.len());
+        Some((slice, Past::default()))
+    }
+
+    fn ack(&mut self, slice: &Slice<B>, from: u16, to: u16, effects: &mut Vec<Effect<B>>) {
+        if from < to {
+            self.counts.acked += u64::from(to - from);
+            effects.push(Effect::Settled { base: slice.base, from, to });
+        }
+    }
+
+    /// One message whose handling began and did not end in an ack.
+    fn except(
+        &mut self,
+        slice: Slice<B>,
+        mut past: Past,
+        verdict: Verdict,
+        now: Moment,
+        random: u64,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        past.attempts = past.attempts.saturating_add(1);
+        match verdict {
+            Verdict::Ack => self.ack(&slice, slice.from, slice.to, effects),
+            Verdict::Drop => {
+                self.counts.dropped += 1;
+                effects.push(Effect::Settled { base: slice.base, from: slice.from, to: slice.to });
+            }
+            Verdict::Release => self.make_ready(slice, past),
+            Verdict::Dead { reason } => self.bury(slice, past, DeadReason::Rejected(reason), effects),
+            Verdict::Retry { error, after } => {
+                self.counts.failures += 1;
+                past.failures = past.failures.saturating_add(1);
+                past.error = Some(error);
+                if past.failures >= self.retry.attempts() {
+                    return self.bury(slice, past, DeadReason::TooManyAttempts, effects);
+                }
+                let wait = after.unwrap_or_else(|| self.retry.backoff().delay(past.failures, random));
+                if wait.is_zero() {
+                    return self.make_ready(slice, past);
+                }
+                self.counts.delayed += 1;
+                self.delayed.push(Reverse(Delayed { due: now + wait, slice, past }));
+            }
+        }
+    }
+
+    fn bury(&mut self, slice: Slice<B>, past: Past, reason: DeadReason, effects: &mut Vec<Effect<B>>) {
+        self.counts.parked += 1;
+        effects.push(Effect::Dead { slice, past, reason });
+    }
+
+    fn make_ready(&mut self, slice: Slice<B>, past: Past) {
+        self.counts.ready += 1;
+        self.ready.insert(slice.first(), (slice, past));
+    }
+
+    fn note_pace(&mut self, lease: &Lease<B>, through: u16, over: bool, now: Moment) {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == lease.consumer) else { return };
+        if over {
+            worker.leases -= 1;
+            worker.messages -= u32::from(lease.slice.to - lease.reported);
+        } else {
+            worker.messages -= u32::from(through);
+        }
+        if through > 0 {
+            let took = now.since(lease.since.max(worker.last_report)) / u32::from(through);
+            worker.pace = Some(worker.pace.map_or(took, |pace| (pace * 3 + took) / 4));
+            worker.last_report = now;
+        }
+    }
+}
+
+impl Worker {
+    fn has_credit(&self) -> bool {
+        let (prefetch, leases) = match self.credit {
+            Credit::Pull { prefetch } => (prefetch, prefetch),
+            Credit::Handler { prefetch } => (prefetch, if self.pace.is_some_and(|pace| pace < SLOW) { 2 } else { 1 }),
+        };
+        self.ready && self.messages < prefetch && self.leases < leases
+    }
+
+    fn lease_size(&self) -> u16 {
+        match self.credit {
+            Credit::Pull { .. } => 1,
+            Credit::Handler { prefetch } => {
+                let by_pace = self.pace.map_or(1, |pace| LEASE_TIME.as_nanos() / pace.as_nanos().max(1));
+                // Why half: a second lease can wait at the consumer while it works on the first.
+                let most = u128::from((prefetch / 2).max(1).min(prefetch - self.messages));
+                u16::try_from(by_pace.clamp(1, super::message::BATCH as u128).min(most)).unwrap_or(1)
+            }
+        }
+    }
+}
+
+// Why by hand: the earliest first, ties by offset; the payload has no part in it.
+impl<B: Clone> Ord for Delayed<B> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.slice.first()).cmp(&(other.due, other.slice.first()))
+    }
+}
+
+impl<B: Clone> PartialOrd for Delayed<B> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<B: Clone> PartialEq for Delayed<B> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<B: Clone> Eq for Delayed<B> {}

@@ -1,0 +1,153 @@
+//! Messages, and the batches in which they travel.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::MessageId;
+use crate::base::{Name, catch};
+use crate::mailbox::Stamp;
+use crate::runtime::Rt;
+
+/// The most messages in one batch. A batch forms from what waits already; nothing is held back to fill one.
+pub(crate) const BATCH: usize = 256;
+
+/// A payload as it waits in its topic's mailbox.
+pub(crate) struct Item<T> {
+    millis: u64,
+    value: T,
+}
+
+impl<T> Item<T> {
+    pub(crate) fn new(value: T) -> Item<T> {
+        Item { millis: 0, value }
+    }
+
+    pub(crate) fn into_value(self) -> T {
+        self.value
+    }
+}
+
+/// Gives each message its id, under the lock of the topic's mailbox.
+pub(crate) struct IdStamp {
+    rt: Rt,
+    millis: u64,
+}
+
+impl IdStamp {
+    pub(crate) fn new(rt: Rt) -> IdStamp {
+        IdStamp { rt, millis: 0 }
+    }
+}
+
+impl<T: 'static> Stamp<Item<T>> for IdStamp {
+    type Receipt = MessageId;
+
+    /// Reads the clock for the first message of a burst and for each 256th after it.
+    fn stamp(&mut self, item: &mut Item<T>, offset: u64, first: bool) -> MessageId {
+        if first || offset.is_multiple_of(BATCH as u64) {
+            self.millis = self.millis.max(self.rt.wall_millis());
+        }
+        item.millis = self.millis;
+        MessageId::new(self.millis, offset)
+    }
+}
+
+/// A run of messages, frozen: shared by all groups, dropped with the last of its messages.
+pub(crate) struct Batch<T> {
+    topic: Name,
+    base: u64,
+    items: Vec<Item<T>>,
+}
+
+impl<T> Batch<T> {
+    pub(crate) fn new(topic: Name, base: u64, items: Vec<Item<T>>) -> Batch<T> {
+        Batch { topic, base, items }
+    }
+
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// At most [`BATCH`], so it fits.
+    pub(crate) fn len(&self) -> u16 {
+        u16::try_from(self.items.len()).unwrap_or(u16::MAX)
+    }
+
+    pub(crate) fn topic(&self) -> &Name {
+        &self.topic
+    }
+
+    pub(crate) fn id(&self, index: u16) -> MessageId {
+        let millis = self.items.get(usize::from(index)).map_or(0, |item| item.millis);
+        MessageId::new(millis, self.base + u64::from(index))
+    }
+
+    pub(crate) fn value(&self, index: u16) -> &T {
+        match self.items.get(usize::from(index)) {
+            Some(item) => &item.value,
+            None => panic!("callboard bug: a lease points behind its batch"),
+        }
+    }
+}
+
+impl<T> Drop for Batch<T> {
+    /// Drops the payloads one by one, so that one that panics takes no other with it, and no actor (G15).
+    fn drop(&mut self) {
+        for item in self.items.drain(..) {
+            if let Err(text) = catch(move || drop(item)) {
+                tracing::error!(target: "callboard::broker", topic = %self.topic, panic = %text, "a payload's drop panicked");
+            }
+        }
+    }
+}
+
+/// Hands a message to a handler: dereferences to the payload, and knows its id and its attempt.
+///
+/// It is a cheap handle (cloning shares the payload) and carries no ack: what the handler returns decides.
+/// Keeping it keeps the payload's whole batch, at most 256 payloads, in memory.
+pub struct Message<T> {
+    pub(crate) batch: Arc<Batch<T>>,
+    pub(crate) index: u16,
+    pub(crate) attempt: u32,
+}
+
+impl<T> Message<T> {
+    /// Returns the message's id, the one that `publish` answered.
+    pub fn id(&self) -> MessageId {
+        self.batch.id(self.index)
+    }
+
+    /// Returns which handling of the message by this group this is: 1 on the first.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Returns the name of the topic the message was published to.
+    pub fn topic(&self) -> &Name {
+        self.batch.topic()
+    }
+}
+
+impl<T> Deref for Message<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.batch.value(self.index)
+    }
+}
+
+impl<T> Clone for Message<T> {
+    fn clone(&self) -> Message<T> {
+        Message { batch: self.batch.clone(), index: self.index, attempt: self.attempt }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Message<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &format_args!("{}", self.id()))
+            .field("attempt", &self.attempt)
+            .field("payload", &**self)
+            .finish()
+    }
+}

@@ -1,0 +1,57 @@
+//! Who publishes: a handler of this broker, or somebody outside.
+//!
+//! While a handler's future is polled, its thread knows so. A publish made there has two privileges and one duty:
+//! it goes on while the broker drains (G18), and it must not wait for ever on a full topic, since the place it
+//! waits for may hang on this very handler (G17).
+
+use std::cell::Cell;
+use std::time::Duration;
+
+/// What a publish from inside a handler must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// Which broker the handler belongs to.
+    pub(crate) broker: u64,
+    /// The longest a publish may wait.
+    pub(crate) limit: Duration,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<Scope>> = const { Cell::new(None) };
+}
+
+impl Scope {
+    /// Runs `f` inside of this scope. Scopes nest, as a handler may poll another broker's future.
+    pub(crate) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
+        struct Leave(Option<Scope>);
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                CURRENT.set(self.0);
+            }
+        }
+        let _leave = Leave(CURRENT.replace(Some(self)));
+        f()
+    }
+
+    /// The scope of the handler that is being polled on this thread, if it is one of `broker`'s.
+    pub(crate) fn of(broker: u64) -> Option<Scope> {
+        CURRENT.get().filter(|scope| scope.broker == broker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_ends_with_its_poll_even_by_a_panic() {
+        let scope = Scope { broker: 7, limit: Duration::from_secs(1) };
+        let other = Scope { broker: 8, limit: Duration::ZERO };
+        scope.enter(|| {
+            assert_eq!(Scope::of(7), Some(scope));
+            assert!(crate::base::catch(|| other.enter(|| panic!("in a handler"))).is_err());
+            assert_eq!((Scope::of(7), Scope::of(8)), (Some(scope), None));
+        });
+        assert_eq!(Scope::of(7), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! What a topic and a group count.
+
+use super::ledger::Counts;
+
+/// Counts one group's messages at one instant.
+///
+/// The books balance: `entered` is the sum of `acked`, `dropped`, `dead_lettered`, `backlog`, `in_flight`,
+/// `delayed` and `parked`, in every snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupStats {
+    /// Whether it takes messages from the topic to its consumers.
+    pub state: GroupState,
+    /// Messages that came in for it since it was opened.
+    pub entered: u64,
+    /// Messages settled by an ack.
+    pub acked: u64,
+    /// Messages settled by an explicit [`Outcome::Drop`](super::Outcome::Drop).
+    pub dropped: u64,
+    /// Messages that moved to the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Messages that wait for a consumer, first tries and due retries alike.
+    pub backlog: u64,
+    /// Messages that consumers hold, those not started included.
+    pub in_flight: u64,
+    /// Messages that failed and wait for their backoff.
+    pub delayed: u64,
+    /// Messages that wait for room in the dead-letter topic.
+    pub parked: u64,
+    /// Attempts that failed: errors, panics, deadlines, dropped deliveries.
+    pub failures: u64,
+    /// Attempts that were not a message's first.
+    pub redeliveries: u64,
+    /// Acks and reports refused because their lease was over.
+    pub refused: u64,
+    /// Consumers: handlers and open streams.
+    pub consumers: usize,
+    /// How often a handler was made anew, after a panic, a deadline, or a failed start.
+    pub restarts: u64,
+    /// Handlers that are past their deadline, were cancelled, and never yielded.
+    pub stuck: usize,
+}
+
+/// Tells whether a group works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GroupState {
+    /// It has consumers, or waits for one: messages flow, or wait in it.
+    Running,
+    /// Its consumers could not be built, more often than its intensity allows. Its messages are kept.
+    Failed,
+    /// It is being stopped.
+    Stopping,
+}
+
+/// Counts one topic's messages at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicStats {
+    /// Messages ever accepted; the next one gets this offset.
+    pub accepted: u64,
+    /// Messages that hold a place in the capacity: not settled by every group.
+    pub unsettled: u64,
+    /// The capacity.
+    pub capacity: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Whether the topic hands out nothing until it is released.
+    pub held: bool,
+}
+
+impl GroupStats {
+    pub(crate) fn new(state: GroupState, counts: Counts, consumers: usize, restarts: u64, stuck: usize) -> GroupStats {
+        GroupStats {
+            state,
+            entered: counts.entered,
+            acked: counts.acked,
+            dropped: counts.dropped,
+            dead_lettered: counts.dead,
+            backlog: counts.backlog + counts.ready,
+            in_flight: counts.in_flight,
+            delayed: counts.delayed,
+            parked: counts.parked,
+            failures: counts.failures,
+            redeliveries: counts.redeliveries,
+            refused: counts.refused_reports,
+            consumers,
+            restarts,
+            stuck,
+        }
+    }
+
+    /// Messages settled in any way.
+    pub fn settled(&self) -> u64 {
+        self.acked + self.dropped + self.dead_lettered
+    }
+
+    /// Messages that entered and are not settled.
+    pub fn unsettled(&self) -> u64 {
+        self.backlog + self.in_flight + self.delayed + self.parked
+    }
+}
