@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod base;
+pub mod broker;
 #[doc(hidden)]
 pub mod mailbox;
 pub mod prelude;

@@ -2,4 +2,7 @@
 
 pub use crate::actor::{Actor, Address, Context, Ended, Exit, System};
 pub use crate::base::Fault;
+pub use crate::broker::{
+    Broker, Consumer, DeadLetter, Delivery, Group, Message, MessageId, Outcome, Overflow, Retry, Start, Topic,
+};
 pub use crate::mailbox::Reply;

@@ -51,9 +51,8 @@ impl Bits {
 
     /// The maximal runs of neighbouring indices, in order.
     pub(crate) fn runs(self) -> impl Iterator<Item = (u16, u16)> {
-        let has = move |at: u16| {
-            self.0.get(usize::from(at / 64)).is_some_and(|word| word >> (at % 64) & 1 == 1)
-        };
+        let has =
+            move |at: u16| self.0.get(usize::from(at / 64)).is_some_and(|word| word >> (at % 64) & 1 == 1);
         let mut at = 0;
         std::iter::from_fn(move || {
             let from = (at..BATCH as u16).find(|at| has(*at))?;
@@ -114,7 +113,11 @@ impl<B: Clone> Books<B> {
     }
 
     /// A new group, for which those kept messages are open that `wants` picks from a batch. Returns them.
-    pub(crate) fn on_group(&mut self, group: GroupId, wants: impl Fn(&B, u64, Bits) -> Bits) -> Vec<(B, Bits)> {
+    pub(crate) fn on_group(
+        &mut self,
+        group: GroupId,
+        wants: impl Fn(&B, u64, Bits) -> Bits,
+    ) -> Vec<(B, Bits)> {
         let mut handout = Vec::new();
         let mut count = 0;
         for (base, live) in &mut self.live {
@@ -134,27 +137,12 @@ impl<B: Clone> Books<B> {
         let Some(at) = self.groups.iter().position(|(id, _)| *id == group) else { return 0 };
         let settled = Bits::range(from, to);
         let Some(live) = self.live.get_mut(&base) else { return 0 };
-        let (Some(open), Some((_, count))) = (live.open.get_mut(at), self.groups.get_mut(at)) else { return 0 };
+        let (Some(open), Some((_, count))) = (live.open.get_mut(at), self.groups.get_mut(at)) else {
+            return 0;
+        };
         *count -= open.and(settled).count();
         *open = open.without(settled);
         self.free(base, settled)
-    }
-
-    /// A group is gone for good; what only it had to settle is free. Returns how many places that frees.
-    pub(crate) fn on_group_gone(&mut self, group: GroupId) -> u64 {
-        let Some(at) = self.groups.iter().position(|(id, _)| *id == group) else { return 0 };
-        self.groups.remove(at);
-        let bases: Vec<u64> = self.live.keys().copied().collect();
-        let mut freed = 0;
-        for base in bases {
-            let Some(live) = self.live.get_mut(&base) else { continue };
-            let was_open = live.open.remove(at);
-            // Why not with the last group: what is left then waits for the next group (G4).
-            if !self.groups.is_empty() {
-                freed += self.free(base, was_open);
-            }
-        }
-        freed
     }
 
     /// Frees those of `candidates` that are open for no group.

@@ -14,13 +14,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::Message;
 use super::group_actor::{GroupWord, Handout};
 use super::handler::Handle;
-use super::ledger::{ConsumerId, LeaseId, Report};
 use super::lease::{Lease, Progress};
+use super::ledger::{LeaseId, Report};
 use super::outcome::Verdict;
 use super::scope::Scope;
-use super::Message;
+use super::workers::ConsumerId;
 use crate::base::{PanicText, catch};
 use crate::mailbox::{BUDGET, Event, Receiver, WeakSender};
 
@@ -101,7 +102,17 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         progress: Arc<Progress>,
         scope: Scope,
     ) -> ConsumerSeat<T> {
-        ConsumerSeat { id, mailbox, group, progress, scope, work: None, stop: None, build: false, budget: BUDGET }
+        ConsumerSeat {
+            id,
+            mailbox,
+            group,
+            progress,
+            scope,
+            work: None,
+            stop: None,
+            build: false,
+            budget: BUDGET,
+        }
     }
 
     /// Runs the consumer until it is told to stop.
@@ -127,7 +138,8 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         while self.stop.is_none()
             && let Some(lease) = self.next_lease().await
         {
-            let mut message = Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
+            let mut message =
+                Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
             self.work = Some(Work::on(lease.id, lease.from, lease.to));
             while message.index < lease.to && self.stop.is_none() {
                 if handler.is_none() {
@@ -191,7 +203,9 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             }
             let cancelled = self.work.as_ref().is_some_and(|work| work.cancelled);
             match (cancelled, self.stop) {
-                (true, _) => Poll::Ready(Handled::Lost(Verdict::failed("not handled within the ack timeout"))),
+                (true, _) => {
+                    Poll::Ready(Handled::Lost(Verdict::failed("not handled within the ack timeout")))
+                }
                 (_, Some(Stop::Kill)) => Poll::Ready(Handled::Lost(Verdict::Release)),
                 _ => Poll::Pending,
             }
@@ -214,13 +228,19 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                 let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
                 match catch(|| scope.enter(|| future.poll(cx))) {
                     Err(text) => return Poll::Ready(Err(text.0)),
-                    Ok(Poll::Ready(started)) => return Poll::Ready(started.map_err(|fault| fault_text(&fault))),
+                    Ok(Poll::Ready(started)) => {
+                        return Poll::Ready(started.map_err(|fault| fault_text(&fault)));
+                    }
                     Ok(Poll::Pending) => {}
                 }
                 while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
                     self.hear(word);
                 }
-                if self.stop.is_some() { Poll::Ready(Err("stopped while starting".into())) } else { Poll::Pending }
+                if self.stop.is_some() {
+                    Poll::Ready(Err("stopped while starting".into()))
+                } else {
+                    Poll::Pending
+                }
             })
             .await;
             match catch(|| slot.set(None)) {
@@ -299,7 +319,9 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                 }
             }
             ConsumerWord::Build => self.build = true,
-            ConsumerWord::Stop { kill } if kill || self.stop == Some(Stop::Kill) => self.stop = Some(Stop::Kill),
+            ConsumerWord::Stop { kill } if kill || self.stop == Some(Stop::Kill) => {
+                self.stop = Some(Stop::Kill)
+            }
             ConsumerWord::Stop { .. } => self.stop = Some(Stop::Gently),
         }
     }
@@ -351,6 +373,8 @@ impl<T> Drop for ConsumerSeat<T> {
         self.progress.rest();
         self.report();
         self.give_back();
+        // Closed first: what the group sends from now on bounces, and stays with the group.
+        self.mailbox.close();
         for lease in self.mailbox.take_rest() {
             drop(self.group.control(GroupWord::From(FromConsumer::GiveBack(lease.id))));
         }
@@ -360,7 +384,15 @@ impl<T> Drop for ConsumerSeat<T> {
 
 impl Work {
     fn on(id: LeaseId, from: u16, to: u16) -> Work {
-        Work { id, to, upto: from, exceptions: Vec::new(), unreported: false, in_hand: None, cancelled: false }
+        Work {
+            id,
+            to,
+            upto: from,
+            exceptions: Vec::new(),
+            unreported: false,
+            in_hand: None,
+            cancelled: false,
+        }
     }
 }
 

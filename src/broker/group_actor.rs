@@ -3,7 +3,7 @@
 //! Everything it decides is in the ledger; here its effects are carried out. No code of a user runs in this task:
 //! errors and panics arrive as texts, payloads are dropped with care (`Batch`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,15 +12,17 @@ use tracing::{debug, error, info, warn};
 
 use super::books::{Bits, GroupId};
 use super::consumer::{ConsumerNews, ConsumerSeat, ConsumerWord, FromConsumer};
-use super::ledger::{ConsumerId, Credit, Effect, LeaseId, Ledger, Past, Report, Slice};
-use super::lease::{Held, Lease, Progress};
+use super::lease::Lease;
+use super::ledger::{Effect, Ledger, Past, Report, Slice};
+use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
 use super::outcome::Verdict;
 use super::scope::Scope;
 use super::topic_actor::TopicWord;
+use super::workers::{ConsumerId, Credit};
 use super::{DeadLetter, DeadReason, GroupReport, GroupSettings, GroupState, GroupStats};
 use crate::base::{Moment, Name};
-use crate::mailbox::{Event, Receiver, Reply, SendSink, Sender, WeakSender, mailbox};
+use crate::mailbox::{Event, Receiver, Reply, SendSink, Sender, WeakSender};
 use crate::runtime::{Clock, Rt};
 use crate::supervise::{Allowance, RestartWindow};
 
@@ -34,20 +36,25 @@ pub(crate) struct Handout<T> {
 pub(crate) enum GroupWord<T> {
     From(FromConsumer),
     /// Add handlers; the closure spawns the task of one.
-    AddHandlers { count: u32, spawn: Arc<dyn Fn(ConsumerSeat<T>) + Send + Sync> },
+    AddHandlers {
+        count: u32,
+        spawn: Arc<dyn Fn(ConsumerSeat<T>) + Send + Sync>,
+        done: Reply<()>,
+    },
     /// Add a pulled stream, whose end of the mailbox somebody else reads.
-    AddStream { sender: Sender<Lease<T>, ConsumerWord>, id: Reply<ConsumerId> },
+    AddStream {
+        sender: Sender<Lease<T>, ConsumerWord>,
+        id: Reply<ConsumerId>,
+    },
     Stats(Reply<GroupStats>),
-    Stop { kill: bool, report: Reply<GroupReport> },
+    Stop {
+        kill: bool,
+        report: Reply<GroupReport>,
+    },
 }
 
 /// How long a stop waits for handlers that don't yield, before it reports them stuck.
 const STOP_GRACE: Duration = Duration::from_secs(1);
-
-/// Consumers' mailboxes count leases, of which the ledger gives a handler two at most.
-const LEASES: usize = 4;
-
-type Ours<T> = Sender<Lease<T>, ConsumerWord>;
 
 pub(crate) struct GroupActor<T> {
     pub(crate) id: GroupId,
@@ -67,10 +74,7 @@ pub(crate) struct Life<T> {
     actor: GroupActor<T>,
     ledger: Ledger<Arc<Batch<T>>>,
     effects: Vec<Effect<Arc<Batch<T>>>>,
-    members: BTreeMap<ConsumerId, Member<T>>,
-    next_member: u32,
-    /// Pulled deliveries in flight, and what the last look saw of each. Limit: the streams' prefetch.
-    pulled: BTreeMap<LeaseId, (Arc<Held>, Option<u64>)>,
+    members: Members<T>,
     /// On the way to the dead-letter topic. Limit: the topic's capacity, which they still hold.
     dying: VecDeque<(Slice<Arc<Batch<T>>>, Past, DeadReason)>,
     parked_was_told: bool,
@@ -82,21 +86,6 @@ pub(crate) struct Life<T> {
     look_at: Option<Moment>,
     stop: Option<Stopping>,
     told: (bool, u64),
-}
-
-struct Member<T> {
-    mailbox: Ours<T>,
-    /// Present for handlers.
-    handler: Option<Handler<T>>,
-}
-
-struct Handler<T> {
-    progress: Arc<Progress>,
-    seen: Option<u64>,
-    cancelled: Option<u64>,
-    stuck: bool,
-    rebuild_at: Option<Moment>,
-    spawn: Arc<dyn Fn(ConsumerSeat<T>) + Send + Sync>,
 }
 
 struct Stopping {
@@ -111,9 +100,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
         let mut life = Life {
             ledger: Ledger::new(self.settings.retry),
             effects: Vec::new(),
-            members: BTreeMap::new(),
-            next_member: 0,
-            pulled: BTreeMap::new(),
+            members: Members::default(),
             dying: VecDeque::new(),
             parked_was_told: false,
             window,
@@ -166,20 +153,23 @@ impl<T: Send + Sync + 'static> Life<T> {
         match word {
             GroupWord::From(FromConsumer::Report(report)) => self.on_report(report, now),
             GroupWord::From(FromConsumer::GiveBack(lease)) => {
-                self.pulled.remove(&lease);
-                self.ledger.on_give_back(lease, now);
+                self.members.forget(lease);
+                self.ledger.on_give_back(lease);
             }
             GroupWord::From(FromConsumer::News(id, news)) => self.on_news(id, news, now),
-            GroupWord::AddHandlers { count, spawn } => {
+            GroupWord::AddHandlers { count, spawn, done } => {
                 for _ in 0..count {
-                    self.add_handler(spawn.clone());
+                    self.add_handler(&*spawn);
                 }
+                // Told first: whoever waits for quiet after opening the group must find it running.
+                self.tell_topic();
+                let _ = done.send(());
             }
             GroupWord::AddStream { sender, id } => {
-                let member = self.number();
                 let prefetch = self.actor.settings.prefetch;
+                let member = self.members.add_stream(sender);
                 self.ledger.on_consumer(member, Credit::Pull { prefetch });
-                self.members.insert(member, Member { mailbox: sender, handler: None });
+                self.tell_topic();
                 match id.send(member) {
                     Ok(()) => self.ledger.on_ready(member, true),
                     // Whoever asked for the stream is gone.
@@ -192,7 +182,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn on_report(&mut self, report: Report, now: Moment) {
-        self.pulled.remove(&report.lease);
+        self.members.forget(report.lease);
         for (_, verdict) in &report.exceptions {
             if let Verdict::Retry { error, .. } = verdict {
                 let (topic, group) = (&self.actor.topic_name, &self.actor.name);
@@ -212,7 +202,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             ConsumerNews::Rebuilt => self.restarts += 1,
             ConsumerNews::Broken(text) => self.on_broken(id, &text, now),
             ConsumerNews::Ended => {
-                let was_handler = self.members.get(&id).is_some_and(|member| member.handler.is_some());
+                let was_handler = self.members.is_handler(id);
                 self.remove(id);
                 if was_handler && self.stop.is_none() {
                     // Only a runtime that shuts down ends a handler's task unasked.
@@ -234,29 +224,21 @@ impl<T: Send + Sync + 'static> Life<T> {
         if self.window.on_restart(now) == Allowance::Exceeded {
             error!(target: "callboard::broker", %topic, %group, error = text, "group failed: its consumers can't be built");
             self.state = GroupState::Failed;
-            for (id, member) in &mut self.members {
-                self.ledger.on_ready(*id, false);
-                if let Some(handler) = &mut member.handler {
-                    handler.rebuild_at = None;
-                }
-            }
+            self.members.give_up();
+            self.members.ids().for_each(|id| self.ledger.on_ready(id, false));
             return;
         }
         let wait = self.actor.settings.backoff.delay(self.failures_in_a_row, self.actor.rt.random());
         warn!(target: "callboard::broker", %topic, %group, error = text, ?wait, "consumer could not be built");
-        if let Some(handler) = self.members.get_mut(&id).and_then(|member| member.handler.as_mut()) {
-            handler.rebuild_at = Some(now + wait);
-        }
+        self.members.rebuild_at(id, now + wait);
     }
 
     fn on_stop(&mut self, kill: bool, report: Reply<GroupReport>, now: Moment) {
         self.state = GroupState::Stopping;
         let deadline = now + STOP_GRACE;
         self.stop.get_or_insert(Stopping { deadline, reports: Vec::new() }).reports.push(report);
-        for (id, member) in &self.members {
-            self.ledger.on_ready(*id, false);
-            drop(member.mailbox.control(ConsumerWord::Stop { kill }));
-        }
+        self.members.stop(kill);
+        self.members.ids().for_each(|id| self.ledger.on_ready(id, false));
     }
 
     fn on_alarm(&mut self, now: Moment) {
@@ -266,48 +248,15 @@ impl<T: Send + Sync + 'static> Life<T> {
             let busy = self.ledger.counts().in_flight > 0;
             self.look_at = busy.then(|| now + self.actor.settings.ack_timeout);
         }
-        for member in self.members.values_mut() {
-            let Some(handler) = &mut member.handler else { continue };
-            if handler.rebuild_at.is_some_and(|at| at <= now) {
-                handler.rebuild_at = None;
-                drop(member.mailbox.control(ConsumerWord::Build));
-            }
-        }
+        self.members.rebuild(now);
         if self.stop.as_ref().is_some_and(|stop| stop.deadline <= now) {
-            for handler in self.members.values_mut().filter_map(|member| member.handler.as_mut()) {
-                handler.stuck = true;
-            }
+            self.members.call_stuck();
         }
     }
 
-    /// Looks at what is in flight. What has not moved since the last look is past its deadline (G13).
+    /// Takes back what is past its deadline.
     fn look(&mut self, now: Moment) {
-        let group = &self.actor.name;
-        for member in self.members.values_mut() {
-            let Some(handler) = &mut member.handler else { continue };
-            let busy = handler.progress.busy();
-            let overdue = busy.filter(|_| busy == handler.seen);
-            handler.stuck = overdue.is_some() && overdue == handler.cancelled;
-            if handler.stuck {
-                error!(target: "callboard::broker", %group, "handler stuck: cancelled past its deadline, and never yields");
-            } else if let Some(number) = overdue {
-                handler.cancelled = overdue;
-                drop(member.mailbox.control(ConsumerWord::Cancel(number)));
-            }
-            handler.seen = busy;
-        }
-        let mut expired = Vec::new();
-        for (lease, (held, seen)) in &mut self.pulled {
-            let state = held.look();
-            if let Some(state) = state.filter(|_| state == *seen)
-                && held.expire(state)
-            {
-                expired.push(*lease);
-            }
-            *seen = state;
-        }
-        for lease in expired {
-            self.pulled.remove(&lease);
+        for lease in self.members.look(&self.actor.name) {
             let verdict = Verdict::failed("no answer within the ack timeout");
             let random = self.actor.rt.random();
             self.ledger.on_sole(lease, verdict, now, random, &mut self.effects);
@@ -321,7 +270,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         while !self.effects.is_empty() {
             for effect in std::mem::take(&mut self.effects) {
-                self.apply(effect, now);
+                self.apply(effect);
             }
         }
         if self.look_at.is_none() && self.ledger.counts().in_flight > 0 {
@@ -329,7 +278,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    fn apply(&mut self, effect: Effect<Arc<Batch<T>>>, now: Moment) {
+    fn apply(&mut self, effect: Effect<Arc<Batch<T>>>) {
         match effect {
             Effect::Settled { base, from, to } => {
                 let group = self.actor.id;
@@ -337,18 +286,10 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             Effect::Dead { slice, past, reason } => self.dying.push_back((slice, past, reason)),
             Effect::Lease { consumer, id, slice, past } => {
-                let Some(member) = self.members.get(&consumer) else {
-                    self.ledger.on_give_back(id, now);
-                    return;
-                };
-                let held = member.handler.is_none().then(Arc::<Held>::default);
-                let lease = Lease { id, batch: slice.batch, from: slice.from, to: slice.to, past, held: held.clone() };
-                if member.mailbox.try_send(lease).is_err() {
+                if !self.members.hand(consumer, id, slice, past) {
                     // The consumer ended and its word is on the way.
                     self.ledger.on_ready(consumer, false);
-                    self.ledger.on_give_back(id, now);
-                } else if let Some(held) = held {
-                    self.pulled.insert(id, (held, None));
+                    self.ledger.on_give_back(id);
                 }
             }
         }
@@ -373,7 +314,8 @@ impl<T: Send + Sync + 'static> Life<T> {
             let id = slice.batch.id(slice.from);
             info!(target: "callboard::broker", %topic, %group, %id, %reason, attempts = past.attempts, "dead letter");
             let (batch, group) = (slice.batch.clone(), group.clone());
-            let letter = DeadLetter::new(batch, slice.from, group, past.attempts, reason.clone(), past.error.clone());
+            let letter =
+                DeadLetter::new(batch, slice.from, group, past.attempts, reason.clone(), past.error.clone());
             match self.actor.dead_letters.fill(Item::new(letter)) {
                 Ok(_) => self.ledger.on_dead_lettered(&slice, &mut self.effects),
                 Err(_) => self.dying.push_front((slice, past, reason)),
@@ -384,14 +326,15 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn next_alarm(&self) -> Option<Moment> {
-        let rebuilds = self.members.values().filter_map(|member| member.handler.as_ref()?.rebuild_at);
         let stop = self.stop.as_ref().map(|stop| stop.deadline);
-        rebuilds.chain(self.ledger.next_alarm()).chain(self.look_at).chain(stop).min()
+        [self.members.next_rebuild(), self.ledger.next_alarm(), self.look_at, stop]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn is_over(&self) -> bool {
-        self.stop.is_some()
-            && self.members.values().all(|member| member.handler.as_ref().is_none_or(|handler| handler.stuck))
+        self.stop.is_some() && !self.members.any_works()
     }
 
     /// Tells the topic what it must know to say when it is quiet.
@@ -405,39 +348,31 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    fn add_handler(&mut self, spawn: Arc<dyn Fn(ConsumerSeat<T>) + Send + Sync>) {
-        let id = self.number();
-        let (sender, receiver) = mailbox(LEASES, ());
-        let progress = Arc::<Progress>::default();
+    fn add_handler(&mut self, spawn: &(dyn Fn(ConsumerSeat<T>) + Send + Sync)) {
+        let (id, receiver, progress) = self.members.add_handler();
         let prefetch = self.actor.settings.prefetch;
         self.ledger.on_consumer(id, Credit::Handler { prefetch });
-        let seat = ConsumerSeat::new(id, receiver, self.actor.own.clone(), progress.clone(), self.actor.scope);
-        spawn(seat);
-        let handler = Handler { progress, seen: None, cancelled: None, stuck: false, rebuild_at: None, spawn };
-        self.members.insert(id, Member { mailbox: sender, handler: Some(handler) });
+        spawn(ConsumerSeat::new(id, receiver, self.actor.own.clone(), progress, self.actor.scope));
     }
 
     fn remove(&mut self, id: ConsumerId) {
-        self.members.remove(&id);
+        self.members.remove(id);
         self.ledger.on_gone(id);
     }
 
-    fn number(&mut self) -> ConsumerId {
-        self.next_member += 1;
-        ConsumerId(self.next_member)
-    }
-
     fn stats(&self) -> GroupStats {
-        let stuck = self.members.values().filter(|m| m.handler.as_ref().is_some_and(|h| h.stuck)).count();
-        GroupStats::new(self.state, self.ledger.counts(), self.members.len(), self.restarts, stuck)
+        GroupStats::new(
+            self.state,
+            self.ledger.counts(),
+            self.members.len(),
+            self.restarts,
+            self.members.stuck(),
+        )
     }
 
     /// Tells everybody that the group is over, and what was left.
     fn end(mut self) {
-        for (held, _) in self.pulled.values() {
-            // A late ack finds its lease over.
-            let _ = held.take_back() || held.look().is_some_and(|seen| held.expire(seen));
-        }
+        self.members.close_all();
         let stats = self.stats();
         let report = GroupReport::new(self.actor.topic_name.clone(), self.actor.name.clone(), stats);
         for reply in self.stop.take().into_iter().flat_map(|stop| stop.reports) {

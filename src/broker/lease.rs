@@ -71,13 +71,17 @@ impl Held {
     /// The deadline begins anew. `false`: it had passed.
     pub(crate) fn extend(&self) -> bool {
         self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| (state & 1 == 1).then(|| state.wrapping_add(2)))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                (state & 1 == 1).then(|| state.wrapping_add(2))
+            })
             .is_ok()
     }
 
     /// The consumer decided. `false`: the deadline had passed.
     pub(crate) fn settle(&self) -> bool {
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| (state & 1 == 1).then_some(SETTLED)).is_ok()
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| (state & 1 == 1).then_some(SETTLED))
+            .is_ok()
     }
 
     /// What a look sees: a number that stays the same while nothing is heard of a held delivery.

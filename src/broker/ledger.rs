@@ -24,9 +24,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::outcome::Verdict;
+use super::workers::{ConsumerId, Credit, Workers};
 use super::{DeadReason, Retry};
 use crate::base::Moment;
 
@@ -66,9 +66,6 @@ pub(crate) struct Past {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LeaseId(u64);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ConsumerId(pub(crate) u32);
-
 /// What the caller is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect<B> {
@@ -89,15 +86,6 @@ pub(crate) struct Report {
     pub(crate) exceptions: Vec<(u16, Verdict)>,
 }
 
-/// How many messages a consumer may hold, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Credit {
-    /// A handler: leases sized by its pace, `prefetch` messages in all.
-    Handler { prefetch: u32 },
-    /// A pulled stream: each message is a lease of its own.
-    Pull { prefetch: u32 },
-}
-
 /// What a group counts. The first block only grows; the second is the present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -116,18 +104,6 @@ pub(crate) struct Counts {
     pub(crate) parked: u64,
 }
 
-impl Counts {
-    /// Messages that entered and have not been settled.
-    pub(crate) fn unsettled(&self) -> u64 {
-        self.backlog + self.ready + self.in_flight + self.delayed + self.parked
-    }
-}
-
-/// The time that one lease of a handler should take. Short enough to share, long enough to amortise.
-const LEASE_TIME: Duration = Duration::from_micros(250);
-/// A handler slower than this per message gets no second lease while it works on the first.
-const SLOW: Duration = Duration::from_millis(1);
-
 pub(crate) struct Ledger<B> {
     retry: Retry,
     backlog: VecDeque<Slice<B>>,
@@ -135,9 +111,7 @@ pub(crate) struct Ledger<B> {
     delayed: BinaryHeap<Reverse<Delayed<B>>>,
     leases: BTreeMap<LeaseId, Lease<B>>,
     next_lease: u64,
-    workers: Vec<Worker>,
-    /// Where the search for the next consumer begins, so that equals take turns.
-    turn: usize,
+    workers: Workers,
     counts: Counts,
 }
 
@@ -157,17 +131,6 @@ struct Delayed<B> {
     past: Past,
 }
 
-struct Worker {
-    id: ConsumerId,
-    credit: Credit,
-    ready: bool,
-    leases: u32,
-    messages: u32,
-    /// A moving average of the time a message takes; `None` until the first report.
-    pace: Option<Duration>,
-    last_report: Moment,
-}
-
 impl<B: Clone> Ledger<B> {
     pub(crate) fn new(retry: Retry) -> Ledger<B> {
         Ledger {
@@ -177,8 +140,7 @@ impl<B: Clone> Ledger<B> {
             delayed: BinaryHeap::new(),
             leases: BTreeMap::new(),
             next_lease: 0,
-            workers: Vec::new(),
-            turn: 0,
+            workers: Workers::default(),
             counts: Counts::default(),
         }
     }
@@ -199,27 +161,17 @@ impl<B: Clone> Ledger<B> {
 
     /// A consumer joins; it gets nothing before it says that it is ready.
     pub(crate) fn on_consumer(&mut self, id: ConsumerId, credit: Credit) {
-        self.workers.push(Worker {
-            id,
-            credit,
-            ready: false,
-            leases: 0,
-            messages: 0,
-            pace: None,
-            last_report: Moment::ZERO,
-        });
+        self.workers.add(id, credit);
     }
 
     /// A consumer can, or can't, take messages.
     pub(crate) fn on_ready(&mut self, id: ConsumerId, ready: bool) {
-        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
-            worker.ready = ready;
-        }
+        self.workers.set_ready(id, ready);
     }
 
     /// A consumer left. Leases that it still has stay valid: a pulled delivery may outlive its stream.
     pub(crate) fn on_gone(&mut self, id: ConsumerId) {
-        self.workers.retain(|worker| worker.id != id);
+        self.workers.remove(id);
     }
 
     /// A consumer tells how far it is with a lease. Answers `false` if that lease is over.
@@ -236,17 +188,25 @@ impl<B: Clone> Ledger<B> {
         };
         let upto = report.upto.clamp(lease.reported, lease.slice.to);
         let through = upto - lease.reported;
-        self.note_pace(&lease, through, upto == lease.slice.to, now);
+        let over = upto == lease.slice.to;
+        self.workers.on_report(lease.consumer, through, over, lease.since, now);
         self.counts.in_flight -= u64::from(through);
         let mut acked_from = lease.reported;
         for (index, verdict) in report.exceptions {
             debug_assert!((acked_from..upto).contains(&index), "an exception lies in what is reported");
             self.ack(&lease.slice, acked_from, index, effects);
-            self.except(lease.slice.part(index, index + 1), lease.past.clone(), verdict, now, random, effects);
+            self.except(
+                lease.slice.part(index, index + 1),
+                lease.past.clone(),
+                verdict,
+                now,
+                random,
+                effects,
+            );
             acked_from = index + 1;
         }
         self.ack(&lease.slice, acked_from, upto, effects);
-        if upto < lease.slice.to {
+        if !over {
             lease.reported = upto;
             self.leases.insert(report.lease, lease);
         }
@@ -268,13 +228,13 @@ impl<B: Clone> Ledger<B> {
     }
 
     /// A consumer gives back what it has not started of a lease. It costs those messages nothing.
-    pub(crate) fn on_give_back(&mut self, id: LeaseId, now: Moment) -> bool {
+    pub(crate) fn on_give_back(&mut self, id: LeaseId) -> bool {
         let Some(lease) = self.leases.remove(&id) else {
             self.counts.refused_reports += 1;
             return false;
         };
-        self.note_pace(&lease, 0, true, now);
         let rest = lease.slice.part(lease.reported, lease.slice.to);
+        self.workers.on_give_back(lease.consumer, rest.len());
         self.counts.in_flight -= u64::from(rest.len());
         if lease.past.attempts > 0 {
             self.make_ready(rest, lease.past);
@@ -311,18 +271,14 @@ impl<B: Clone> Ledger<B> {
     /// Hands out as much as the consumers have credit for.
     pub(crate) fn dispatch(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
         while self.counts.ready + self.counts.backlog > 0
-            && let Some(at) = self.freest()
+            && let Some((consumer, size)) = self.workers.next(self.counts.backlog)
+            && let Some((slice, past)) = self.take_next(size)
         {
-            let Some((slice, past)) = self.take_next(at) else { return };
-            let Some(worker) = self.workers.get_mut(at) else { return };
-            self.turn = at + 1;
+            self.workers.on_lease(consumer, slice.len());
             let id = LeaseId(self.next_lease);
             self.next_lease += 1;
-            worker.leases += 1;
-            worker.messages += u32::from(slice.len());
             self.counts.in_flight += u64::from(slice.len());
             self.counts.redeliveries += if past.attempts > 0 { 1 } else { 0 };
-            let consumer = worker.id;
             let (reported, kept) = (slice.from, slice.clone());
             let lease = Lease { consumer, slice: kept, reported, past: past.clone(), since: now };
             self.leases.insert(id, lease);
@@ -330,25 +286,12 @@ impl<B: Clone> Ledger<B> {
         }
     }
 
-    /// The consumer with credit that holds the fewest messages; among equals, the next in turn.
-    fn freest(&self) -> Option<usize> {
-        let count = self.workers.len();
-        (0..count)
-            .map(|step| (self.turn + step) % count)
-            .filter_map(|at| self.workers.get(at).filter(|worker| worker.has_credit()).map(|worker| (worker, at)))
-            .min_by_key(|(worker, _)| worker.messages)
-            .map(|(_, at)| at)
-    }
-
-    /// Takes what the consumer at `at` gets: what was started before comes first, and alone.
-    fn take_next(&mut self, at: usize) -> Option<(Slice<B>, Past)> {
+    /// Takes what is handed out next: what was started before comes first, and alone.
+    fn take_next(&mut self, size: u16) -> Option<(Slice<B>, Past)> {
         if let Some((_, (slice, past))) = self.ready.pop_first() {
             self.counts.ready -= 1;
             return Some((slice, past));
         }
-        let sharers = self.workers.iter().filter(|worker| worker.ready).count() as u64;
-        let share = u16::try_from(self.counts.backlog.div_ceil(sharers.max(1))).unwrap_or(u16::MAX);
-        let size = self.workers.get(at)?.lease_size().min(share);
         let first = self.backlog.front_mut()?;
         let slice = if first.len() <= size {
             self.backlog.pop_front()?
@@ -413,43 +356,6 @@ impl<B: Clone> Ledger<B> {
     fn make_ready(&mut self, slice: Slice<B>, past: Past) {
         self.counts.ready += 1;
         self.ready.insert(slice.first(), (slice, past));
-    }
-
-    fn note_pace(&mut self, lease: &Lease<B>, through: u16, over: bool, now: Moment) {
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == lease.consumer) else { return };
-        if over {
-            worker.leases -= 1;
-            worker.messages -= u32::from(lease.slice.to - lease.reported);
-        } else {
-            worker.messages -= u32::from(through);
-        }
-        if through > 0 {
-            let took = now.since(lease.since.max(worker.last_report)) / u32::from(through);
-            worker.pace = Some(worker.pace.map_or(took, |pace| (pace * 3 + took) / 4));
-            worker.last_report = now;
-        }
-    }
-}
-
-impl Worker {
-    fn has_credit(&self) -> bool {
-        let (prefetch, leases) = match self.credit {
-            Credit::Pull { prefetch } => (prefetch, prefetch),
-            Credit::Handler { prefetch } => (prefetch, if self.pace.is_some_and(|pace| pace < SLOW) { 2 } else { 1 }),
-        };
-        self.ready && self.messages < prefetch && self.leases < leases
-    }
-
-    fn lease_size(&self) -> u16 {
-        match self.credit {
-            Credit::Pull { .. } => 1,
-            Credit::Handler { prefetch } => {
-                let by_pace = self.pace.map_or(1, |pace| LEASE_TIME.as_nanos() / pace.as_nanos().max(1));
-                // Why half: a second lease can wait at the consumer while it works on the first.
-                let most = u128::from((prefetch / 2).max(1).min(prefetch - self.messages));
-                u16::try_from(by_pace.clamp(1, super::message::BATCH as u128).min(most)).unwrap_or(1)
-            }
-        }
     }
 }
 

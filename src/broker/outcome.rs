@@ -38,8 +38,13 @@ pub(crate) enum Verdict {
     Ack,
     Drop,
     /// Failed with this text; again after the backoff, or after the given time.
-    Retry { error: Arc<str>, after: Option<Duration> },
-    Dead { reason: Arc<str> },
+    Retry {
+        error: Arc<str>,
+        after: Option<Duration>,
+    },
+    Dead {
+        reason: Arc<str>,
+    },
     /// Given back after its handling began: no failure.
     Release,
 }
@@ -56,7 +61,9 @@ impl From<Outcome> for Verdict {
             Outcome::Ack => Verdict::Ack,
             Outcome::Drop => Verdict::Drop,
             Outcome::Retry(error) => Verdict::failed(error),
-            Outcome::RetryAfter(after) => Verdict::Retry { error: "retried later".into(), after: Some(after) },
+            Outcome::RetryAfter(after) => {
+                Verdict::Retry { error: "retried later".into(), after: Some(after) }
+            }
             Outcome::DeadLetter(reason) => Verdict::Dead { reason: reason.into() },
         }
     }

@@ -70,7 +70,13 @@ pub struct TopicStats {
 }
 
 impl GroupStats {
-    pub(crate) fn new(state: GroupState, counts: Counts, consumers: usize, restarts: u64, stuck: usize) -> GroupStats {
+    pub(crate) fn new(
+        state: GroupState,
+        counts: Counts,
+        consumers: usize,
+        restarts: u64,
+        stuck: usize,
+    ) -> GroupStats {
         GroupStats {
             state,
             entered: counts.entered,

@@ -109,6 +109,12 @@ impl<'a, M, C, S: Stamp<M>> SendAll<'a, M, C, S> {
         SendAll { sender, rest: messages.into_iter(), receipts, slot: Slot::default() }
     }
 
+    /// Leaves the line; returns the receipts so far, and the messages that were not accepted.
+    pub fn take_back(&mut self) -> (Vec<S::Receipt>, Vec<M>) {
+        self.sender.abandon(&mut self.slot);
+        (std::mem::take(&mut self.receipts), self.rest.by_ref().collect())
+    }
+
     /// How many were accepted so far.
     pub fn accepted(&self) -> usize {
         self.receipts.len()

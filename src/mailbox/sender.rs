@@ -174,6 +174,12 @@ impl<M, C, S> Sender<M, C, S> {
         self.shared.close(Phase::Closed);
     }
 
+    /// Wakes everyone in the line, so that they look again whether they still want in.
+    pub fn rouse(&self) {
+        let waiting = self.shared.lock().line.everyone();
+        waiting.into_iter().for_each(std::task::Waker::wake);
+    }
+
     /// Tells whether messages are refused.
     pub fn is_closed(&self) -> bool {
         self.shared.lock().phase != Phase::Open

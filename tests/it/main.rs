@@ -4,5 +4,6 @@
 
 mod actor_probe;
 mod actor_stop;
+mod delivery;
 mod every;
 mod harness;

@@ -1,0 +1,236 @@
+//! What can go wrong at the broker's door, and what happened to the message.
+
+use std::error::Error;
+use std::fmt;
+
+use super::MessageId;
+use crate::base::{InvalidName, Name};
+use crate::runtime::NoRuntime;
+
+/// Says why a message was not accepted, and gives it back. It is in no topic.
+pub enum PublishError<T> {
+    /// The topic is full, and answers that with [`Overflow::Reject`](super::Overflow::Reject); or this was a
+    /// `try_publish`. Publish it later, or drop it knowingly.
+    Full(T),
+    /// There was no room within the time that the topic's `Wait`, or a handler's publish, may take.
+    ///
+    /// In a handler, return it as the error it is: the input is tried again.
+    TimedOut(T),
+    /// The broker is shut down, or is draining and this came from outside of its handlers.
+    Closed(T),
+}
+
+impl<T> PublishError<T> {
+    /// Takes the message out.
+    pub fn into_inner(self) -> T {
+        match self {
+            PublishError::Full(value) | PublishError::TimedOut(value) | PublishError::Closed(value) => value,
+        }
+    }
+
+    /// Tells what to do: [`ErrorKind::Full`] or [`ErrorKind::Closed`].
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            PublishError::Full(_) | PublishError::TimedOut(_) => ErrorKind::Full,
+            PublishError::Closed(_) => ErrorKind::Closed,
+        }
+    }
+}
+
+/// Says how far a `publish_all` came before it ended, and gives the rest back.
+pub struct PublishAllError<T> {
+    /// The ids of the messages that were accepted, in order. They stay accepted.
+    pub accepted: Vec<MessageId>,
+    /// The messages that were not accepted, in order.
+    pub rest: Vec<T>,
+    /// What to do about the rest.
+    pub kind: ErrorKind,
+}
+
+/// Tells what to do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No room: try again later, slow down, or give up the message knowingly.
+    Full,
+    /// It is over: nothing will be accepted any more.
+    Closed,
+    /// The request can't be right: change it. Nothing was done.
+    Invalid,
+}
+
+/// Says why a topic or a group was not opened. Nothing was created.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A name can't be one, or one made from it (a dead-letter topic's) can't.
+    Name(InvalidName),
+    /// Settings that can't work, all of them listed.
+    Settings {
+        /// What was opened.
+        name: String,
+        /// One sentence for each wrong setting.
+        faults: Vec<String>,
+    },
+    /// There is a topic of that name with another message type.
+    WrongType {
+        /// The topic.
+        name: Name,
+        /// The type of its messages.
+        is: &'static str,
+        /// The type that was asked for.
+        asked: &'static str,
+    },
+    /// There is a topic or a group of that name with other settings.
+    OtherSettings {
+        /// The topic, or `topic.group`.
+        name: String,
+    },
+    /// There is no topic of that name.
+    NotFound(Name),
+    /// The group's dead letters would come back to the topic they left.
+    DeadLetterCycle {
+        /// The topics along the cycle.
+        path: Vec<Name>,
+    },
+    /// The broker has as many topics as it may have.
+    TooManyTopics(usize),
+    /// The broker is shut down or draining.
+    Closed,
+    /// There is no runtime.
+    NoRuntime(NoRuntime),
+}
+
+impl OpenError {
+    /// Tells what to do: [`ErrorKind::Closed`] or [`ErrorKind::Invalid`].
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            OpenError::Closed => ErrorKind::Closed,
+            _ => ErrorKind::Invalid,
+        }
+    }
+}
+
+/// Says that the broker has been shut down, so that nobody is there to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+/// Says why an ack, or another verdict on a pulled delivery, changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AckError {
+    /// The ack timeout had passed, and the message went back to the group: it is, or will be, delivered again.
+    LeaseExpired,
+    /// The broker is shut down; the message was released, not settled.
+    Closed,
+}
+
+impl From<InvalidName> for OpenError {
+    fn from(error: InvalidName) -> OpenError {
+        OpenError::Name(error)
+    }
+}
+
+impl From<NoRuntime> for OpenError {
+    fn from(error: NoRuntime) -> OpenError {
+        OpenError::NoRuntime(error)
+    }
+}
+
+impl From<Closed> for OpenError {
+    fn from(_: Closed) -> OpenError {
+        OpenError::Closed
+    }
+}
+
+// Why by hand: errors are shown and passed on without asking anything of the message.
+impl<T> fmt::Debug for PublishError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PublishError::Full(_) => "Full(..)",
+            PublishError::TimedOut(_) => "TimedOut(..)",
+            PublishError::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for PublishError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PublishError::Full(_) => "not published: the topic is full",
+            PublishError::TimedOut(_) => "not published: the topic stayed full for as long as this may wait",
+            PublishError::Closed(_) => "not published: the broker is shut down or draining",
+        })
+    }
+}
+
+impl<T> Error for PublishError<T> {}
+
+impl<T> fmt::Debug for PublishAllError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishAllError")
+            .field("accepted", &self.accepted.len())
+            .field("rest", &self.rest.len())
+            .field("kind", &self.kind)
+            .finish()
+    }
+}
+
+impl<T> fmt::Display for PublishAllError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = if self.kind == ErrorKind::Closed { "the broker closed" } else { "the topic stayed full" };
+        write!(f, "{why}: {} messages were published, {} were not", self.accepted.len(), self.rest.len())
+    }
+}
+
+impl<T> Error for PublishAllError<T> {}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Name(error) => write!(f, "not opened: {error}"),
+            OpenError::Settings { name, faults } => write!(f, "{name} not opened: {}", faults.join("; ")),
+            OpenError::WrongType { name, is, asked } => {
+                write!(f, "not opened: the messages of topic {name} are {is}, not {asked}")
+            }
+            OpenError::OtherSettings { name } => write!(f, "not opened: {name} exists, with other settings"),
+            OpenError::NotFound(name) => write!(f, "there is no topic {name}"),
+            OpenError::DeadLetterCycle { path } => {
+                write!(f, "not opened: dead letters would run in a circle")?;
+                path.iter().try_for_each(|name| write!(f, " > {name}"))
+            }
+            OpenError::TooManyTopics(most) => write!(f, "not opened: a broker has at most {most} topics"),
+            OpenError::Closed => f.write_str("not opened: the broker is shut down or draining"),
+            OpenError::NoRuntime(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            OpenError::Name(error) => Some(error),
+            OpenError::NoRuntime(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the broker is shut down")
+    }
+}
+
+impl Error for Closed {}
+
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AckError::LeaseExpired => "not acked: the ack timeout had passed, the message is delivered again",
+            AckError::Closed => "not acked: the broker is shut down",
+        })
+    }
+}
+
+impl Error for AckError {}

@@ -1,0 +1,406 @@
+//! Groups: how one is opened, and its handle.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::books::GroupId;
+use super::consumer::ConsumerSeat;
+use super::group_actor::{GroupActor, GroupWord, Handout};
+use super::handler::{Async, Blocking, Consumer, Handle, WithState};
+use super::scope::Scope;
+use super::settings::{GroupSettings, TopicSettings};
+use super::topic::TopicShared;
+use super::topic_actor::TopicWord;
+use super::{
+    Closed, DeadLetter, DeliveryStream, GroupReport, GroupStats, Message, OpenError, Outcome, Retry, Start,
+    Topic,
+};
+use crate::base::{Fault, Name};
+use crate::mailbox::{Sender, mailbox, reply};
+use crate::supervise::{Backoff, Intensity};
+
+/// Opens a group of a topic, with settings of its own; made by [`Topic::group`].
+///
+/// Opening a group that is open adds consumers to it; settings named here must then be those it has.
+#[must_use = "nothing is opened before `run` or `stream`"]
+pub struct GroupBuilder<T: Send + Sync + 'static> {
+    topic: Topic<T>,
+    name: String,
+    settings: GroupSettings,
+    /// None of the settings was named, so that an open group is taken as it is.
+    unset: bool,
+}
+
+/// Opens a group whose handler gets a clone of a state with each message; made by [`GroupBuilder::with`].
+#[must_use = "nothing is opened before `run`"]
+pub struct GroupWith<T: Send + Sync + 'static, S> {
+    builder: GroupBuilder<T>,
+    state: S,
+}
+
+/// Watches a group: its counts. Dropping it ends nothing: a group lives until its broker is shut down.
+#[derive(Clone)]
+pub struct Group {
+    name: Name,
+    port: Arc<dyn GroupPort>,
+}
+
+pub(crate) struct GroupShared<T> {
+    pub(crate) id: GroupId,
+    name: Name,
+    settings: GroupSettings,
+    sender: Sender<Handout<T>, GroupWord<T>>,
+}
+
+trait GroupPort: Send + Sync {
+    fn ask_stats(&self, port: crate::mailbox::Reply<GroupStats>);
+}
+
+impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
+    fn ask_stats(&self, port: crate::mailbox::Reply<GroupStats>) {
+        drop(self.sender.control(GroupWord::Stats(port)));
+    }
+}
+
+impl<T: Send + Sync + 'static> GroupBuilder<T> {
+    pub(crate) fn new(topic: Topic<T>, name: &str) -> GroupBuilder<T> {
+        GroupBuilder { topic, name: name.to_string(), settings: GroupSettings::default(), unset: true }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut GroupSettings)) -> GroupBuilder<T> {
+        change(&mut self.settings);
+        self.unset = false;
+        self
+    }
+
+    /// Sets how many consumers share the group's messages. Default: 1; at most 4,096.
+    ///
+    /// Each message goes to one of them, to the one that holds the fewest. With more than one the group promises
+    /// no order.
+    pub fn consumers(mut self, consumers: u32) -> GroupBuilder<T> {
+        self.settings.consumers = consumers;
+        self
+    }
+
+    /// Sets how many messages one consumer may hold, the one being handled included. Default: 512.
+    ///
+    /// Fast handlers are handed up to 256 at a time; slow ones get one, whatever this says.
+    pub fn prefetch(self, messages: u32) -> GroupBuilder<T> {
+        self.set(|settings| settings.prefetch = messages)
+    }
+
+    /// Sets how failed messages are tried again, and when they are given up. Default: [`Retry::default`].
+    pub fn retry(self, retry: Retry) -> GroupBuilder<T> {
+        self.set(|settings| settings.retry = retry)
+    }
+
+    /// Sets how long the handling of one message may take. Default: 30 s.
+    ///
+    /// It is enforced within once and twice this time: a handler past it is cancelled at its next await and the
+    /// message is tried again; a pulled delivery past it goes back to the group.
+    pub fn ack_timeout(self, timeout: Duration) -> GroupBuilder<T> {
+        self.set(|settings| settings.ack_timeout = timeout)
+    }
+
+    /// Sets where the group begins. Default: [`Start::Earliest`].
+    pub fn start_at(self, start: Start) -> GroupBuilder<T> {
+        self.set(|settings| settings.start = start)
+    }
+
+    /// Sets which topic takes the group's dead letters. Default: `<topic>.<group>.dead`.
+    ///
+    /// Several groups may share one. It is opened with the group.
+    pub fn dead_letter_topic(self, name: &str) -> GroupBuilder<T> {
+        self.set(|settings| settings.dead_letter_topic = Some(name.to_string()))
+    }
+
+    /// Sets the capacity of the dead-letter topic, if it is opened by this group. Default: 1,024.
+    ///
+    /// Once it is full, messages that are given up stay parked in the group, and hold their place in the topic.
+    pub fn dead_letter_capacity(self, messages: usize) -> GroupBuilder<T> {
+        self.set(|settings| settings.dead_letter_capacity = messages)
+    }
+
+    /// Sets how many times consumers may fail to start within a time before the group is `Failed`.
+    /// Default: [`Intensity::default`].
+    pub fn intensity(self, intensity: Intensity) -> GroupBuilder<T> {
+        self.set(|settings| settings.intensity = intensity)
+    }
+
+    /// Sets how long to wait before a consumer that failed to start is built again. Default: [`Backoff::default`].
+    pub fn restart_backoff(self, backoff: Backoff) -> GroupBuilder<T> {
+        self.set(|settings| settings.backoff = backoff)
+    }
+
+    /// Gives the handler a state, cloned for each call.
+    ///
+    /// For what an async closure can't capture: one that captures does not implement `Fn`, and the compiler says
+    /// so at `run`.
+    ///
+    /// ```compile_fail
+    /// # async fn f(orders: callboard::broker::Topic<u32>, seen: std::sync::Arc<std::sync::Mutex<u32>>) {
+    /// orders.group("sum").run(async move |n| { *seen.lock().unwrap() += *n; Ok(()) }).await;
+    /// # }
+    /// ```
+    /// ```
+    /// # async fn f(orders: callboard::broker::Topic<u32>, seen: std::sync::Arc<std::sync::Mutex<u32>>) {
+    /// # let _ =
+    /// orders.group("sum").with(seen).run(async |n, seen| { *seen.lock().unwrap() += *n; Ok(()) }).await;
+    /// # }
+    /// ```
+    pub fn with<S: Clone + Send + Sync + 'static>(self, state: S) -> GroupWith<T, S> {
+        GroupWith { builder: self, state }
+    }
+
+    /// Opens the group and handles its messages with an async closure: `Ok` acks, `Err` retries.
+    ///
+    /// The closure gets a [`Message`], which dereferences to the payload.
+    ///
+    /// # Errors
+    /// [`OpenError`]: bad names or settings, or the group is open with others.
+    ///
+    /// # Cancel safety
+    /// Once polled, the group is opened even if the future is dropped.
+    pub async fn run<F, Fut>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Fault>> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        self.start(move || Async(handler.clone())).await
+    }
+
+    /// Opens the group as [`GroupBuilder::run`] does, with a closure that answers an [`Outcome`].
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    pub async fn run_outcome<F, Fut>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Outcome> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        self.start(move || Async(handler.clone())).await
+    }
+
+    /// Opens the group and handles its messages with a closure that does not await: `Ok` acks, `Err` retries.
+    ///
+    /// The fastest form. The closure must not block: it runs on the runtime's threads.
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    pub async fn run_fn<F>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(&Message<T>) -> Result<(), Fault> + Send + Sync + 'static,
+    {
+        let handler = Arc::new(handler);
+        self.start(move || Blocking(handler.clone())).await
+    }
+
+    /// Opens the group and handles its messages with [`Consumer`]s that `make` builds, one for each consumer and
+    /// again after each panic.
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    pub async fn run_with<C: Consumer<T>>(
+        self,
+        make: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Result<Group, OpenError> {
+        self.start(move || WithState(make())).await
+    }
+
+    /// Opens the group and yields its messages as a stream, to be acked by hand.
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    pub async fn stream(self) -> Result<DeliveryStream<T>, OpenError> {
+        let prefetch = self.settings.prefetch as usize;
+        let shared = self.open().await?;
+        let (sender, receiver) = mailbox(prefetch.max(shared.settings.prefetch as usize), ());
+        let (port, id) = reply();
+        drop(shared.sender.control(GroupWord::AddStream { sender, id: port }));
+        let id = id.await.map_err(|_| OpenError::Closed)?;
+        Ok(DeliveryStream::new(id, receiver, shared.sender.downgrade()))
+    }
+
+    async fn start<H: Handle<T>>(
+        self,
+        make: impl Fn() -> H + Send + Sync + 'static,
+    ) -> Result<Group, OpenError> {
+        let count = self.settings.consumers;
+        let (core, make) = (self.topic.shared.core.clone(), Arc::new(make));
+        let task = format!("consumer of {}.{}", self.topic.name(), self.name);
+        let shared = self.open().await?;
+        let spawn = move |seat: ConsumerSeat<T>| {
+            let make = make.clone();
+            core.rt.spawn(&task, seat.run(move || make()));
+        };
+        let (port, done) = reply();
+        drop(shared.sender.control(GroupWord::AddHandlers { count, spawn: Arc::new(spawn), done: port }));
+        done.await.map_err(|_| OpenError::Closed)?;
+        Ok(Group { name: shared.name.clone(), port: shared })
+    }
+
+    /// Finds the group, or opens it. The group is there as soon as this was polled once.
+    async fn open(self) -> Result<Arc<GroupShared<T>>, OpenError> {
+        let topic = self.topic.shared.clone();
+        let name = Name::new(&self.name)?;
+        self.settings.check(format!("{}.{name}", topic.name))?;
+        if !topic.core.is_open() {
+            return Err(OpenError::Closed);
+        }
+        if let Some(found) = self.find(&topic, &name)? {
+            return Ok(found);
+        }
+        let dead = self.open_dead_letters(&topic, &name)?;
+        let (done, shared) = {
+            let mut groups = topic.groups();
+            if let Some(found) = groups.get(&name).cloned() {
+                drop(groups);
+                return self.check(&topic, found);
+            }
+            let (shared, done) = start_group(&topic, name.clone(), self.settings, dead);
+            groups.insert(name, shared.clone());
+            (done, shared)
+        };
+        done.await.map_err(|_| OpenError::Closed)?;
+        Ok(shared)
+    }
+
+    fn find(&self, topic: &TopicShared<T>, name: &Name) -> Result<Option<Arc<GroupShared<T>>>, OpenError> {
+        let found = topic.groups().get(name).cloned();
+        found.map(|found| self.check(topic, found)).transpose()
+    }
+
+    /// Whether the open group is what was asked for. The number of consumers may differ: they are added.
+    fn check(
+        &self,
+        topic: &TopicShared<T>,
+        found: Arc<GroupShared<T>>,
+    ) -> Result<Arc<GroupShared<T>>, OpenError> {
+        let asked = GroupSettings { consumers: found.settings.consumers, ..self.settings.clone() };
+        match self.unset || asked == found.settings {
+            true => Ok(found),
+            false => Err(OpenError::OtherSettings { name: format!("{}.{}", topic.name, found.name) }),
+        }
+    }
+
+    fn open_dead_letters(&self, topic: &TopicShared<T>, name: &Name) -> Result<Topic<DeadLetter>, OpenError> {
+        let registry = topic.registry.upgrade().ok_or(OpenError::Closed)?;
+        let target = match &self.settings.dead_letter_topic {
+            Some(target) => Name::new(target)?,
+            None => Name::new(&format!("{}.{name}.dead", topic.name))?,
+        };
+        registry.link_dead_letters(&topic.name, &target)?;
+        let settings =
+            TopicSettings { capacity: self.settings.dead_letter_capacity, ..TopicSettings::default() };
+        let shared = registry
+            .open(&target, None, || TopicShared::start(target.clone(), settings.clone(), false, &registry))?;
+        Ok(Topic { shared })
+    }
+}
+
+impl<T: Send + Sync + 'static, S: Clone + Send + Sync + 'static> GroupWith<T, S> {
+    /// Opens the group as [`GroupBuilder::run`] does; the closure gets the message and a clone of the state.
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    pub async fn run<F, Fut>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(Message<T>, S) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Fault>> + Send + 'static,
+    {
+        let GroupWith { builder, state } = self;
+        builder.run(move |message| handler(message, state.clone())).await
+    }
+
+    /// Opens the group as [`GroupBuilder::run_outcome`] does; the closure gets a clone of the state too.
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    pub async fn run_outcome<F, Fut>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(Message<T>, S) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Outcome> + Send + 'static,
+    {
+        let GroupWith { builder, state } = self;
+        builder.run_outcome(move |message| handler(message, state.clone())).await
+    }
+}
+
+type Opened = crate::mailbox::Answer<()>;
+
+fn start_group<T: Send + Sync + 'static>(
+    topic: &TopicShared<T>,
+    name: Name,
+    settings: GroupSettings,
+    dead: Topic<DeadLetter>,
+) -> (Arc<GroupShared<T>>, Opened) {
+    let id = GroupId(topic.next_group.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    let (sender, receiver) = mailbox(topic.settings.capacity, ());
+    let scope = Scope { broker: topic.core.id, limit: settings.ack_timeout / 2 };
+    let actor = GroupActor {
+        id,
+        name: name.clone(),
+        topic_name: topic.name.clone(),
+        settings: settings.clone(),
+        scope,
+        rt: topic.core.rt.clone(),
+        mailbox: receiver,
+        own: sender.downgrade(),
+        topic: topic.sender.downgrade(),
+        dead_letters: dead.shared.sender.sink(),
+    };
+    topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
+    tracing::info!(target: "callboard::broker", topic = %topic.name, group = %name, "group opened");
+    let (port, done) = reply();
+    let word = TopicWord::AddGroup { group: id, to: sender.clone(), start: settings.start, done: port };
+    drop(topic.sender.control(word));
+    (Arc::new(GroupShared { id, name, settings, sender }), done)
+}
+
+impl<T: Send + Sync + 'static> GroupShared<T> {
+    /// Stops the group; `None` if it ended before.
+    pub(super) async fn stop(&self) -> Option<GroupReport> {
+        let (port, report) = reply();
+        drop(self.sender.control(GroupWord::Stop { kill: true, report: port }));
+        report.await.ok()
+    }
+}
+
+impl Group {
+    /// Returns the group's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Takes a snapshot of the group's counts, which balance.
+    ///
+    /// # Errors
+    /// [`Closed`] if the broker was shut down.
+    pub async fn stats(&self) -> Result<GroupStats, Closed> {
+        let (port, stats) = reply();
+        self.port.ask_stats(port);
+        stats.await.map_err(|_| Closed)
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for GroupBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupBuilder").field("name", &self.name).field("settings", &self.settings).finish()
+    }
+}
+
+impl<T: Send + Sync + 'static, S> fmt::Debug for GroupWith<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.builder.fmt(f)
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Group({})", self.name)
+    }
+}

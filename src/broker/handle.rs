@@ -1,0 +1,156 @@
+//! The broker's handle.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::BrokerCore;
+use super::drain::Report;
+use super::registry::Registry;
+use super::topic::TopicBuilder;
+use super::{Closed, OpenError, Topic};
+use crate::base::Name;
+use crate::runtime::{NoRuntime, Rt, Runtime};
+
+/// Runs topics and their groups inside this process.
+///
+/// Cloning is cheap and shares the broker. End it with [`Broker::shutdown`]; dropping the last handle stops it at
+/// once, without a drain, and logs a warning if messages were left.
+///
+/// # Examples
+/// ```
+/// use callboard::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = Broker::start()?;
+/// let orders = broker.topic::<String>("orders").capacity(100).open().await?;
+/// orders.group("billing").consumers(2).run(async |order| {
+///     println!("billing {}", *order);
+///     Ok(())
+/// }).await?;
+/// orders.publish("one anvil".to_string()).await?;
+///
+/// let report = broker.shutdown().await;
+/// assert_eq!(report.group("orders", "billing").unwrap().settled, 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Broker {
+    registry: Arc<Registry>,
+    _guard: Arc<Guard>,
+}
+
+/// Builds a [`Broker`] on a runtime of your choice; made by [`Broker::builder`].
+#[derive(Debug, Default)]
+pub struct BrokerBuilder {
+    rt: Option<Rt>,
+}
+
+/// Stops the broker when the last handle goes.
+struct Guard(Arc<Registry>);
+
+impl Broker {
+    /// How long [`Broker::shutdown`] waits for the drain.
+    pub const DRAIN: Duration = Duration::from_secs(30);
+
+    /// Starts a broker on the runtime that the code runs in: inside tokio that one, else smol.
+    ///
+    /// # Errors
+    /// [`NoRuntime`] outside of tokio, if the feature `smol` is off.
+    pub fn start() -> Result<Broker, NoRuntime> {
+        Broker::builder().start()
+    }
+
+    /// Makes a builder, to name another runtime.
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::default()
+    }
+
+    /// Begins to open the topic `name` with messages `T`, or to find it if it is open.
+    pub fn topic<T: Send + Sync + 'static>(&self, name: &str) -> TopicBuilder<T> {
+        TopicBuilder::new(self.registry.clone(), name)
+    }
+
+    /// Finds a topic that is open.
+    ///
+    /// # Errors
+    /// [`OpenError`]: there is none of that name, its messages are of another type, or the broker is shut down.
+    pub fn find_topic<T: Send + Sync + 'static>(&self, name: &str) -> Result<Topic<T>, OpenError> {
+        Ok(Topic { shared: self.registry.find(&Name::new(name)?)? })
+    }
+
+    /// Lists the names of the topics, dead-letter topics included, sorted.
+    pub fn topics(&self) -> Vec<Name> {
+        self.registry.names()
+    }
+
+    /// Waits until, at one moment, no running group of any topic has anything left to do.
+    ///
+    /// What no running group can settle is not waited for, as [`Topic::settled`] explains.
+    ///
+    /// # Errors
+    /// [`Closed`] if the broker was shut down meanwhile.
+    pub async fn idle(&self) -> Result<(), Closed> {
+        self.registry.idle().await
+    }
+
+    /// Shuts down gracefully, within [`Broker::DRAIN`]; see [`Broker::shutdown_within`].
+    pub async fn shutdown(&self) -> Report {
+        self.shutdown_within(Broker::DRAIN).await
+    }
+
+    /// Shuts down: refuses publishes from outside at once, lets the running groups finish what was accepted and
+    /// what their handlers publish, then stops everything and reports.
+    ///
+    /// After `limit` it does not wait any longer: handlers are cancelled at their next await, and what they held
+    /// is released, never acked. A handler that never yields is reported stuck. A second call, from any clone,
+    /// returns the first one's report. Afterwards every call answers `Closed`.
+    ///
+    /// # Cancel safety
+    /// The shutdown goes on if the future is dropped.
+    pub async fn shutdown_within(&self, limit: Duration) -> Report {
+        let nothing = || Report { topics: Vec::new(), timed_out: true, took: Duration::ZERO };
+        // An error means that the runtime is gone, and everything with it.
+        self.registry.shut_down(limit).await.unwrap_or_else(|_| nothing())
+    }
+}
+
+impl BrokerBuilder {
+    /// Runs the broker on `runtime`, wherever the code runs.
+    pub fn runtime(mut self, runtime: impl Runtime) -> BrokerBuilder {
+        self.rt = Some(Rt::new(runtime));
+        self
+    }
+
+    /// Starts the broker.
+    ///
+    /// # Errors
+    /// [`NoRuntime`] if none was named and there is none where the code runs.
+    pub fn start(self) -> Result<Broker, NoRuntime> {
+        let rt = match self.rt {
+            Some(rt) => rt,
+            None => Rt::current()?,
+        };
+        tracing::info!(target: "callboard::broker", runtime = rt.name(), "broker started");
+        let registry = Registry::new(BrokerCore::new(rt));
+        Ok(Broker { _guard: Arc::new(Guard(registry.clone())), registry })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.0.core.is_open() {
+            drop(self.0.shut_down(Duration::ZERO));
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("runtime", &self.registry.core.rt.name())
+            .field("topics", &self.registry.names())
+            .finish()
+    }
+}

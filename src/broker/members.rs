@@ -1,0 +1,204 @@
+//! The consumers of a group as its actor sees them: where to send leases, and what each is at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::consumer::ConsumerWord;
+use super::lease::{Held, Lease, Progress};
+use super::ledger::{LeaseId, Past, Slice};
+use super::message::Batch;
+use super::workers::ConsumerId;
+use crate::base::{Moment, Name};
+use crate::mailbox::{Receiver, Sender, mailbox};
+
+/// A handler's mailbox counts leases, of which the ledger gives it two at most.
+const LEASES: usize = 4;
+
+pub(crate) struct Members<T> {
+    list: BTreeMap<ConsumerId, Member<T>>,
+    next: u32,
+    /// Pulled deliveries in flight, and what the last look saw of each. Limit: the streams' prefetch.
+    pulled: BTreeMap<LeaseId, (Arc<Held>, Option<u64>)>,
+}
+
+struct Member<T> {
+    mailbox: Sender<Lease<T>, ConsumerWord>,
+    /// Present for handlers, not for streams.
+    handler: Option<Handler>,
+}
+
+#[derive(Default)]
+struct Handler {
+    progress: Arc<Progress>,
+    /// What the last look saw.
+    seen: Option<u64>,
+    /// What was cancelled last.
+    cancelled: Option<u64>,
+    stuck: bool,
+    rebuild_at: Option<Moment>,
+}
+
+/// What the task of a new handler needs.
+type Seat<T> = (ConsumerId, Receiver<Lease<T>, ConsumerWord>, Arc<Progress>);
+
+impl<T> Default for Members<T> {
+    fn default() -> Members<T> {
+        Members { list: BTreeMap::new(), next: 0, pulled: BTreeMap::new() }
+    }
+}
+
+impl<T> Members<T> {
+    pub(crate) fn add_handler(&mut self) -> Seat<T> {
+        let (sender, receiver) = mailbox(LEASES, ());
+        let handler = Handler::default();
+        let progress = handler.progress.clone();
+        (self.add(Member { mailbox: sender, handler: Some(handler) }), receiver, progress)
+    }
+
+    pub(crate) fn add_stream(&mut self, mailbox: Sender<Lease<T>, ConsumerWord>) -> ConsumerId {
+        self.add(Member { mailbox, handler: None })
+    }
+
+    fn add(&mut self, member: Member<T>) -> ConsumerId {
+        self.next += 1;
+        let id = ConsumerId(self.next);
+        self.list.insert(id, member);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: ConsumerId) {
+        self.list.remove(&id);
+    }
+
+    /// Sends a lease to a consumer; `false` if it has ended.
+    pub(crate) fn hand(
+        &mut self,
+        to: ConsumerId,
+        id: LeaseId,
+        slice: Slice<Arc<Batch<T>>>,
+        past: Past,
+    ) -> bool {
+        let Some(member) = self.list.get(&to) else { return false };
+        let held = member.handler.is_none().then(Arc::<Held>::default);
+        let lease =
+            Lease { id, batch: slice.batch, from: slice.from, to: slice.to, past, held: held.clone() };
+        if member.mailbox.try_send(lease).is_err() {
+            return false;
+        }
+        if let Some(held) = held {
+            self.pulled.insert(id, (held, None));
+        }
+        true
+    }
+
+    /// A pulled delivery was settled or given back.
+    pub(crate) fn forget(&mut self, lease: LeaseId) {
+        self.pulled.remove(&lease);
+    }
+
+    /// Looks at what is in flight. What has not moved since the last look is past its deadline (G13): a handler is
+    /// told to drop it; a pulled delivery's door is closed, and its lease returned from here.
+    pub(crate) fn look(&mut self, group: &Name) -> Vec<LeaseId> {
+        for member in self.list.values_mut() {
+            let Some(handler) = &mut member.handler else { continue };
+            let busy = handler.progress.busy();
+            let overdue = busy.filter(|_| busy == handler.seen);
+            handler.stuck = overdue.is_some() && overdue == handler.cancelled;
+            handler.seen = busy;
+            if handler.stuck {
+                tracing::error!(target: "callboard::broker", %group, "handler stuck: past its deadline, and never yields");
+            } else if let Some(number) = overdue {
+                handler.cancelled = overdue;
+                drop(member.mailbox.control(ConsumerWord::Cancel(number)));
+            }
+        }
+        let mut expired = Vec::new();
+        self.pulled.retain(|lease, (held, seen)| {
+            let state = held.look();
+            let over = state.is_some_and(|now| state == *seen && held.expire(now));
+            if over {
+                expired.push(*lease);
+            }
+            *seen = state;
+            !over
+        });
+        expired
+    }
+
+    pub(crate) fn rebuild_at(&mut self, id: ConsumerId, at: Moment) {
+        if let Some(handler) = self.list.get_mut(&id).and_then(|member| member.handler.as_mut()) {
+            handler.rebuild_at = Some(at);
+        }
+    }
+
+    pub(crate) fn next_rebuild(&self) -> Option<Moment> {
+        self.handlers().filter_map(|handler| handler.rebuild_at).min()
+    }
+
+    /// Lets those build a handler whose moment has come.
+    pub(crate) fn rebuild(&mut self, now: Moment) {
+        for member in self.list.values_mut() {
+            let Some(handler) = &mut member.handler else { continue };
+            if handler.rebuild_at.is_some_and(|at| at <= now) {
+                handler.rebuild_at = None;
+                drop(member.mailbox.control(ConsumerWord::Build));
+            }
+        }
+    }
+
+    /// Nobody is rebuilt any more.
+    pub(crate) fn give_up(&mut self) {
+        self.handlers_mut().for_each(|handler| handler.rebuild_at = None);
+    }
+
+    pub(crate) fn stop(&mut self, kill: bool) {
+        for member in self.list.values() {
+            drop(member.mailbox.control(ConsumerWord::Stop { kill }));
+        }
+    }
+
+    /// The time for stopping is up: handlers that are still there don't yield.
+    pub(crate) fn call_stuck(&mut self) {
+        self.handlers_mut().for_each(|handler| handler.stuck = true);
+    }
+
+    /// Closes the doors of all pulled deliveries: the group is over, and a late ack is told so.
+    pub(crate) fn close_all(&mut self) {
+        for (held, _) in self.pulled.values() {
+            let _ = held.take_back() || held.look().is_some_and(|seen| held.expire(seen));
+        }
+    }
+
+    pub(crate) fn is_handler(&self, id: ConsumerId) -> bool {
+        self.list.get(&id).is_some_and(|member| member.handler.is_some())
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ConsumerId> {
+        self.list.keys().copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn stuck(&self) -> usize {
+        self.handlers().filter(|handler| handler.stuck).count()
+    }
+
+    /// Whether a handler is there that may still yield.
+    pub(crate) fn any_works(&self) -> bool {
+        self.handlers().any(|handler| !handler.stuck)
+    }
+
+    fn handlers(&self) -> impl Iterator<Item = &Handler> {
+        self.list.values().filter_map(|member| member.handler.as_ref())
+    }
+
+    fn handlers_mut(&mut self) -> impl Iterator<Item = &mut Handler> {
+        self.list.values_mut().filter_map(|member| member.handler.as_mut())
+    }
+}

@@ -1,0 +1,83 @@
+//! The broker: topics, consumer groups and consumers, as actors inside your process.
+//!
+//! ```text
+//!   publish ──▶ [topic mailbox] ──▶ Topic ──▶ [group mailbox] ──▶ Group ──▶ [consumer mailbox] ──▶ Consumer
+//!   waits, or     the capacity       freezes     batches, not       ledger:     leases: slices        runs the handler
+//!   is refused    and the ids        a burst     messages           who has     of batches            Ok, Err, panic
+//!                                       ▲                           what            ▲                      │
+//!                                       └───── settled ──────────────┘ └──── report ┴──────────────────────┘
+//! ```
+//!
+//! # The problem
+//! Work is produced in one place and done in another, by several workers, some of which fail. A channel loses what
+//! a failed worker held, knows nothing of a second reader, and can't tell who is behind. A broker can, but is a
+//! server to install. This is a broker as a data structure: bounded, typed, in the same process.
+//!
+//! # Rules
+//! - **Down go messages, up go words.** Messages go down through bounded mailboxes; outcomes come up on control
+//!   lanes, which never wait. So no circle of waiting can form inside of the broker.
+//! - **The capacity is the topic's.** A message holds its place there from its publish until every group has
+//!   settled it. Everything below holds handles to it, so everything below is bounded by it.
+//! - **Batches come from backlog only.** What waits in the topic's mailbox is frozen together (at most 256) and
+//!   shared; a message that comes alone travels alone, at once. Nobody waits for a batch to fill.
+//! - **The ledger decides, the group's actor does.** Which message is where, what is retried when, who gets what:
+//!   one pure state machine (`ledger.rs`) with time and chance as arguments.
+//! - **Leases.** A consumer holds messages on a lease with an id that is never used twice. Before a message is
+//!   handed on, the attempt that had it has ended: a handler's future was dropped, or a pulled delivery's door was
+//!   closed. A word on a lease that is over changes nothing.
+//! - **A failure costs the message an attempt, and the handler its state**; never its neighbours, its group, or
+//!   another group. Too many failures and the message moves to the dead-letter topic, or stays parked before it.
+//! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of
+//!   payloads are called where a panic is caught.
+//! - **A clock is read per lease, never per message**; a deadline is two looks at what a consumer is at.
+//!
+//! # What it refuses
+//! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
+//! several consumers: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
+
+mod books;
+mod consumer;
+mod core;
+mod dead_letter;
+mod drain;
+mod error;
+mod group;
+mod group_actor;
+mod handle;
+mod handler;
+mod id;
+mod lease;
+mod ledger;
+mod members;
+mod message;
+mod outcome;
+mod publish;
+mod pull;
+mod registry;
+mod retry;
+mod scope;
+mod settings;
+mod start;
+mod stats;
+mod topic;
+mod topic_actor;
+mod workers;
+
+pub use dead_letter::{DeadLetter, DeadReason};
+pub use drain::{GroupReport, Report, TopicReport};
+pub use error::{AckError, Closed, ErrorKind, OpenError, PublishAllError, PublishError};
+pub use group::{Group, GroupBuilder, GroupWith};
+pub use handle::{Broker, BrokerBuilder};
+pub use handler::Consumer;
+pub use id::{InvalidMessageId, MessageId};
+pub use message::Message;
+pub use outcome::Outcome;
+pub use publish::TopicSink;
+pub use pull::{Delivery, DeliveryStream};
+pub use retry::Retry;
+pub use settings::Overflow;
+pub use start::Start;
+pub use stats::{GroupState, GroupStats, TopicStats};
+pub use topic::{Topic, TopicBuilder};
+
+pub(crate) use settings::GroupSettings;

@@ -1,0 +1,207 @@
+//! Publishing: waiting for room, or not, and for how long.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::Sink;
+
+use super::message::{IdStamp, Item};
+use super::scope::Scope;
+use super::topic::TopicShared;
+use super::topic_actor::TopicWord;
+use super::{ErrorKind, MessageId, Overflow, PublishAllError, PublishError, Topic};
+use crate::mailbox::{SendError, SendSink, TrySendError};
+use crate::runtime::Sleep;
+
+/// How long a publish may wait.
+enum Wait {
+    Not,
+    AtMost(Duration),
+    ForEver,
+}
+
+impl<T: Send + Sync + 'static> TopicShared<T> {
+    /// Refuses whoever publishes from outside while the broker drains, and everybody after that.
+    fn may_publish(&self) -> bool {
+        self.core.is_open() || (self.core.is_draining() && Scope::of(self.core.id).is_some())
+    }
+
+    fn wait(&self) -> Wait {
+        let inside = Scope::of(self.core.id).map(|scope| scope.limit.min(self.settings.publish_timeout));
+        match (self.settings.overflow, inside) {
+            (Overflow::Reject, _) => Wait::Not,
+            (Overflow::Wait { timeout: None }, None) => Wait::ForEver,
+            (Overflow::Wait { timeout: None }, Some(limit)) => Wait::AtMost(limit),
+            (Overflow::Wait { timeout: Some(timeout) }, None) => Wait::AtMost(timeout),
+            (Overflow::Wait { timeout: Some(timeout) }, Some(limit)) => Wait::AtMost(timeout.min(limit)),
+        }
+    }
+
+    pub(crate) fn try_publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
+        if !self.may_publish() {
+            return Err(PublishError::Closed(value));
+        }
+        self.sender.try_send(Item::new(value)).map_err(|error| match error {
+            TrySendError::Full(item) => PublishError::Full(item.into_value()),
+            TrySendError::Closed(item) => PublishError::Closed(item.into_value()),
+        })
+    }
+
+    pub(crate) async fn publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
+        let wait = match self.wait() {
+            Wait::Not => return self.try_publish(value),
+            Wait::ForEver => None,
+            Wait::AtMost(limit) => Some(limit),
+        };
+        let mut send = self.sender.send(Item::new(value));
+        let mut timer: Option<Sleep> = None;
+        let sent = std::future::poll_fn(|cx| {
+            // Why at each poll: a drain that begins while this waits sends it away.
+            if !self.may_publish() {
+                return Poll::Ready(None);
+            }
+            match Pin::new(&mut send).poll(cx) {
+                Poll::Ready(sent) => Poll::Ready(Some(sent)),
+                Poll::Pending => poll_limit(&mut timer, wait, self, cx).map(|()| None),
+            }
+        })
+        .await;
+        match sent {
+            Some(Ok(id)) => Ok(id),
+            Some(Err(SendError(item))) => Err(PublishError::Closed(item.into_value())),
+            None => match send.take_back() {
+                Some(item) if self.may_publish() => Err(PublishError::TimedOut(item.into_value())),
+                Some(item) => Err(PublishError::Closed(item.into_value())),
+                None => unreachable_send(),
+            },
+        }
+    }
+
+    pub(crate) async fn publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
+        let wait = match self.wait() {
+            Wait::Not => return self.try_publish_all(values),
+            Wait::ForEver => None,
+            Wait::AtMost(limit) => Some(limit),
+        };
+        let mut send = self.sender.send_all(values.into_iter().map(Item::new).collect());
+        let (mut timer, mut accepted) = (None, 0);
+        let sent = std::future::poll_fn(|cx| {
+            if !self.may_publish() {
+                return Poll::Ready(None);
+            }
+            match Pin::new(&mut send).poll(cx) {
+                Poll::Ready(sent) => Poll::Ready(Some(sent)),
+                Poll::Pending => {
+                    // The limit is for one message: each that gets in begins it anew.
+                    if std::mem::replace(&mut accepted, send.accepted()) != send.accepted() {
+                        timer = None;
+                    }
+                    poll_limit(&mut timer, wait, self, cx).map(|()| None)
+                }
+            }
+        })
+        .await;
+        let values = |rest: Vec<Item<T>>| rest.into_iter().map(Item::into_value).collect();
+        match sent {
+            Some(Ok(ids)) => Ok(ids),
+            Some(Err(error)) => {
+                let kind = ErrorKind::Closed;
+                Err(PublishAllError { accepted: error.accepted, rest: values(error.rest), kind })
+            }
+            None => {
+                let kind = if self.may_publish() { ErrorKind::Full } else { ErrorKind::Closed };
+                let (accepted, rest) = send.take_back();
+                Err(PublishAllError { accepted, rest: values(rest), kind })
+            }
+        }
+    }
+
+    fn try_publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
+        let mut accepted = Vec::with_capacity(values.len());
+        let mut values = values.into_iter();
+        while let Some(value) = values.next() {
+            match self.try_publish(value) {
+                Ok(id) => accepted.push(id),
+                Err(error) => {
+                    let kind = error.kind();
+                    let rest = std::iter::once(error.into_inner()).chain(values).collect();
+                    return Err(PublishAllError { accepted, rest, kind });
+                }
+            }
+        }
+        Ok(accepted)
+    }
+}
+
+/// Waits for the limit, if there is one. The timer is made when it is first needed: most publishes find room.
+fn poll_limit<T>(
+    timer: &mut Option<Sleep>,
+    limit: Option<Duration>,
+    topic: &TopicShared<T>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let Some(limit) = limit else { return Poll::Pending };
+    let rt = &topic.core.rt;
+    Pin::new(timer.get_or_insert_with(|| rt.sleep_until(rt.now() + limit))).poll(cx)
+}
+
+fn unreachable_send() -> ! {
+    panic!("callboard bug: a send that is not ready still has its message")
+}
+
+/// Publishes to a topic through `futures::Sink`; made by [`Topic::sink`].
+///
+/// `poll_ready` waits while the topic is full, whatever the topic's overflow answer is, and keeps the place it
+/// got. Flushing says that everything sent is accepted. Closing flushes, and never closes the topic.
+pub struct TopicSink<T: Send + Sync + 'static> {
+    topic: Topic<T>,
+    sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
+}
+
+impl<T: Send + Sync + 'static> TopicSink<T> {
+    pub(crate) fn new(topic: Topic<T>) -> TopicSink<T> {
+        let sink = topic.shared.sender.sink();
+        TopicSink { topic, sink }
+    }
+}
+
+impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
+    /// The message, where there was one to give back.
+    type Error = PublishError<Option<T>>;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if !self.topic.shared.may_publish() {
+            self.sink.give_up();
+            return Poll::Ready(Err(PublishError::Closed(None)));
+        }
+        self.sink.poll_reserve(cx).map_err(|_| PublishError::Closed(None))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Self::Error> {
+        if !self.topic.shared.may_publish() {
+            self.sink.give_up();
+            return Err(PublishError::Closed(Some(value)));
+        }
+        match self.sink.fill(Item::new(value)) {
+            Ok(_) => Ok(()),
+            Err(SendError(item)) => Err(PublishError::Closed(Some(item.into_value()))),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.sink.give_up();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Send + Sync + 'static> std::fmt::Debug for TopicSink<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TopicSink").field("topic", self.topic.name()).finish_non_exhaustive()
+    }
+}

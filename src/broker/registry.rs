@@ -1,0 +1,199 @@
+//! The topics of a broker, by name, with their types forgotten.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::core::BrokerCore;
+use super::drain::Ending;
+use super::settings::TopicSettings;
+use super::topic::TopicShared;
+use super::topic_actor::TopicWord;
+use super::{Closed, OpenError, TopicReport};
+use crate::base::Name;
+use crate::mailbox::reply;
+
+/// The most topics of a broker.
+const MOST_TOPICS: usize = 65_536;
+
+type Boxed<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
+
+pub(crate) struct Registry {
+    pub(crate) core: Arc<BrokerCore>,
+    inside: Mutex<Inside>,
+    pub(super) ending: Mutex<Option<Ending>>,
+}
+
+#[derive(Default)]
+struct Inside {
+    /// Limit: `MOST_TOPICS`.
+    topics: BTreeMap<Name, Entry>,
+    opened: u64,
+    /// From a topic to those its groups send dead letters to. Limit: one per group.
+    dead_letters: BTreeMap<Name, BTreeSet<Name>>,
+}
+
+struct Entry {
+    order: u64,
+    message: TypeId,
+    message_name: &'static str,
+    settings: TopicSettings,
+    port: Arc<dyn TopicPort>,
+}
+
+/// A topic whose message type is forgotten.
+pub(crate) trait TopicPort: Send + Sync {
+    fn any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    fn accepted(&self) -> u64;
+    fn rouse(&self);
+    fn quiet(&self) -> Boxed<'_, Result<u64, Closed>>;
+    fn stop(&self) -> Boxed<'_, TopicReport>;
+}
+
+impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
+    fn any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    fn accepted(&self) -> u64 {
+        self.sender.accepted()
+    }
+
+    fn rouse(&self) {
+        self.sender.rouse();
+    }
+
+    fn quiet(&self) -> Boxed<'_, Result<u64, Closed>> {
+        Box::pin(TopicShared::quiet(self))
+    }
+
+    /// Stops the topic, then its groups, the last opened first; consumers in the middle of a handler are killed.
+    fn stop(&self) -> Boxed<'_, TopicReport> {
+        Box::pin(async {
+            let (port, unread) = reply();
+            drop(self.sender.control(TopicWord::Stop(port)));
+            let unread = unread.await.unwrap_or(0);
+            let mut groups: Vec<_> = std::mem::take(&mut *self.groups()).into_values().collect();
+            groups.sort_by_key(|group| std::cmp::Reverse(group.id));
+            let mut reports = Vec::with_capacity(groups.len());
+            for group in groups {
+                reports.extend(group.stop().await);
+            }
+            TopicReport { topic: self.name.clone(), unread, groups: reports }
+        })
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(core: Arc<BrokerCore>) -> Arc<Registry> {
+        Arc::new(Registry { core, inside: Mutex::default(), ending: Mutex::default() })
+    }
+
+    /// Finds the topic, checking its type and, if there are any, the settings; or makes it.
+    pub(crate) fn open<T: Send + Sync + 'static>(
+        &self,
+        name: &Name,
+        settings: Option<&TopicSettings>,
+        make: impl FnOnce() -> Arc<TopicShared<T>>,
+    ) -> Result<Arc<TopicShared<T>>, OpenError> {
+        let mut inside = self.lock();
+        if !self.core.is_open() {
+            return Err(OpenError::Closed);
+        }
+        if let Some(entry) = inside.topics.get(name) {
+            let found = entry.typed(name)?;
+            return match settings.is_none_or(|settings| *settings == entry.settings) {
+                true => Ok(found),
+                false => Err(OpenError::OtherSettings { name: name.to_string() }),
+            };
+        }
+        if inside.topics.len() >= MOST_TOPICS {
+            return Err(OpenError::TooManyTopics(MOST_TOPICS));
+        }
+        let topic = make();
+        inside.opened += 1;
+        let entry = Entry {
+            order: inside.opened,
+            message: TypeId::of::<T>(),
+            message_name: type_name::<T>(),
+            settings: topic.settings.clone(),
+            port: topic.clone(),
+        };
+        inside.topics.insert(name.clone(), entry);
+        Ok(topic)
+    }
+
+    pub(crate) fn find<T: Send + Sync + 'static>(
+        &self,
+        name: &Name,
+    ) -> Result<Arc<TopicShared<T>>, OpenError> {
+        let inside = self.lock();
+        if !self.core.is_open() {
+            return Err(OpenError::Closed);
+        }
+        inside.topics.get(name).ok_or_else(|| OpenError::NotFound(name.clone()))?.typed(name)
+    }
+
+    pub(crate) fn names(&self) -> Vec<Name> {
+        self.lock().topics.keys().cloned().collect()
+    }
+
+    /// Notes that dead letters of `topic` go to `target`, unless they would come back.
+    pub(crate) fn link_dead_letters(&self, topic: &Name, target: &Name) -> Result<(), OpenError> {
+        let mut inside = self.lock();
+        if let Some(mut path) = path(&inside.dead_letters, target, topic) {
+            path.insert(0, topic.clone());
+            return Err(OpenError::DeadLetterCycle { path });
+        }
+        inside.dead_letters.entry(topic.clone()).or_default().insert(target.clone());
+        Ok(())
+    }
+
+    /// The topics, in the order in which they were opened.
+    pub(crate) fn ports(&self) -> Vec<Arc<dyn TopicPort>> {
+        let inside = self.lock();
+        let mut entries: Vec<&Entry> = inside.topics.values().collect();
+        entries.sort_by_key(|entry| entry.order);
+        entries.into_iter().map(|entry| entry.port.clone()).collect()
+    }
+
+    /// Lets go of the topics.
+    pub(crate) fn clear(&self) {
+        let topics = std::mem::take(&mut self.lock().topics);
+        drop(topics);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn typed<T: Send + Sync + 'static>(&self, name: &Name) -> Result<Arc<TopicShared<T>>, OpenError> {
+        let wrong =
+            || OpenError::WrongType { name: name.clone(), is: self.message_name, asked: type_name::<T>() };
+        if self.message != TypeId::of::<T>() {
+            return Err(wrong());
+        }
+        self.port.clone().any().downcast().map_err(|_| wrong())
+    }
+}
+
+/// A way from `from` to `to` along the links, both included.
+fn path(links: &BTreeMap<Name, BTreeSet<Name>>, from: &Name, to: &Name) -> Option<Vec<Name>> {
+    let mut seen = BTreeSet::new();
+    let mut ways = vec![vec![from.clone()]];
+    while let Some(way) = ways.pop() {
+        let Some(last) = way.last() else { continue };
+        if last == to {
+            return Some(way);
+        }
+        if seen.insert(last.clone()) {
+            for next in links.get(last).into_iter().flatten() {
+                ways.push(way.iter().cloned().chain([next.clone()]).collect());
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,134 @@
+//! Settings: plain numbers, checked once, all faults reported together.
+
+use std::time::Duration;
+
+use super::{OpenError, Retry, Start};
+use crate::base::Name;
+use crate::supervise::{Backoff, Intensity};
+
+/// The answer of a full topic to a fast producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// `publish` waits for room, in line. With a timeout it then fails with
+    /// [`PublishError::TimedOut`](super::PublishError::TimedOut) and gives the message back.
+    Wait {
+        /// The longest wait; `None` (the default) waits for ever.
+        timeout: Option<Duration>,
+    },
+    /// `publish` fails at once with [`PublishError::Full`](super::PublishError::Full) and gives the message back.
+    Reject,
+}
+
+impl Default for Overflow {
+    fn default() -> Overflow {
+        Overflow::Wait { timeout: None }
+    }
+}
+
+/// The longest time any setting may be: a year. A longer one is a slip of units.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The most messages a capacity or a prefetch may be.
+pub(crate) const MOST_MESSAGES: usize = 1 << 24;
+/// The most consumers of one group.
+const MOST_CONSUMERS: u32 = 4096;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TopicSettings {
+    pub(crate) capacity: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) publish_timeout: Duration,
+}
+
+impl Default for TopicSettings {
+    fn default() -> TopicSettings {
+        TopicSettings {
+            capacity: 1024,
+            overflow: Overflow::default(),
+            publish_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl TopicSettings {
+    pub(crate) fn check(&self, name: &Name) -> Result<(), OpenError> {
+        let mut faults = Faults::default();
+        faults.messages("the capacity", self.capacity);
+        faults.time("the publish timeout", self.publish_timeout);
+        if let Overflow::Wait { timeout: Some(timeout) } = self.overflow {
+            faults.time("the timeout of the wait", timeout);
+        }
+        faults.result(name.to_string())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GroupSettings {
+    pub(crate) consumers: u32,
+    pub(crate) prefetch: u32,
+    pub(crate) retry: Retry,
+    pub(crate) ack_timeout: Duration,
+    pub(crate) start: Start,
+    pub(crate) dead_letter_topic: Option<String>,
+    pub(crate) dead_letter_capacity: usize,
+    pub(crate) intensity: Intensity,
+    pub(crate) backoff: Backoff,
+}
+
+impl Default for GroupSettings {
+    fn default() -> GroupSettings {
+        GroupSettings {
+            consumers: 1,
+            prefetch: 512,
+            retry: Retry::default(),
+            ack_timeout: Duration::from_secs(30),
+            start: Start::Earliest,
+            dead_letter_topic: None,
+            dead_letter_capacity: 1024,
+            intensity: Intensity::default(),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+impl GroupSettings {
+    pub(crate) fn check(&self, name: String) -> Result<(), OpenError> {
+        let mut faults = Faults::default();
+        if self.consumers == 0 || self.consumers > MOST_CONSUMERS {
+            faults.0.push(format!("{} consumers are not within 1 and {MOST_CONSUMERS}", self.consumers));
+        }
+        faults.messages("the prefetch", self.prefetch as usize);
+        faults.messages("the dead-letter capacity", self.dead_letter_capacity);
+        faults.time("the ack timeout", self.ack_timeout);
+        if self.retry.attempts() == 0 {
+            faults.0.push("max_attempts is 0, so that no message could be handled".to_string());
+        }
+        for checked in [self.retry.check(), self.intensity.check(), self.backoff.check()] {
+            if let Err(invalid) = checked {
+                faults.0.extend(invalid.faults().map(str::to_string));
+            }
+        }
+        faults.result(name)
+    }
+}
+
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn messages(&mut self, what: &str, messages: usize) {
+        if messages == 0 || messages > MOST_MESSAGES {
+            self.0.push(format!("{what} of {messages} messages is not within 1 and {MOST_MESSAGES}"));
+        }
+    }
+
+    fn time(&mut self, what: &str, time: Duration) {
+        if time.is_zero() || time > LONGEST {
+            self.0.push(format!("{what} of {time:?} is not above zero and at most a year"));
+        }
+    }
+
+    fn result(self, name: String) -> Result<(), OpenError> {
+        if self.0.is_empty() { Ok(()) } else { Err(OpenError::Settings { name, faults: self.0 }) }
+    }
+}

@@ -1,0 +1,47 @@
+//! Where a new group begins.
+
+use super::MessageId;
+use super::books::Bits;
+use super::message::Batch;
+
+/// Says from where on a new group sees its topic's messages, among those that are still kept.
+///
+/// A message is kept until every group has settled it; what has left is not seen again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// Everything that is still kept. The default.
+    #[default]
+    Earliest,
+    /// Only what is accepted after the group was opened.
+    Latest,
+    /// From this offset on, that one included.
+    Offset(u64),
+    /// From the message after this one.
+    After(MessageId),
+    /// From the first message that came in at this time, in milliseconds since 1970, or later.
+    UnixMillis(u64),
+}
+
+impl Start {
+    /// Picks from what is kept of a batch.
+    pub(crate) fn pick<T>(self, batch: &Batch<T>, kept: Bits) -> Bits {
+        let len = batch.len();
+        let first = match self {
+            Start::Earliest => 0,
+            Start::Latest => len,
+            Start::Offset(offset) => index(batch, offset),
+            Start::After(id) => index(batch, id.offset().saturating_add(1)),
+            // Ids only grow, so the wanted ones are at the end.
+            Start::UnixMillis(millis) => {
+                (0..len).find(|at| batch.id(*at).unix_millis() >= millis).unwrap_or(len)
+            }
+        };
+        kept.and(Bits::range(first, len))
+    }
+}
+
+/// The index in the batch of the first message with this offset or a later one.
+fn index<T>(batch: &Batch<T>, offset: u64) -> u16 {
+    u16::try_from(offset.saturating_sub(batch.base())).unwrap_or(u16::MAX).min(batch.len())
+}

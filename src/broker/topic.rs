@@ -1,0 +1,246 @@
+//! Topics: where messages are published, and groups opened.
+
+use std::any::type_name;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use super::core::BrokerCore;
+use super::group::GroupShared;
+use super::message::{IdStamp, Item};
+use super::registry::Registry;
+use super::settings::TopicSettings;
+use super::topic_actor::{TopicActor, TopicWord};
+use super::{
+    Closed, GroupBuilder, MessageId, OpenError, Overflow, PublishAllError, PublishError, TopicSink,
+    TopicStats,
+};
+use crate::base::Name;
+use crate::mailbox::{Sender, mailbox, reply};
+
+/// Publishes to one topic and opens its groups. Cloning is cheap and shares the topic.
+///
+/// The topic lives until its broker is shut down; dropping handles ends nothing.
+pub struct Topic<T: Send + Sync + 'static> {
+    pub(crate) shared: Arc<TopicShared<T>>,
+}
+
+/// Opens a topic, with settings of its own; made by [`Broker::topic`](super::Broker::topic).
+#[must_use = "nothing is opened before `open`"]
+pub struct TopicBuilder<T> {
+    registry: Arc<Registry>,
+    name: String,
+    settings: TopicSettings,
+    /// None of the numbers was named, so that an open topic is taken as it is.
+    unset: bool,
+    hold: bool,
+    _type: std::marker::PhantomData<fn(T)>,
+}
+
+pub(crate) struct TopicShared<T> {
+    pub(crate) name: Name,
+    pub(crate) core: Arc<BrokerCore>,
+    pub(crate) settings: TopicSettings,
+    pub(crate) sender: Sender<Item<T>, TopicWord<T>, IdStamp>,
+    pub(crate) registry: Weak<Registry>,
+    pub(crate) next_group: AtomicU32,
+    /// Limit: one per group that was opened.
+    groups: Mutex<BTreeMap<Name, Arc<GroupShared<T>>>>,
+}
+
+impl<T: Send + Sync + 'static> TopicBuilder<T> {
+    pub(crate) fn new(registry: Arc<Registry>, name: &str) -> TopicBuilder<T> {
+        let name = name.to_string();
+        let settings = TopicSettings::default();
+        TopicBuilder { registry, name, settings, unset: true, hold: false, _type: std::marker::PhantomData }
+    }
+
+    /// Sets how many messages may be unsettled at a time. Default: 1,024; at most 16,777,216.
+    ///
+    /// A message holds its place from its publish until every group has settled it. Memory is taken as messages
+    /// come.
+    pub fn capacity(mut self, messages: usize) -> TopicBuilder<T> {
+        self.settings.capacity = messages;
+        self.unset = false;
+        self
+    }
+
+    /// Sets what a full topic answers to a publish. Default: [`Overflow::Wait`] without a timeout.
+    pub fn overflow(mut self, overflow: Overflow) -> TopicBuilder<T> {
+        self.settings.overflow = overflow;
+        self.unset = false;
+        self
+    }
+
+    /// Sets how long a publish from inside a handler may wait. Default: 5 s.
+    ///
+    /// It waits at most half of the handler's `ack_timeout` too: the place it waits for may hang on this handler.
+    pub fn publish_timeout(mut self, timeout: Duration) -> TopicBuilder<T> {
+        self.settings.publish_timeout = timeout;
+        self.unset = false;
+        self
+    }
+
+    /// Opens the topic held: it accepts messages and hands out none until [`Topic::release`].
+    ///
+    /// For opening several groups before the first message moves. Without effect on a topic that is open.
+    pub fn hold(mut self) -> TopicBuilder<T> {
+        self.hold = true;
+        self
+    }
+
+    /// Opens the topic, or finds it if it is open already.
+    ///
+    /// # Errors
+    /// [`OpenError`]: a bad name or setting, or the topic is open with another message type or, if any was named
+    /// here, other settings.
+    ///
+    /// # Cancel safety
+    /// A topic in memory is opened at once; dropping the future has no effect on it.
+    pub async fn open(self) -> Result<Topic<T>, OpenError> {
+        let name = Name::new(&self.name)?;
+        self.settings.check(&name)?;
+        let shared = self.registry.open(&name, (!self.unset).then_some(&self.settings), || {
+            TopicShared::start(name.clone(), self.settings.clone(), self.hold, &self.registry)
+        })?;
+        Ok(Topic { shared })
+    }
+}
+
+impl<T: Send + Sync + 'static> TopicShared<T> {
+    pub(super) fn start(
+        name: Name,
+        settings: TopicSettings,
+        hold: bool,
+        registry: &Arc<Registry>,
+    ) -> Arc<Self> {
+        let core = registry.core.clone();
+        let (sender, receiver) = mailbox(settings.capacity, IdStamp::new(core.rt.clone()));
+        let actor =
+            TopicActor { name: name.clone(), capacity: settings.capacity, held: hold, mailbox: receiver };
+        core.rt.spawn(&format!("topic {name}"), actor.run());
+        tracing::info!(target: "callboard::broker", topic = %name, capacity = settings.capacity, message = type_name::<T>(), "topic opened");
+        let registry = Arc::downgrade(registry);
+        let (next_group, groups) = (AtomicU32::new(0), Mutex::default());
+        Arc::new(TopicShared { name, core, settings, sender, registry, next_group, groups })
+    }
+
+    pub(crate) fn groups(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<GroupShared<T>>>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Send + Sync + 'static> Topic<T> {
+    /// Returns the topic's name.
+    pub fn name(&self) -> &Name {
+        &self.shared.name
+    }
+
+    /// Publishes `value`: answers with its id once the topic has it.
+    ///
+    /// While the topic is full this waits, or not, as its [`Overflow`] says. From inside a handler of this broker
+    /// it waits at most the topic's `publish_timeout`.
+    ///
+    /// # Errors
+    /// [`PublishError`] says why it was not accepted, and gives the message back.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it.
+    pub async fn publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
+        self.shared.publish(value).await
+    }
+
+    /// Publishes `value` if there is room and nobody waits for it.
+    ///
+    /// # Errors
+    /// [`PublishError`] gives the message back.
+    pub fn try_publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
+        self.shared.try_publish(value)
+    }
+
+    /// Publishes `values` in order, as many at a time as there is room for, and answers with their ids.
+    ///
+    /// A limit on the wait holds for each message, not for all together.
+    ///
+    /// # Errors
+    /// [`PublishAllError`] lists what was accepted, which stays so, and gives the rest back.
+    ///
+    /// # Cancel safety
+    /// Dropping the future keeps what was accepted so far in the topic; the rest goes with it.
+    pub async fn publish_all(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<MessageId>, PublishAllError<T>> {
+        self.shared.publish_all(values.into_iter().collect()).await
+    }
+
+    /// Makes a `futures::Sink` that publishes here.
+    pub fn sink(&self) -> TopicSink<T> {
+        TopicSink::new(self.clone())
+    }
+
+    /// Begins to open a group: a named reader of this topic. Every group sees every message.
+    pub fn group(&self, name: &str) -> GroupBuilder<T> {
+        GroupBuilder::new(self.clone(), name)
+    }
+
+    /// Keeps messages from the groups until [`Topic::release`]. What was handed out is not called back.
+    pub fn hold(&self) {
+        drop(self.shared.sender.control(TopicWord::Hold(true)));
+    }
+
+    /// Hands out what was held back, and everything that comes.
+    pub fn release(&self) {
+        drop(self.shared.sender.control(TopicWord::Hold(false)));
+    }
+
+    /// Waits until no running group has anything left to do with what this topic accepted.
+    ///
+    /// What no running group can settle is not waited for: messages of a failed group or of one without
+    /// consumers, messages parked before a full dead-letter topic, and everything while the topic is held.
+    ///
+    /// # Errors
+    /// [`Closed`] if the broker was shut down meanwhile.
+    pub async fn settled(&self) -> Result<(), Closed> {
+        self.shared.quiet().await.map(drop)
+    }
+
+    /// Takes a snapshot of the topic's counts.
+    ///
+    /// # Errors
+    /// [`Closed`] if the broker was shut down.
+    pub async fn stats(&self) -> Result<TopicStats, Closed> {
+        let (port, stats) = reply();
+        drop(self.shared.sender.control(TopicWord::Stats(port)));
+        stats.await.map_err(|_| Closed)
+    }
+}
+
+impl<T: Send + Sync + 'static> TopicShared<T> {
+    /// Waits for quiet; answers how many messages had been accepted by then.
+    pub(crate) async fn quiet(&self) -> Result<u64, Closed> {
+        let (port, quiet) = reply();
+        drop(self.sender.control(TopicWord::WhenQuiet(port)));
+        quiet.await.map_err(|_| Closed)
+    }
+}
+
+impl<T: Send + Sync + 'static> Clone for Topic<T> {
+    fn clone(&self) -> Topic<T> {
+        Topic { shared: self.shared.clone() }
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for Topic<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic").field("name", self.name()).field("message", &type_name::<T>()).finish()
+    }
+}
+
+impl<T> fmt::Debug for TopicBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicBuilder").field("name", &self.name).field("settings", &self.settings).finish()
+    }
+}
