@@ -39,6 +39,7 @@
 mod error;
 mod line;
 mod receiver;
+mod reopen;
 mod reply;
 mod send;
 mod sender;

@@ -138,6 +138,11 @@ impl<M, C, S> Receiver<M, C, S> {
         self.shared.lock().phase != Phase::Open
     }
 
+    /// Accepts messages again after a close, for the next incarnation of what reads them.
+    pub fn reopen(&self) {
+        self.shared.reopen();
+    }
+
     /// Takes everything that was accepted and not handed out, in order. Their places are given back.
     pub fn take_rest(&mut self) -> Vec<M> {
         let mut rest: Vec<M> = std::mem::take(&mut self.burst).into();
