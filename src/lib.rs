@@ -1,4 +1,51 @@
 //! Actors, topics and consumer groups for async Rust, on tokio or smol.
+//!
+//! A message broker as a library: topics that are bounded and typed, groups of consumers that share the work,
+//! acks and redelivery, retries and dead letters, and supervisors that restart what fails. It runs inside your
+//! process, on the runtime you have, and there is nothing to install.
+//!
+//! ```
+//! use callboard::prelude::*;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::start()?;
+//! let orders = broker.topic::<String>("orders").open().await?;
+//!
+//! // Four consumers share the group's messages. Ok acks, Err tries again, a panic does too.
+//! orders.group("billing").consumers(4).run(async |order| {
+//!     if *order == "anvil" && order.attempt() == 1 {
+//!         panic!("the first attempt at the anvil fails");
+//!     }
+//!     Ok(())
+//! }).await?;
+//!
+//! orders.publish_all(["rope", "anvil", "magnet"].map(String::from)).await?;
+//! let report = broker.shutdown().await;
+//! assert_eq!(report.group("orders", "billing").unwrap().settled, 3);
+//! # Ok(()) }
+//! ```
+//!
+//! # What is where
+//! - [`broker`]: topics, groups, consumers, deliveries, dead letters. Start at [`Broker`](broker::Broker).
+//! - [`actor`]: state with a mailbox, for what is not a queue of work. Start at [`Actor`](actor::Actor).
+//! - [`supervise`]: who restarts whom, how often, and when it gives up.
+//! - [`runtime`]: tokio, smol, or one of your own. Needed only to name another than the one the code runs in.
+//! - [`prelude`]: the few names most programs need.
+//!
+//! # What it promises
+//! Accepted messages reach every group that was open, and are delivered again until they are acked, dead-lettered
+//! or dropped on purpose: at least once, marked with their attempt, bounded in memory. A full topic makes its
+//! publisher wait, or tells it. The promises are numbered in `docs/guarantees.md`, with the tests that show them.
+//!
+//! # What it is not
+//! It keeps messages in memory only, for now: they end with the process. It does not replicate across machines.
+//! A group of several consumers has no order. Delivery is at least once, so a handler's effect may happen twice
+//! if it fails after it.
+//!
+//! # Features
+//! - `tokio` (default), `smol`: which runtimes it can run on. They add up; the one that the code runs in is used.
+//! - `sim`: a runtime with a virtual clock that replays a run from its seed, for tests.
 
 pub mod actor;
 pub mod base;
