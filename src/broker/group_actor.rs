@@ -297,6 +297,9 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Moves what was given up to the dead-letter topic, as far as that has room.
     fn poll_dead_letters(&mut self, cx: &mut Context<'_>) {
+        if self.dying.is_empty() {
+            return;
+        }
         while !self.dying.is_empty() {
             let (topic, group) = (&self.actor.topic_name, &self.actor.name);
             match self.actor.dead_letters.poll_reserve(cx) {
