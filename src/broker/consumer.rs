@@ -14,6 +14,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use tracing::Span;
+
 use super::Message;
 use super::group_actor::{GroupWord, Handout};
 use super::handler::Handle;
@@ -22,7 +24,7 @@ use super::ledger::{LeaseId, Report};
 use super::outcome::Verdict;
 use super::scope::Scope;
 use super::workers::ConsumerId;
-use crate::base::{PanicText, catch};
+use crate::base::{Name, PanicText, catch};
 use crate::mailbox::{BUDGET, Event, Receiver, WeakSender};
 
 /// What the group says to a consumer.
@@ -61,6 +63,7 @@ pub(crate) struct ConsumerSeat<T> {
     pub(crate) group: WeakSender<Handout<T>, GroupWord<T>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) scope: Scope,
+    group_name: Name,
     work: Option<Work>,
     stop: Option<Stop>,
     build: bool,
@@ -97,22 +100,14 @@ enum Handled {
 impl<T: Send + Sync + 'static> ConsumerSeat<T> {
     pub(crate) fn new(
         id: ConsumerId,
+        group_name: Name,
         mailbox: Receiver<Lease<T>, ConsumerWord>,
         group: WeakSender<Handout<T>, GroupWord<T>>,
         progress: Arc<Progress>,
         scope: Scope,
     ) -> ConsumerSeat<T> {
-        ConsumerSeat {
-            id,
-            mailbox,
-            group,
-            progress,
-            scope,
-            work: None,
-            stop: None,
-            build: false,
-            budget: BUDGET,
-        }
+        let (work, stop, build, budget) = (None, None, false, BUDGET);
+        ConsumerSeat { id, mailbox, group, progress, scope, group_name, work, stop, build, budget }
     }
 
     /// Runs the consumer until it is told to stop.
@@ -141,6 +136,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             let mut message =
                 Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
             self.work = Some(Work::on(lease.id, lease.from, lease.to));
+            let span = self.lease_span(&message, lease.to);
             while message.index < lease.to && self.stop.is_none() {
                 if handler.is_none() {
                     match self.build(make).await {
@@ -152,7 +148,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                     }
                 }
                 let Some(current) = &mut handler else { return };
-                match self.handle(current, &message).await {
+                match self.handle(current, &message, &span).await {
                     Handled::Done(verdict) => self.note(message.index, verdict),
                     Handled::Lost(verdict) => {
                         drop_quietly(handler.take());
@@ -177,21 +173,21 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
     }
 
     /// One handling of one message, with everything that can happen to it.
-    async fn handle<H: Handle<T>>(&mut self, handler: &mut H, message: &Message<T>) -> Handled {
+    async fn handle<H: Handle<T>>(&mut self, handler: &mut H, message: &Message<T>, lease: &Span) -> Handled {
         if let Some(work) = &mut self.work {
             work.in_hand = Some(self.progress.begin());
             work.cancelled = false;
         }
-        let scope = self.scope;
+        let (scope, span) = (self.scope, delivery_span(lease, message));
         // Why the call is inside of the catch: a sync handler runs in it.
-        let future = match catch(|| scope.enter(|| handler.handle(message))) {
+        let future = match catch(|| scope.enter(|| span.in_scope(|| handler.handle(message)))) {
             Ok(future) => future,
             Err(text) => return Handled::Lost(failed_by_panic(&text)),
         };
         let mut slot = pin!(Some(future));
         let ended = std::future::poll_fn(|cx| {
             let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
-            match catch(|| scope.enter(|| future.poll(cx))) {
+            match catch(|| scope.enter(|| span.in_scope(|| future.poll(cx)))) {
                 Err(text) => return Poll::Ready(Handled::Lost(failed_by_panic(&text))),
                 Ok(Poll::Ready(verdict)) => return Poll::Ready(Handled::Done(verdict)),
                 Ok(Poll::Pending) => {}
@@ -311,6 +307,18 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         .await;
     }
 
+    fn lease_span(&self, message: &Message<T>, to: u16) -> Span {
+        tracing::debug_span!(
+            target: "callboard::broker",
+            "lease",
+            topic = %message.topic(),
+            group = %self.group_name,
+            consumer = self.id.0,
+            first = message.id().offset(),
+            messages = to - message.index,
+        )
+    }
+
     fn hear(&mut self, word: ConsumerWord) {
         match word {
             ConsumerWord::Cancel(number) => {
@@ -394,6 +402,15 @@ impl Work {
             cancelled: false,
         }
     }
+}
+
+/// A span per message only where somebody asked for that much; else the lease's serves.
+fn delivery_span<T>(lease: &Span, message: &Message<T>) -> Span {
+    if !tracing::enabled!(target: "callboard::broker", tracing::Level::TRACE) {
+        return lease.clone();
+    }
+    let (id, attempt) = (message.id(), message.attempt());
+    tracing::trace_span!(target: "callboard::broker", parent: lease, "delivery", %id, attempt)
 }
 
 fn failed_by_panic(text: &PanicText) -> Verdict {

@@ -355,7 +355,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         let (id, receiver, progress) = self.members.add_handler();
         let prefetch = self.actor.settings.prefetch;
         self.ledger.on_consumer(id, Credit::Handler { prefetch });
-        spawn(ConsumerSeat::new(id, receiver, self.actor.own.clone(), progress, self.actor.scope));
+        let (name, own) = (self.actor.name.clone(), self.actor.own.clone());
+        spawn(ConsumerSeat::new(id, name, receiver, own, progress, self.actor.scope));
     }
 
     fn remove(&mut self, id: ConsumerId) {

@@ -31,6 +31,20 @@
 //!   payloads are called where a panic is caught.
 //! - **A clock is read per lease, never per message**; a deadline is two looks at what a consumer is at.
 //!
+//! # Logs
+//! Everything is under the `tracing` target `callboard::broker`; these names are kept.
+//!
+//! | level | span or event | fields |
+//! |---|---|---|
+//! | debug span | `lease` | topic, group, consumer, first, messages |
+//! | trace span | `delivery`, inside of `lease` | id, attempt |
+//! | info | broker started, topic opened, group opened, broker stopped | runtime; topic, capacity; topic, group; lost, timed_out, took |
+//! | info | dead letter | topic, group, id, reason, attempts |
+//! | debug | delivery failed | topic, group, error |
+//! | warn | consumer could not be built | topic, group, error, wait |
+//! | warn | parked: the dead-letter topic is full | topic, group |
+//! | error | group failed, handler stuck | topic, group, error; group |
+//!
 //! # What it refuses
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
 //! several consumers: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
