@@ -7,3 +7,4 @@ mod actor_stop;
 mod delivery;
 mod every;
 mod harness;
+mod logs;

@@ -1,0 +1,89 @@
+//! Do logs keep the names that the docs promise, and does what a handler logs say which message it was at?
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use callboard::prelude::*;
+use callboard::sim::Sim;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Collects each event as `span{fields}:span{fields}: message fields`.
+#[derive(Clone, Default)]
+struct Collect(Arc<Mutex<Vec<String>>>);
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let name = if field.name() == "message" { String::new() } else { format!("{}=", field.name()) };
+        write!(self.0, " {name}{value:?}").unwrap();
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collect {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut text = Text(attributes.metadata().name().to_string());
+        attributes.record(&mut text);
+        context.span(id).unwrap().extensions_mut().insert(text);
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut text = Text(String::new());
+        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            text.0.push_str(&format!("[{}]", span.extensions().get::<Text>().unwrap().0));
+        }
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+}
+
+fn logs_at(level: Level) -> Vec<String> {
+    let collect = Collect::default();
+    let filter = tracing_subscriber::filter::LevelFilter::from_level(level);
+    let subscriber = tracing_subscriber::registry().with(filter).with(collect.clone());
+    tracing::subscriber::with_default(subscriber, || {
+        Sim::new(1).block_on(async {
+            let broker = Broker::start().unwrap();
+            let orders = broker.topic::<u32>("orders").open().await.unwrap();
+            let billing = orders.group("billing").retry(Retry::none());
+            let handle = async |_| {
+                tracing::info!("in the handler");
+                Err(Fault::new("no such customer"))
+            };
+            billing.run(handle).await.unwrap();
+            orders.publish(7).await.unwrap();
+            broker.shutdown().await;
+        });
+    });
+    let logs = collect.0.lock().unwrap().clone();
+    logs
+}
+
+#[test]
+fn an_event_of_a_handler_lies_in_the_span_of_its_lease_and_of_its_delivery_if_asked_for() {
+    let lease = "[lease topic=orders group=billing consumer=1 first=0 messages=1]";
+    let within = |logs: &[String]| logs.iter().find(|log| log.ends_with("in the handler")).cloned().unwrap();
+    assert_eq!(within(&logs_at(Level::INFO)), " in the handler");
+    assert_eq!(within(&logs_at(Level::DEBUG)), format!("{lease} in the handler"));
+    let traced = within(&logs_at(Level::TRACE));
+    assert!(
+        traced.starts_with(&format!("{lease}[delivery id=")) && traced.contains("-0 attempt=1]"),
+        "{traced}"
+    );
+}
+
+#[test]
+fn the_events_have_the_names_that_the_docs_promise() {
+    let logs = logs_at(Level::DEBUG);
+    let has = |text: &str| assert!(logs.iter().any(|log| log.starts_with(text)), "no {text:?} in {logs:#?}");
+    has(" broker started runtime=");
+    has(" topic opened topic=orders capacity=1024");
+    has(" group opened topic=orders group=billing");
+    has(" delivery failed topic=orders group=billing error=no such customer");
+    has(" dead letter topic=orders group=billing id=");
+    has(" broker stopped");
+}
