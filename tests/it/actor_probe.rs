@@ -1,7 +1,10 @@
 //! An actor for tests: it does what its messages say and writes down what happens to it.
 
 use std::fmt::Display;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use callboard::actor::{Actor, Address, Context, Exit, System};
 use callboard::base::Fault;
@@ -181,4 +184,13 @@ impl Drop for Grenade {
     fn drop(&mut self) {
         panic!("boom");
     }
+}
+
+/// Polls `future` once, as the test's own task.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match Pin::new(&mut *future).poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

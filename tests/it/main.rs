@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should end there")]
 
+mod actor_ask;
+mod actor_failure;
 mod actor_probe;
 mod actor_stop;
 mod delivery;
