@@ -3,9 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should end there")]
 
 mod actor_ask;
+mod actor_cancel;
 mod actor_failure;
 mod actor_probe;
+mod actor_registry;
+mod actor_sink;
+mod actor_sources;
 mod actor_stop;
+mod actor_watch;
 mod delivery;
 mod every;
 mod harness;
