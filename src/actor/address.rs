@@ -129,14 +129,14 @@ impl<M: Send + 'static> Address<M> {
     ///
     /// Takes effect at once, whether or not the returned future is awaited; that tells how it ended.
     pub fn stop(&self) -> Ending {
-        self.end_by(Word::Stop(Stop::Drain))
+        self.end_by(Word::End(Stop::Drain))
     }
 
     /// Kills the actor: its handler is dropped at its next await, what it accepted is not handled.
     ///
     /// A handler that never awaits can't be killed. Takes effect whether or not the future is awaited.
     pub fn kill(&self) -> Ending {
-        self.end_by(Word::Stop(Stop::Kill))
+        self.end_by(Word::End(Stop::Kill))
     }
 
     /// Stops the actor after its current message and hands back, in order, what it accepted and did not handle.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context as Task, Poll, Waker};
 
+use super::Exit;
 use super::here::Me;
 use super::sources::Sources;
 use crate::base::catch;
@@ -12,9 +13,11 @@ use crate::mailbox::{BUDGET, Event, Receiver, Reply};
 
 /// A word on an actor's control lane.
 pub(crate) enum Word<M> {
-    /// End, in one of these ways.
+    /// End this incarnation: the supervisor's word, who may start the next one.
     Stop(Stop),
-    /// End after the current message and hand back what was not handled.
+    /// End for good: the word of somebody who has an address. He has closed the mailbox too.
+    End(Stop),
+    /// End for good, after the current message, and hand back what was not handled.
     HandBack(Reply<Vec<M>>),
     /// A message that the framework sends on somebody's behalf: the end of a watched actor.
     Notice(M),
@@ -61,6 +64,8 @@ pub(crate) struct Desk<M> {
     /// Notices that came while a handler ran. Limit: one per watch.
     notices: VecDeque<M>,
     stop: Option<Stop>,
+    /// The end was asked for through an address: no incarnation is to undo it.
+    for_good: bool,
     /// Who asked for what is left. Limit: one per call of `stop_now`.
     hand_back: Vec<Reply<Vec<M>>>,
     /// A message is being handled and still holds its place.
@@ -78,6 +83,7 @@ impl<M> Desk<M> {
             mailbox,
             notices: VecDeque::new(),
             stop: None,
+            for_good: false,
             hand_back: Vec::new(),
             in_hand: false,
             sources_first: false,
@@ -163,14 +169,23 @@ impl<M> Desk<M> {
         self.stop.is_some()
     }
 
-    /// Whether the mailbox takes no more messages.
-    pub(super) fn is_closed(&self) -> bool {
-        self.mailbox.is_closed()
+    /// Whether an incarnation that ended like this was the last one. See [`Lived::last`](super::seat::Lived).
+    pub(super) fn is_last(&self, exit: &Exit) -> bool {
+        match exit {
+            Exit::Abandoned => true,
+            // While it drains, a failure is no reason to drop the rest.
+            Exit::Failed(_) | Exit::Panicked(_) => self.for_good && self.stop > Some(Stop::Drain),
+            Exit::Stopped | Exit::Killed => self.for_good,
+        }
     }
 
-    /// Forgets a stop, for the next incarnation on the same mailbox. See [`Lived::closed`](super::seat::Lived).
+    /// Readies the desk for the next incarnation. A stop of this one is forgotten, and the mailbox is opened if it
+    /// closed it; a graceful stop for good is not: the next one drains what is left, and ends.
     pub(crate) fn reopen(&mut self) {
-        self.stop = None;
+        if !self.for_good {
+            self.stop = None;
+            self.mailbox.reopen();
+        }
     }
 
     /// Closes the mailbox, hands back what is left to whoever asked for it first, and counts it.
@@ -196,13 +211,19 @@ impl<M> Desk<M> {
         Cleared { unhandled, dropped }
     }
 
+    fn end(&mut self, stop: Stop) {
+        self.for_good = true;
+        self.mailbox.close();
+        self.ask_to_stop(stop);
+    }
+
     fn note(&mut self, word: Word<M>) {
         match word {
             Word::Stop(stop) => self.ask_to_stop(stop),
+            Word::End(stop) => self.end(stop),
             Word::HandBack(reply) => {
                 self.hand_back.push(reply);
-                self.mailbox.close();
-                self.ask_to_stop(Stop::Now);
+                self.end(Stop::Now);
             }
             Word::Notice(message) => self.notices.push_back(message),
         }

@@ -27,9 +27,9 @@ pub(crate) struct Lived {
     pub(crate) exit: Exit,
     /// The `started` hook succeeded.
     pub(crate) started: bool,
-    /// The mailbox takes no more messages: somebody stopped the actor through an address, it drained itself, or
-    /// all its addresses are gone. Another incarnation would undo a stop, or have nobody to serve.
-    pub(crate) closed: bool,
+    /// It was the last: somebody stopped the actor through an address, or no address is left. Another incarnation
+    /// would undo that, or have nobody to serve. An incarnation that fails while it drains is not the last.
+    pub(crate) last: bool,
 }
 
 /// Tells everybody of the end when it is dropped.
@@ -87,7 +87,7 @@ impl<M: Send + 'static> Seat<M> {
             true => warn!(target: "callboard::actor", actor = %name, %exit, "actor incarnation failed"),
             false => debug!(target: "callboard::actor", actor = %name, %exit, "actor incarnation ended"),
         }
-        Lived { exit, started, closed: self.desk.is_closed() }
+        Lived { last: self.desk.is_last(&exit), exit, started }
     }
 
     /// Gives up the seat: closes the mailbox, hands back or counts what is left, and tells everybody.

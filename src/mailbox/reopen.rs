@@ -1,15 +1,17 @@
 //! Opening a mailbox again that was closed.
 
 use super::shared::{Phase, Shared};
+use super::sync::Ordering;
 
 impl<M, C, S> Shared<M, C, S> {
-    /// Accepts messages again, unless the receiver is gone.
+    /// Accepts messages again, unless the receiver or all senders are gone.
     ///
     /// A sender that waited in line when it closed, and did not look since, may get its message back or go on
     /// waiting; it must not be forgotten.
     pub(super) fn reopen(&self) {
         let mut locked = self.lock();
-        if locked.phase == Phase::Closed {
+        // Ordering: a last sender that goes just now closes after this, under the lock; one that is gone stays gone.
+        if locked.phase == Phase::Closed && self.senders.load(Ordering::Acquire) > 0 {
             locked.phase = Phase::Open;
         }
         self.invite(locked);
@@ -38,6 +40,17 @@ mod tests {
         assert_eq!(receiver.poll_next(&mut cx), Poll::Pending, "and is not closed");
         drop(receiver);
         assert!(sender.is_closed(), "a receiver that is gone stays gone");
+    }
+
+    #[test]
+    fn a_mailbox_without_senders_stays_closed() {
+        let (sender, mut receiver) = mailbox::<u8, (), ()>(2, ());
+        sender.try_send(1).unwrap();
+        drop(sender);
+        receiver.reopen();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(receiver.poll_next(&mut cx), Poll::Ready(Event::Message(1)));
+        assert_eq!(receiver.poll_next(&mut cx), Poll::Ready(Event::Closed));
     }
 
     #[test]
