@@ -1,14 +1,19 @@
 //! Who may enter: the count of places and the line of waiting senders. Pure; the lock is around it.
 //!
-//! | the line is | a newcomer | the front | anyone else in it |
-//! |---|---|---|---|
-//! | empty, room | enters | - | - |
-//! | empty, no room | joins | - | - |
-//! | not empty, room | joins | enters, and the next one is told | waits |
-//! | not empty, no room | joins | waits | waits |
+//! | who | may enter when |
+//! |---|---|
+//! | a newcomer | more places are free than senders wait |
+//! | the front of the line | a place is free |
+//! | anyone else in it | never; it becomes the front |
+//!
+//! So those who wait enter in the order in which they came, and no newcomer gets a place that one of them needs.
+//! Why newcomers enter at all while others wait: those are woken and not polled yet. If they kept out everyone, each
+//! sender could put in one message for each time that all of them are scheduled, and that would never end.
 
 use std::collections::VecDeque;
 use std::task::Waker;
+
+use super::shared::trim;
 
 /// A sender's place in the line. Later is larger, and none is given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +24,8 @@ pub(super) struct Line {
     capacity: u64,
     /// Places ever taken, by messages and reservations, less those that were given back unused.
     taken: u64,
-    /// In the order of their tickets.
-    waiting: VecDeque<(Ticket, Waker)>,
+    /// In the order of their tickets. Without a waker: was told to come. Only the front is ever told.
+    waiting: VecDeque<(Ticket, Option<Waker>)>,
     next: u64,
 }
 
@@ -29,16 +34,25 @@ impl Line {
         Line { capacity: capacity as u64, taken: 0, waiting: VecDeque::new(), next: 0 }
     }
 
-    /// How many places the holder of `ticket` (`None`: a newcomer) may take now, when `done` were given back.
-    pub(super) fn open_to(&self, ticket: Option<Ticket>, done: u64) -> u64 {
-        if self.front() == ticket { self.open_now(done) } else { 0 }
+    /// Tells whether the holder of `ticket` (`None`: a newcomer) may enter now, when `done` places were given back.
+    pub(super) fn admits(&self, ticket: Option<Ticket>, done: u64) -> bool {
+        match ticket {
+            None => self.spare(done) > 0,
+            Some(_) => self.is_first(ticket) && self.free(done) > 0,
+        }
     }
 
-    pub(super) fn is_front(&self, ticket: Ticket) -> bool {
-        self.front() == Some(ticket)
+    /// Tells whether nobody is ahead of the holder of `ticket` (`None`: a newcomer).
+    pub(super) fn is_first(&self, ticket: Option<Ticket>) -> bool {
+        self.waiting.front().map(|(front, _)| *front) == ticket
     }
 
-    /// Takes `places`, which [`Line::open_to`] said are free.
+    /// How many places are left for newcomers once each one who waits has one.
+    pub(super) fn spare(&self, done: u64) -> u64 {
+        self.free(done).saturating_sub(self.waiting.len() as u64)
+    }
+
+    /// Takes `places`, which are free.
     pub(super) fn take(&mut self, places: u64) {
         self.taken += places;
     }
@@ -52,50 +66,61 @@ impl Line {
     pub(super) fn join(&mut self, waker: &Waker) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.waiting.push_back((ticket, waker.clone()));
+        self.waiting.push_back((ticket, Some(waker.clone())));
         ticket
     }
 
     /// Changes whom to wake for `ticket`; returns the replaced waker, to be dropped outside of the lock.
     pub(super) fn renew(&mut self, ticket: Ticket, waker: &Waker) -> Option<Waker> {
         let (_, kept) = self.position(ticket).and_then(|at| self.waiting.get_mut(at))?;
-        (!kept.will_wake(waker)).then(|| std::mem::replace(kept, waker.clone()))
+        match kept {
+            Some(kept) if kept.will_wake(waker) => None,
+            kept => kept.replace(waker.clone()),
+        }
     }
 
     /// Leaves the line; returns the waker, to be dropped outside of the lock.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
         let at = self.position(ticket)?;
-        self.waiting.remove(at).map(|(_, waker)| waker)
+        self.waiting.remove(at).and_then(|(_, waker)| waker)
     }
 
-    /// Whom to tell that it may enter: the front, if there is room.
-    pub(super) fn invited(&self, done: u64) -> Option<Waker> {
-        let (front, waker) = self.waiting.front()?;
-        (self.open_to(Some(*front), done) > 0).then(|| waker.clone())
+    /// Tells whether the front of the line waits for a word.
+    pub(super) fn is_expectant(&self) -> bool {
+        self.waiting.front().is_some_and(|(_, waker)| waker.is_some())
     }
 
-    /// How many places are free, whoever may take them.
-    pub(super) fn open_now(&self, done: u64) -> u64 {
-        // Invariant: done <= taken, since only what was accepted is settled.
-        self.capacity.saturating_sub(self.taken - done)
+    /// Whom to tell that it may enter: the front, if there is room and it was not told yet.
+    pub(super) fn call_front(&mut self, done: u64) -> Option<Waker> {
+        if self.free(done) == 0 {
+            return None;
+        }
+        self.waiting.front_mut().and_then(|(_, waker)| waker.take())
     }
 
-    /// Everyone in the line, in order; for closing.
+    /// Everyone who was not told yet, in order.
     pub(super) fn everyone(&self) -> Vec<Waker> {
-        self.waiting.iter().map(|(_, waker)| waker.clone()).collect()
+        self.waiting.iter().filter_map(|(_, waker)| waker.clone()).collect()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// Gives back memory that a long line took.
+    pub(super) fn trim(&mut self) {
+        trim(&mut self.waiting);
+    }
+
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.waiting.capacity()
     }
 
     /// Messages and reservations that hold a place.
     pub(super) fn held(&self, done: u64) -> u64 {
-        self.taken - done
+        debug_assert!(done <= self.taken, "only what was accepted is settled");
+        self.taken.saturating_sub(done)
     }
 
-    fn front(&self) -> Option<Ticket> {
-        self.waiting.front().map(|(front, _)| *front)
+    fn free(&self, done: u64) -> u64 {
+        self.capacity.saturating_sub(self.held(done))
     }
 
     fn position(&self, ticket: Ticket) -> Option<usize> {

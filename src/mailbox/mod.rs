@@ -20,15 +20,15 @@
 //!   not when it is taken. So queued + taken + reserved never exceeds the capacity. The count of settled messages
 //!   is one atomic that only the receiver writes, and a sender that sees no room reads it afresh: no place that
 //!   is free is ever hidden from a sender.
-//! - **The line.** A sender without room joins the line. While anyone is in it, only its front may enter, and it
-//!   enters as soon as there is one place. Whoever comes later joins behind; `try_send` answers `Full`. So the
-//!   order is strict, and each settled message lets one in. Leaving the line (dropping the future) is exact:
-//!   a `send` that did not answer `Ok` did not happen.
+//! - **The line.** A sender without room joins the line. Those in it enter strictly in turn, the front as soon as
+//!   one place is free: each settled message lets one in. Whoever comes later gets a place only if more are free
+//!   than senders wait, so nobody who waits ever loses one; else it joins behind, and `try_send` answers `Full`.
+//!   Leaving the line (dropping the future) is exact: a `send` that did not answer `Ok` did not happen.
 //! - **Control** is a second queue under the same lock, served before messages, never waited for by those who
 //!   write it. It carries the framework's words (stop, a child's exit, outcomes), and each writer bounds
 //!   what it writes: one word per lease, child or watcher. Closing the message side loses neither lane.
-//! - **Budget.** After [`BUDGET`] messages in a row the receiver yields to its executor, and a sender yields at
-//!   each `BUDGET`th message it finds room for. Neither runtime would make them.
+//! - **Budget.** After [`BUDGET`] messages or control words in a row the receiver yields to its executor, and so
+//!   does the sender that would put in the `BUDGET`th message in a row. No executor would make them.
 //! - Nothing is woken and nothing is dropped while the lock is held: a waker or a message may own a `Sender`.
 //!
 //! # What it refuses
@@ -47,9 +47,9 @@ mod shared;
 mod sink;
 mod sync;
 
-#[cfg(all(test, callboard_shuttle))]
+#[cfg(test)]
 mod shuttle_tests;
-#[cfg(all(test, not(callboard_shuttle)))]
+#[cfg(test)]
 mod tests;
 
 pub use error::{SendError, TrySendError};

@@ -4,11 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Poll};
 
-use super::shared::{BUDGET, Locked, Parked, Phase, Shared};
+use super::shared::{BUDGET, Locked, Parked, Phase, Shared, trim};
 use super::sync::{Arc, MutexGuard, Ordering};
-
-/// The largest buffer, in messages, that an idle mailbox keeps.
-const KEPT: usize = 64;
 
 /// What a mailbox has for its reader.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,56 +35,58 @@ impl<M, C, S> Receiver<M, C, S> {
 
     /// Hands out the next control word or message, or sleeps.
     ///
-    /// After [`BUDGET`] messages in a row it answers `Pending` once and wakes its own task.
+    /// After [`BUDGET`] of them in a row it answers `Pending` once and wakes its own task.
+    #[inline]
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event<M, C>> {
-        if self.budget == 0 {
-            self.budget = BUDGET;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if !self.is_urgent()
+        if self.budget > 0
+            && !self.is_urgent()
             && let Some(message) = self.burst.pop_front()
         {
             self.budget -= 1;
             return Poll::Ready(Event::Message(message));
         }
+        self.poll_lanes(cx)
+    }
+
+    /// As [`Receiver::poll_next`], when there is more to look at than the burst at hand.
+    fn poll_lanes(&mut self, cx: &mut Context<'_>) -> Poll<Event<M, C>> {
+        if self.makes_way(cx) {
+            return Poll::Pending;
+        }
         let mut locked = self.shared.lock();
         if let Some(word) = self.shared.next_control(&mut locked) {
+            self.budget -= 1;
             return Poll::Ready(Event::Control(word));
         }
         if self.burst.is_empty() {
             std::mem::swap(&mut self.burst, &mut locked.queue);
         }
         if let Some(message) = self.burst.pop_front() {
-            drop(locked);
             self.budget -= 1;
             return Poll::Ready(Event::Message(message));
         }
         if locked.phase != Phase::Open {
             return Poll::Ready(Event::Closed);
         }
+        trim(&mut self.burst);
         self.budget = BUDGET;
-        if self.burst.capacity() > KEPT {
-            self.burst = VecDeque::new();
-        }
         self.park(locked, cx, true)
     }
 
-    /// Hands out the next control word, or all messages there are, up to `most`; or sleeps.
+    /// Hands out the next control word, or all messages there are, up to `most` (0 counts as 1); or sleeps.
     ///
     /// Not to be mixed with [`Receiver::poll_next`], which may hold some messages back.
     pub fn poll_burst(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Event<Vec<M>, C>> {
-        let mut locked = self.shared.lock();
-        if let Some(word) = self.shared.next_control(&mut locked) {
-            return Poll::Ready(Event::Control(word));
-        }
-        if self.budget == 0 {
-            drop(locked);
-            self.budget = BUDGET;
-            cx.waker().wake_by_ref();
+        if self.makes_way(cx) {
             return Poll::Pending;
         }
+        let mut locked = self.shared.lock();
+        if let Some(word) = self.shared.next_control(&mut locked) {
+            self.budget -= 1;
+            return Poll::Ready(Event::Control(word));
+        }
         if !locked.queue.is_empty() {
+            let most = most.max(1);
             let whole = locked.queue.len() <= most;
             let burst =
                 if whole { std::mem::take(&mut locked.queue) } else { locked.queue.drain(..most).collect() };
@@ -106,8 +105,12 @@ impl<M, C, S> Receiver<M, C, S> {
     ///
     /// For the time while a handler waits for something else.
     pub fn poll_control(&mut self, cx: &mut Context<'_>) -> Poll<C> {
+        if self.makes_way(cx) {
+            return Poll::Pending;
+        }
         let mut locked = self.shared.lock();
         if let Some(word) = self.shared.next_control(&mut locked) {
+            self.budget -= 1;
             return Poll::Ready(word);
         }
         // Why the budget is full again: the handler gave way to others.
@@ -164,6 +167,24 @@ impl<M, C, S> Receiver<M, C, S> {
         self.shared.lock().line.held(self.done)
     }
 
+    /// How many entries the buffers have memory for.
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        let locked = self.shared.lock();
+        let lanes = self.burst.capacity() + locked.queue.capacity() + locked.control.capacity();
+        lanes + locked.line.buffered()
+    }
+
+    /// Tells whether it is time to let other tasks run; wakes its own then, to go on after them.
+    fn makes_way(&mut self, cx: &Context<'_>) -> bool {
+        let spent = self.budget == 0;
+        if spent {
+            self.budget = BUDGET;
+            cx.waker().wake_by_ref();
+        }
+        spent
+    }
+
     fn is_urgent(&self) -> bool {
         self.shared.urgent.load(Ordering::Relaxed)
     }
@@ -181,6 +202,9 @@ impl<M, C, S> Receiver<M, C, S> {
             }
             slot => slot.replace(Parked { waker: cx.waker().clone(), wants_messages }),
         };
+        trim(&mut locked.queue);
+        trim(&mut locked.control);
+        locked.line.trim();
         // A sender that joined while a stale hint was read is told here.
         self.shared.invite(locked);
         drop(replaced);

@@ -18,7 +18,7 @@ impl<M, C, S> Shared<M, C, S> {
     }
 }
 
-#[cfg(all(test, not(callboard_shuttle)))]
+#[cfg(test)]
 mod tests {
     use std::future::Future;
     use std::pin::pin;

@@ -6,8 +6,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::sender::Slot;
-use super::shared::Stamp;
+use super::line::Ticket;
+use super::shared::{BUDGET, Stamp};
 use super::{SendError, Sender};
 
 /// Sends one message; made by [`Sender::send`]. Dropping it leaves the line: the message was not accepted.
@@ -15,7 +15,7 @@ use super::{SendError, Sender};
 pub struct Send<'a, M, C, S: Stamp<M>> {
     sender: &'a Sender<M, C, S>,
     message: Option<M>,
-    slot: Slot,
+    slot: Option<Ticket>,
 }
 
 // Why: the message is moved out, never pinned.
@@ -23,12 +23,12 @@ impl<M, C, S: Stamp<M>> Unpin for Send<'_, M, C, S> {}
 
 impl<'a, M, C, S: Stamp<M>> Send<'a, M, C, S> {
     pub(super) fn new(sender: &'a Sender<M, C, S>, message: M) -> Send<'a, M, C, S> {
-        Send { sender, message: Some(message), slot: Slot::default() }
+        Send { sender, message: Some(message), slot: None }
     }
 
     /// Tells whether it stands in the line, since there was no room when it was polled.
     pub fn is_in_line(&self) -> bool {
-        self.slot.is_in_line()
+        self.slot.is_some()
     }
 
     /// Leaves the line and takes the message back; `None` if it was accepted.
@@ -41,9 +41,14 @@ impl<'a, M, C, S: Stamp<M>> Send<'a, M, C, S> {
 impl<M, C, S: Stamp<M>> Future for Send<'_, M, C, S> {
     type Output = Result<S::Receipt, SendError<M>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let message = &mut this.message;
+        if message.is_none() {
+            // Polled after it was ready, or after the message was taken back: there is nothing to wait for.
+            return Poll::Pending;
+        }
         let entered = this
             .sender
             .poll_place(&mut this.slot, cx, |locked| message.take().map(|message| locked.push(message)));
@@ -54,22 +59,16 @@ impl<M, C, S: Stamp<M>> Future for Send<'_, M, C, S> {
                 }
                 Poll::Ready(Ok(receipt))
             }
-            // Polled again after it was ready. The place that was taken for nothing is given back.
-            Ok(None) => {
-                let mut locked = this.sender.shared.lock();
-                locked.line.give_back();
-                this.sender.shared.invite(locked);
-                Poll::Pending
+            Ok(None) => Poll::Pending,
+            Err(_) => {
+                this.message.take().map_or(Poll::Pending, |message| Poll::Ready(Err(SendError(message))))
             }
-            Err(_) => match this.message.take() {
-                Some(message) => Poll::Ready(Err(SendError(message))),
-                None => Poll::Pending,
-            },
         }
     }
 }
 
 impl<M, C, S: Stamp<M>> Drop for Send<'_, M, C, S> {
+    #[inline]
     fn drop(&mut self) {
         self.sender.abandon(&mut self.slot);
     }
@@ -90,7 +89,7 @@ pub struct SendAll<'a, M, C, S: Stamp<M>> {
     sender: &'a Sender<M, C, S>,
     rest: std::vec::IntoIter<M>,
     receipts: Vec<S::Receipt>,
-    slot: Slot,
+    slot: Option<Ticket>,
 }
 
 /// Says that the mailbox closed in the middle of a `send_all`: what was accepted, and what was not.
@@ -106,7 +105,7 @@ impl<M, C, S: Stamp<M>> Unpin for SendAll<'_, M, C, S> {}
 impl<'a, M, C, S: Stamp<M>> SendAll<'a, M, C, S> {
     pub(super) fn new(sender: &'a Sender<M, C, S>, messages: Vec<M>) -> SendAll<'a, M, C, S> {
         let receipts = Vec::with_capacity(messages.len());
-        SendAll { sender, rest: messages.into_iter(), receipts, slot: Slot::default() }
+        SendAll { sender, rest: messages.into_iter(), receipts, slot: None }
     }
 
     /// Leaves the line; returns the receipts so far, and the messages that were not accepted.
@@ -127,11 +126,14 @@ impl<M, C, S: Stamp<M>> Future for SendAll<'_, M, C, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while !this.rest.as_slice().is_empty() {
-            let (rest, receipts, done) = (&mut this.rest, &mut this.receipts, this.sender.shared.done());
+            let (rest, receipts, shared) = (&mut this.rest, &mut this.receipts, &this.sender.shared);
             let entered = this.sender.poll_place(&mut this.slot, cx, |locked| {
-                // One place is taken. Since it is our turn, all others that are free are ours too.
-                let more = locked.line.open_now(done).min(rest.len() as u64 - 1);
+                // One place is taken. What nobody waits for is ours too, as far as one turn goes.
+                let turn =
+                    BUDGET.saturating_sub(locked.row).min(u32::try_from(rest.len() - 1).unwrap_or(BUDGET));
+                let more = locked.line.spare(shared.done()).min(u64::from(turn));
                 locked.line.take(more);
+                locked.row += more as u32;
                 let mut wake = None;
                 for message in rest.by_ref().take(more as usize + 1) {
                     let (receipt, receiver) = locked.push(message);

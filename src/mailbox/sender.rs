@@ -4,8 +4,8 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 use super::line::Ticket;
-use super::shared::{BUDGET, Phase, Shared, Stamp};
-use super::sync::{Arc, Ordering, fence};
+use super::shared::{BUDGET, Locked, Phase, Shared, Stamp};
+use super::sync::{Arc, MutexGuard, Ordering};
 use super::{Send, SendAll, SendSink, TrySendError};
 
 /// Puts messages into a mailbox. Cloning makes another strong sender; the mailbox closes when the last one goes.
@@ -16,19 +16,6 @@ pub struct Sender<M, C, S = ()> {
 /// A sender that does not keep the mailbox open.
 pub struct WeakSender<M, C, S = ()> {
     shared: Arc<Shared<M, C, S>>,
-}
-
-/// How far one sender has come towards a place: what a `Send` or a sink keeps between polls.
-#[derive(Debug, Default)]
-pub(super) struct Slot {
-    ticket: Option<Ticket>,
-    yielded: bool,
-}
-
-impl Slot {
-    pub(super) fn is_in_line(&self) -> bool {
-        self.ticket.is_some()
-    }
 }
 
 /// Why a sender got no place.
@@ -56,7 +43,7 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
         SendAll::new(self, messages)
     }
 
-    /// Sends `message` if there is room and nobody waits for it.
+    /// Sends `message` if there is room that nobody waits for.
     ///
     /// # Errors
     /// `TrySendError` gives the message back.
@@ -65,7 +52,7 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
         if locked.phase != Phase::Open {
             return Err(TrySendError::Closed(message));
         }
-        if locked.line.open_to(None, self.shared.done()) == 0 {
+        if !locked.line.admits(None, self.shared.done()) {
             return Err(TrySendError::Full(message));
         }
         locked.line.take(1);
@@ -83,81 +70,84 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
     }
 
     /// Gets one place, or joins the line. On `Ready(Ok)`, `with` ran under the lock, with the place taken.
+    #[inline]
     pub(super) fn poll_place<R>(
         &self,
-        slot: &mut Slot,
+        slot: &mut Option<Ticket>,
         cx: &mut Context<'_>,
-        with: impl FnOnce(&mut super::shared::Locked<M, C, S>) -> R,
+        with: impl FnOnce(&mut Locked<M, C, S>) -> R,
+    ) -> Poll<Result<R, NoEntry>> {
+        let mut locked = self.shared.lock();
+        if slot.is_none() && locked.admits_at_once(self.shared.done()) {
+            locked.row += 1;
+            locked.line.take(1);
+            return Poll::Ready(Ok(with(&mut locked)));
+        }
+        self.poll_line(locked, slot, cx, with)
+    }
+
+    /// All that is not the short way: closed, time to make way for others, no room, or a turn that has come.
+    #[cold]
+    fn poll_line<R>(
+        &self,
+        mut locked: MutexGuard<'_, Locked<M, C, S>>,
+        slot: &mut Option<Ticket>,
+        cx: &mut Context<'_>,
+        with: impl FnOnce(&mut Locked<M, C, S>) -> R,
     ) -> Poll<Result<R, NoEntry>> {
         let shared = &*self.shared;
-        let mut locked = shared.lock();
         if locked.phase != Phase::Open {
-            let own = slot.ticket.take().and_then(|ticket| locked.line.leave(ticket));
+            let own = slot.take().and_then(|ticket| locked.line.leave(ticket));
             drop(locked);
             drop(own);
             return Poll::Ready(Err(NoEntry));
         }
-        let mut room = locked.line.open_to(slot.ticket, shared.done()) > 0;
-        if room && slot.ticket.is_none() && !slot.yielded && budget_is_spent(locked.accepted) {
+        if slot.is_none() && locked.row >= BUDGET {
+            locked.row = 0;
             drop(locked);
-            slot.yielded = true;
+            // Why: neither executor would take this task off its thread while there is always room.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let mut replaced = None;
-        if !room {
-            let ticket = match slot.ticket {
-                Some(ticket) => {
-                    replaced = locked.line.renew(ticket, cx.waker());
-                    ticket
-                }
-                None => *slot.ticket.insert(locked.line.join(cx.waker())),
-            };
-            if locked.line.is_front(ticket) {
-                // Ordering: the receiver stores `done`, then reads `expected`. Here it is the other way round, with
-                // a fence between, so that the place which it frees just now is seen by one of us.
-                shared.expected.store(true, Ordering::SeqCst);
-                fence(Ordering::SeqCst);
-                room = locked.line.open_now(shared.done()) > 0;
-            }
+        let mut done = shared.done();
+        if !locked.line.admits(*slot, done) && locked.line.is_first(*slot) {
+            done = shared.done_or_expected();
         }
-        if !room {
+        if !locked.line.admits(*slot, done) {
+            let replaced = match *slot {
+                Some(ticket) => locked.line.renew(ticket, cx.waker()),
+                None => {
+                    *slot = Some(locked.line.join(cx.waker()));
+                    None
+                }
+            };
             drop(locked);
             drop(replaced);
-            if !slot.yielded {
-                // Why: a receiver on another thread is often about to free places; one more look costs less
-                // than falling asleep and being woken.
-                slot.yielded = true;
-                cx.waker().wake_by_ref();
-            }
             return Poll::Pending;
         }
+        let own = slot.take().and_then(|ticket| locked.line.leave(ticket));
         locked.line.take(1);
         let result = with(&mut locked);
-        let waited = slot.ticket.take().and_then(|ticket| locked.line.leave(ticket));
-        if waited.is_some() {
-            shared.invite(locked)
-        } else {
-            drop(locked)
-        }
-        drop((waited, replaced));
-        slot.yielded = false;
+        shared.invite(locked);
+        drop(own);
         Poll::Ready(Ok(result))
     }
 
     /// Leaves the line, if it is in it.
-    pub(super) fn abandon(&self, slot: &mut Slot) {
-        let Some(ticket) = slot.ticket.take() else { return };
+    #[inline]
+    pub(super) fn abandon(&self, slot: &mut Option<Ticket>) {
+        if let Some(ticket) = slot.take() {
+            self.leave(ticket);
+        }
+    }
+
+    #[cold]
+    fn leave(&self, ticket: Ticket) {
         let mut locked = self.shared.lock();
         let own = locked.line.leave(ticket);
         self.shared.invite(locked);
         drop(own);
     }
-}
-
-/// Each `BUDGET`th message, its sender lets others run first.
-fn budget_is_spent(accepted: u64) -> bool {
-    accepted != 0 && accepted.is_multiple_of(u64::from(BUDGET))
 }
 
 impl<M, C, S> Sender<M, C, S> {
@@ -185,7 +175,7 @@ impl<M, C, S> Sender<M, C, S> {
         self.shared.lock().phase != Phase::Open
     }
 
-    /// Counts the messages that wait to be read. Those being handled still hold their place, but don't count.
+    /// Counts the messages that the receiver has not taken over yet. Those it has still hold their places.
     pub fn queued(&self) -> usize {
         self.shared.lock().queue.len()
     }

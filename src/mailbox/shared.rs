@@ -5,7 +5,7 @@ use std::fmt;
 use std::task::Waker;
 
 use super::line::Line;
-use super::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use super::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
 use super::{Receiver, Sender};
 
 /// How many messages in a row one end handles before it yields to its executor.
@@ -37,6 +37,7 @@ pub fn mailbox<M, C, S: Stamp<M>>(capacity: usize, stamp: S) -> (Sender<M, C, S>
             control: VecDeque::new(),
             line: Line::new(capacity.max(1)),
             accepted: 0,
+            row: 0,
             stamp,
             receiver: None,
             phase: Phase::Open,
@@ -63,6 +64,8 @@ pub(super) struct Locked<M, C, S> {
     pub(super) control: VecDeque<C>,
     pub(super) line: Line,
     pub(super) accepted: u64,
+    /// Messages that found room at once, since a sender last made way for the other tasks of its executor.
+    pub(super) row: u32,
     pub(super) stamp: S,
     pub(super) receiver: Option<Parked>,
     pub(super) phase: Phase,
@@ -80,8 +83,8 @@ pub(super) struct Shared<M, C, S> {
     /// Places given back so far. Ordering: only the receiver writes it (Release), after it is through with the
     /// message; senders read it (Acquire) under the lock.
     pub(super) done: AtomicU64,
-    /// The front of the line waits and was not told of a place yet. Ordering: written under the lock; the receiver reads it without, as a hint
-    /// whether to take the lock. See `Receiver::settle` for why a stale hint does no harm.
+    /// The front of the line waits and was not told of a place yet. Ordering: written under the lock; the receiver
+    /// reads it without, as a hint whether to take the lock. `Receiver::settle` says why a stale one does no harm.
     pub(super) expected: AtomicBool,
     /// The control lane has something. Ordering: as `expected`.
     pub(super) urgent: AtomicBool,
@@ -100,14 +103,24 @@ impl<M, C, S> Shared<M, C, S> {
     }
 
     /// Tells the front of the line that it may enter, if it may. Called whenever a place or the front changed.
-    pub(super) fn invite(&self, locked: MutexGuard<'_, Locked<M, C, S>>) {
-        let invited = locked.line.invited(self.done());
+    pub(super) fn invite(&self, mut locked: MutexGuard<'_, Locked<M, C, S>>) {
+        let expectant = locked.line.is_expectant();
+        let called = if expectant { locked.line.call_front(self.done_or_expected()) } else { None };
         // Why false once the front is told: it enters or leaves by itself, and either calls this again.
-        self.expected.store(invited.is_none() && !locked.line.is_empty(), Ordering::SeqCst);
+        self.expected.store(expectant && called.is_none(), Ordering::Relaxed);
         drop(locked);
-        if let Some(waker) = invited {
+        if let Some(waker) = called {
             waker.wake();
         }
+    }
+
+    /// Asks the receiver to tell of the next place, then reads how many it gave back. Under the lock.
+    pub(super) fn done_or_expected(&self) -> u64 {
+        // Ordering: the receiver stores `done`, then reads `expected`. Here it is the other way round, with a fence
+        // between, so that a place which it frees in this instant is seen by one of us.
+        self.expected.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.done()
     }
 
     /// Refuses messages from now on (`phase` says how finally); everyone in the line gets theirs back.
@@ -128,6 +141,11 @@ impl<M, C, S> Shared<M, C, S> {
 }
 
 impl<M, C, S> Locked<M, C, S> {
+    /// Tells whether a newcomer may enter and need not make way first.
+    pub(super) fn admits_at_once(&self, done: u64) -> bool {
+        self.phase == Phase::Open && self.row < BUDGET && self.line.admits(None, done)
+    }
+
     /// Accepts a message whose place is taken. Returns whom to wake once the lock is let go.
     pub(super) fn push(&mut self, mut message: M) -> (S::Receipt, Option<Waker>)
     where
@@ -138,6 +156,16 @@ impl<M, C, S> Locked<M, C, S> {
         self.queue.push_back(message);
         let wakes = self.receiver.as_ref().is_some_and(|parked| parked.wants_messages);
         (receipt, if wakes { self.receiver.take().map(|parked| parked.waker) } else { None })
+    }
+}
+
+/// The largest buffer, in entries, that an idle mailbox keeps.
+const KEPT: usize = 64;
+
+/// Gives back what an empty buffer has beyond [`KEPT`]. Why not one in use: the next entry would make it grow again.
+pub(super) fn trim<T>(buffer: &mut VecDeque<T>) {
+    if buffer.is_empty() {
+        buffer.shrink_to(KEPT);
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::Sink;
 
-use super::sender::Slot;
+use super::line::Ticket;
 use super::shared::{Phase, Stamp};
 use super::{SendError, Sender, TrySendError};
 
@@ -16,7 +16,7 @@ use super::{SendError, Sender, TrySendError};
 /// Flushing is immediate: what was sent is accepted. Closing gives the place back and never closes the mailbox.
 pub struct SendSink<M, C, S: Stamp<M> = ()> {
     sender: Sender<M, C, S>,
-    slot: Slot,
+    slot: Option<Ticket>,
     reserved: bool,
 }
 
@@ -24,7 +24,7 @@ impl<M, C, S: Stamp<M>> Unpin for SendSink<M, C, S> {}
 
 impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
     pub(super) fn new(sender: Sender<M, C, S>) -> SendSink<M, C, S> {
-        SendSink { sender, slot: Slot::default(), reserved: false }
+        SendSink { sender, slot: None, reserved: false }
     }
 
     /// Waits for a place. `Err` means that the mailbox is closed.
@@ -37,7 +37,7 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Gets a place if there is one and nobody waits for it.
+    /// Gets a place if there is one that nobody waits for, or if it is this sink's turn.
     ///
     /// # Errors
     /// `Full` or `Closed`.
@@ -45,15 +45,19 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         if self.reserved {
             return Ok(());
         }
-        let mut locked = self.sender.shared.lock();
+        let shared = &self.sender.shared;
+        let mut locked = shared.lock();
         if locked.phase != Phase::Open {
             return Err(TrySendError::Closed(()));
         }
-        if locked.line.open_to(None, self.sender.shared.done()) == 0 {
+        if !locked.line.admits(self.slot, shared.done()) {
             return Err(TrySendError::Full(()));
         }
+        let own = self.slot.take().and_then(|ticket| locked.line.leave(ticket));
         locked.line.take(1);
         self.reserved = true;
+        shared.invite(locked);
+        drop(own);
         Ok(())
     }
 
