@@ -103,14 +103,11 @@ impl<M, C, S> Receiver<M, C, S> {
 
     /// Hands out the next control word, or sleeps until there is one; messages don't wake it.
     ///
-    /// For the time while a handler waits for something else.
+    /// For the time while a handler waits for something else. `Pending` means that there is no word: it never makes
+    /// way for other tasks, since words come in limited number, and whoever ends takes them all.
     pub fn poll_control(&mut self, cx: &mut Context<'_>) -> Poll<C> {
-        if self.makes_way(cx) {
-            return Poll::Pending;
-        }
         let mut locked = self.shared.lock();
         if let Some(word) = self.shared.next_control(&mut locked) {
-            self.budget -= 1;
             return Poll::Ready(word);
         }
         // Why the budget is full again: the handler gave way to others.
