@@ -14,7 +14,7 @@ pub enum PublishError<T> {
     Full(T),
     /// There was no room within the time that the topic's `Wait`, or a handler's publish, may take.
     ///
-    /// In a handler, return it as the error it is: the input is tried again.
+    /// In a handler, return it as the error it is: the input is tried again, without a failure ([`NoRoom`]).
     TimedOut(T),
     /// The broker is shut down, or is draining and this came from outside of its handlers.
     Closed(T),
@@ -36,6 +36,39 @@ impl<T> PublishError<T> {
         }
     }
 }
+
+/// Marks an error that means "there was no room": it stands in the [`source`](Error::source) chain of each publish
+/// error whose kind is [`ErrorKind::Full`].
+///
+/// A handler whose error has it somewhere in its chain did not fail. Its message is delivered again after a short
+/// wait, which grows from 10 ms to 1 s with each time in a row; the attempt counts, a failure does not, so that
+/// a slow reader further down never makes a message a dead letter. An error of your own joins in by naming this, or
+/// an error that has it, as its source; a text made of the error does not.
+///
+/// # Examples
+/// ```
+/// use callboard::broker::NoRoom;
+/// use callboard::prelude::*;
+///
+/// #[derive(Debug)]
+/// struct PrinterBusy;
+///
+/// impl std::fmt::Display for PrinterBusy {
+///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+///         f.write_str("the printer is busy")
+///     }
+/// }
+///
+/// impl std::error::Error for PrinterBusy {
+///     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+///         Some(&NoRoom)
+///     }
+/// }
+///
+/// assert_eq!(Outcome::from(Err(PrinterBusy.into())), Outcome::NoRoom("the printer is busy".into()));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoRoom;
 
 /// Says how far a `publish_all` came before it ended, and gives the rest back.
 pub struct PublishAllError<T> {
@@ -164,7 +197,11 @@ impl<T> fmt::Display for PublishError<T> {
     }
 }
 
-impl<T> Error for PublishError<T> {}
+impl<T> Error for PublishError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind().source()
+    }
+}
 
 impl<T> fmt::Debug for PublishAllError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,7 +220,25 @@ impl<T> fmt::Display for PublishAllError<T> {
     }
 }
 
-impl<T> Error for PublishAllError<T> {}
+impl<T> Error for PublishAllError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind.source()
+    }
+}
+
+impl ErrorKind {
+    fn source(self) -> Option<&'static (dyn Error + 'static)> {
+        (self == ErrorKind::Full).then_some(&NoRoom)
+    }
+}
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no room")
+    }
+}
+
+impl Error for NoRoom {}
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -184,9 +184,11 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn on_report(&mut self, report: Report, now: Moment) {
         self.members.forget(report.lease);
         for (_, verdict) in &report.exceptions {
+            let (topic, group) = (&self.actor.topic_name, &self.actor.name);
             if let Verdict::Retry { error, .. } = verdict {
-                let (topic, group) = (&self.actor.topic_name, &self.actor.name);
                 debug!(target: "callboard::broker", %topic, %group, %error, "delivery failed");
+            } else if let Verdict::NoRoom { error } = verdict {
+                debug!(target: "callboard::broker", %topic, %group, %error, "delivery found no room");
             }
         }
         let random = if report.exceptions.is_empty() { 0 } else { self.actor.rt.random() };

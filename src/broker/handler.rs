@@ -37,7 +37,7 @@ pub trait Consumer<T>: Send + 'static {
     /// Handles one message; the [`Outcome`] decides what becomes of it.
     ///
     /// # Errors
-    /// An error is [`Outcome::Retry`]; the instance stays. A panic is a failed delivery too, and the instance is
+    /// An error is [`Outcome::Retry`], or [`Outcome::NoRoom`] if it says so; the instance stays. A panic is a failed delivery too, and the instance is
     /// rebuilt.
     ///
     /// # Cancel safety
@@ -68,7 +68,7 @@ impl<T: Send + Sync + 'static, C: Consumer<T>> Handle<T> for WithState<C> {
     async fn handle(&mut self, message: &Message<T>) -> Verdict {
         match self.0.handle(message).await {
             Ok(outcome) => outcome.into(),
-            Err(fault) => Verdict::failed(fault.to_string()),
+            Err(fault) => Outcome::from(fault).into(),
         }
     }
 }

@@ -24,11 +24,19 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::outcome::Verdict;
 use super::workers::{ConsumerId, Credit, Workers};
 use super::{DeadReason, Retry};
 use crate::base::Moment;
+use crate::supervise::Backoff;
+
+/// The wait after an attempt that could not go on for want of room (G17).
+///
+/// Why not the group's backoff: that is for what fails, may be none, and then this would spin; or be an hour.
+/// Why so short: a handler's publish has waited in line before it said so, and will again.
+const NO_ROOM: Backoff = Backoff::exponential(Duration::from_millis(10), Duration::from_secs(1)).jitter(0.2);
 
 /// A run of messages of one batch: those with the offsets `base + from .. base + to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +68,8 @@ pub(crate) struct Past {
     pub(crate) attempts: u32,
     /// How often it failed; releases don't count.
     pub(crate) failures: u32,
+    /// How often in a row it could not go on for want of room further down.
+    pub(crate) no_room: u32,
     pub(crate) error: Option<Arc<str>>,
 }
 
@@ -94,6 +104,7 @@ pub(crate) struct Counts {
     pub(crate) dropped: u64,
     pub(crate) dead: u64,
     pub(crate) failures: u64,
+    pub(crate) no_room: u64,
     pub(crate) redeliveries: u64,
     pub(crate) refused_reports: u64,
 
@@ -334,18 +345,30 @@ impl<B: Clone> Ledger<B> {
             Verdict::Retry { error, after } => {
                 self.counts.failures += 1;
                 past.failures = past.failures.saturating_add(1);
+                past.no_room = 0;
                 past.error = Some(error);
                 if past.failures >= self.retry.attempts() {
                     return self.bury(slice, past, DeadReason::TooManyAttempts, effects);
                 }
                 let wait = after.unwrap_or_else(|| self.retry.backoff().delay(past.failures, random));
-                if wait.is_zero() {
-                    return self.make_ready(slice, past);
-                }
-                self.counts.delayed += 1;
-                self.delayed.push(Reverse(Delayed { due: now + wait, slice, past }));
+                self.delay(slice, past, now, wait);
+            }
+            Verdict::NoRoom { error } => {
+                self.counts.no_room += 1;
+                past.no_room = past.no_room.saturating_add(1);
+                past.error = Some(error);
+                let wait = NO_ROOM.delay(past.no_room, random);
+                self.delay(slice, past, now, wait);
             }
         }
+    }
+
+    fn delay(&mut self, slice: Slice<B>, past: Past, now: Moment, wait: Duration) {
+        if wait.is_zero() {
+            return self.make_ready(slice, past);
+        }
+        self.counts.delayed += 1;
+        self.delayed.push(Reverse(Delayed { due: now + wait, slice, past }));
     }
 
     fn bury(&mut self, slice: Slice<B>, past: Past, reason: DeadReason, effects: &mut Vec<Effect<B>>) {

@@ -40,7 +40,7 @@
 //! | trace span | `delivery`, inside of `lease` | id, attempt |
 //! | info | broker started, topic opened, group opened, broker stopped | runtime; topic, capacity; topic, group; lost, timed_out, took |
 //! | info | dead letter | topic, group, id, reason, attempts |
-//! | debug | delivery failed | topic, group, error |
+//! | debug | delivery failed, delivery found no room | topic, group, error |
 //! | warn | consumer could not be built | topic, group, error, wait |
 //! | warn | parked: the dead-letter topic is full | topic, group |
 //! | error | group failed, handler stuck | topic, group, error; group |
@@ -79,7 +79,7 @@ mod workers;
 
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use drain::{GroupReport, Report, TopicReport};
-pub use error::{AckError, Closed, ErrorKind, OpenError, PublishAllError, PublishError};
+pub use error::{AckError, Closed, ErrorKind, NoRoom, OpenError, PublishAllError, PublishError};
 pub use group::{Group, GroupBuilder, GroupWith};
 pub use handle::{Broker, BrokerBuilder};
 pub use handler::Consumer;

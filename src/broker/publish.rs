@@ -28,9 +28,13 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         self.core.is_open() || (self.core.is_draining() && Scope::of(self.core.id).is_some())
     }
 
+    /// The longest that a handler may wait here, if it is one who asks.
+    fn limit_inside(&self) -> Option<Duration> {
+        Scope::current().map(|scope| scope.limit.min(self.settings.publish_timeout))
+    }
+
     fn wait(&self) -> Wait {
-        let inside = Scope::of(self.core.id).map(|scope| scope.limit.min(self.settings.publish_timeout));
-        match (self.settings.overflow, inside) {
+        match (self.settings.overflow, self.limit_inside()) {
             (Overflow::Reject, _) => Wait::Not,
             (Overflow::Wait { timeout: None }, None) => Wait::ForEver,
             (Overflow::Wait { timeout: None }, Some(limit)) => Wait::AtMost(limit),
@@ -135,13 +139,17 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 }
 
-/// Waits for the limit, if there is one. The timer is made when it is first needed: most publishes find room.
-fn poll_limit<T>(
+/// What ends a wait for room: the limit, if there is one, or a drain. The timer is made when it is first needed: most publishes find room.
+fn poll_limit<T: Send + Sync + 'static>(
     timer: &mut Option<Sleep>,
     limit: Option<Duration>,
     topic: &TopicShared<T>,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
+    // Why once more: a drain that began since has roused those who were in line by then, and this one joined later.
+    if !topic.may_publish() {
+        return Poll::Ready(());
+    }
     let Some(limit) = limit else { return Poll::Pending };
     let rt = &topic.core.rt;
     Pin::new(timer.get_or_insert_with(|| rt.sleep_until(rt.now() + limit))).poll(cx)
@@ -154,16 +162,38 @@ fn unreachable_send() -> ! {
 /// Publishes to a topic through `futures::Sink`; made by [`Topic::sink`].
 ///
 /// `poll_ready` waits while the topic is full, whatever the topic's overflow answer is, and keeps the place it
-/// got. Flushing says that everything sent is accepted. Closing flushes, and never closes the topic.
+/// got. Inside of a handler it waits as long as a publish may there, then fails with
+/// [`PublishError::TimedOut`] and leaves the line. Flushing says that everything sent is accepted. Closing flushes,
+/// gives a kept place back, and never closes the topic.
+///
+/// # Examples
+/// ```
+/// use callboard::prelude::*;
+/// use futures::{StreamExt as _, stream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = Broker::start()?;
+/// let numbers = broker.topic::<u32>("numbers").open().await?;
+/// stream::iter(0..10).map(Ok).forward(numbers.sink()).await?;
+/// assert_eq!(numbers.stats().await?.accepted, 10);
+/// # Ok(()) }
+/// ```
 pub struct TopicSink<T: Send + Sync + 'static> {
     topic: Topic<T>,
     sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
+    timer: Option<Sleep>,
 }
 
 impl<T: Send + Sync + 'static> TopicSink<T> {
     pub(crate) fn new(topic: Topic<T>) -> TopicSink<T> {
         let sink = topic.shared.sender.sink();
-        TopicSink { topic, sink }
+        TopicSink { topic, sink, timer: None }
+    }
+
+    fn give_up(&mut self) {
+        self.timer = None;
+        self.sink.give_up();
     }
 }
 
@@ -172,16 +202,28 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
     type Error = PublishError<Option<T>>;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if !self.topic.shared.may_publish() {
-            self.sink.give_up();
-            return Poll::Ready(Err(PublishError::Closed(None)));
+        let this = &mut *self;
+        let shared = &this.topic.shared;
+        if shared.may_publish() {
+            match this.sink.poll_reserve(cx) {
+                Poll::Ready(Ok(())) => {
+                    this.timer = None;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(_)) => {}
+                Poll::Pending => {
+                    std::task::ready!(poll_limit(&mut this.timer, shared.limit_inside(), shared, cx));
+                }
+            }
         }
-        self.sink.poll_reserve(cx).map_err(|_| PublishError::Closed(None))
+        let timed_out = shared.may_publish() && this.timer.is_some();
+        this.give_up();
+        Poll::Ready(Err(if timed_out { PublishError::TimedOut(None) } else { PublishError::Closed(None) }))
     }
 
     fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Self::Error> {
         if !self.topic.shared.may_publish() {
-            self.sink.give_up();
+            self.give_up();
             return Err(PublishError::Closed(Some(value)));
         }
         match self.sink.fill(Item::new(value)) {
@@ -195,7 +237,7 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.sink.give_up();
+        self.give_up();
         Poll::Ready(Ok(()))
     }
 }

@@ -1,8 +1,9 @@
 //! Who publishes: a handler of this broker, or somebody outside.
 //!
-//! While a handler's future is polled, its thread knows so. A publish made there has two privileges and one duty:
+//! While a handler's future is polled, its thread knows so. A publish made there has one privilege and one duty:
 //! it goes on while the broker drains (G18), and it must not wait for ever on a full topic, since the place it
-//! waits for may hang on this very handler (G17).
+//! waits for may hang on this very handler (G17). The duty holds towards other brokers too: a circle may lead
+//! through them.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -33,9 +34,14 @@ impl Scope {
         f()
     }
 
+    /// The scope of the handler that is being polled on this thread, whichever broker it belongs to.
+    pub(crate) fn current() -> Option<Scope> {
+        CURRENT.get()
+    }
+
     /// The scope of the handler that is being polled on this thread, if it is one of `broker`'s.
     pub(crate) fn of(broker: u64) -> Option<Scope> {
-        CURRENT.get().filter(|scope| scope.broker == broker)
+        Scope::current().filter(|scope| scope.broker == broker)
     }
 }
 

@@ -29,6 +29,8 @@ pub struct GroupStats {
     pub parked: u64,
     /// Attempts that failed: errors, panics, deadlines, dropped deliveries.
     pub failures: u64,
+    /// Attempts that could not go on since something further down was full, which is no failure.
+    pub no_room: u64,
     /// Attempts that were not a message's first.
     pub redeliveries: u64,
     /// Acks and reports refused because their lease was over.
@@ -88,6 +90,7 @@ impl GroupStats {
             delayed: counts.delayed,
             parked: counts.parked,
             failures: counts.failures,
+            no_room: counts.no_room,
             redeliveries: counts.redeliveries,
             refused: counts.refused_reports,
             consumers,

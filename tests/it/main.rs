@@ -13,5 +13,7 @@ mod actor_stop;
 mod actor_watch;
 mod delivery;
 mod every;
+mod from_handler;
 mod harness;
+mod kit;
 mod logs;
