@@ -11,9 +11,9 @@ use futures::Sink;
 use futures::channel::oneshot;
 
 use super::ask::{ask, ask_within};
-use super::core::Watcher;
 use super::desk::{Stop, Word};
 use super::here::{Me, warn_of_deadlock};
+use super::life::Until;
 use super::sending::Sending;
 use super::{AskError, Core, Ended, Recipient};
 use crate::base::Name;
@@ -127,14 +127,17 @@ impl<M: Send + 'static> Address<M> {
 
     /// Stops the actor gracefully: it refuses new messages, handles what it accepted, and ends.
     ///
-    /// Takes effect at once, whether or not the returned future is awaited; that tells how it ended.
+    /// Takes effect at once, whether or not the returned future is awaited; that tells how it ended. Of a
+    /// supervised actor this ends the incarnation: whether another follows, on the same mailbox, is its
+    /// supervisor's word.
     pub fn stop(&self) -> Ending {
         self.end_by(Word::End(Stop::Drain))
     }
 
     /// Kills the actor: its handler is dropped at its next await, what it accepted is not handled.
     ///
-    /// A handler that never awaits can't be killed. Takes effect whether or not the future is awaited.
+    /// A handler that never awaits can't be killed. Takes effect whether or not the future is awaited. To a
+    /// supervisor a kill is a failure.
     pub fn kill(&self) -> Ending {
         self.end_by(Word::End(Stop::Kill))
     }
@@ -156,10 +159,10 @@ impl<M: Send + 'static> Address<M> {
     }
 
     /// Waits for the actor's end, without asking for it.
+    ///
+    /// Of a supervised actor this is the end for which no restart is planned.
     pub fn ended(&self) -> Ending {
-        let (tell, told) = oneshot::channel();
-        self.core.watch(Box::new(tell));
-        Ending { told, core: self.core.clone(), warned: false }
+        Ending::of(&self.core, Until::End)
     }
 
     /// Tells whether the actor refuses messages: it has ended or is stopping.
@@ -179,10 +182,9 @@ impl<M: Send + 'static> Address<M> {
     }
 
     fn end_by(&self, word: Word<M>) -> Ending {
-        let ending = self.ended();
-        // Why in this order: an actor that finds its mailbox closed, and no word, takes itself for abandoned.
-        drop(self.sender.control(word));
-        self.sender.close();
+        let ending = Ending::of(&self.core, Until::Incarnation);
+        // Why in one step: a close that came late would hit the next incarnation, which nobody asked to stop.
+        drop(self.sender.close_with(word));
         ending
     }
 }
@@ -199,15 +201,20 @@ impl<M: Send + 'static> WeakAddress<M> {
 
     /// Makes a strong address, unless the last one is gone or the actor has ended.
     pub fn upgrade(&self) -> Option<Address<M>> {
-        if self.sender.is_gone() {
+        if self.sender.is_gone() || self.core.life.has_ended() {
             return None;
         }
         self.sender.upgrade().map(|sender| Address { sender, core: self.core.clone() })
     }
 
-    /// Tells it, on the control lane, to end in the given way.
-    pub(crate) fn tell(&self, stop: Stop) {
-        drop(self.sender.control(Word::Stop(stop)));
+    /// Tells the incarnation with this number, and no other, to end.
+    pub(crate) fn end(&self, incarnation: u64, stop: Stop) {
+        drop(self.sender.control(Word::End(incarnation, stop)));
+    }
+
+    /// Refuses messages from now on.
+    pub(crate) fn close(&self) {
+        self.sender.close();
     }
 }
 
@@ -222,6 +229,14 @@ pub struct Ending {
     warned: bool,
 }
 
+impl Ending {
+    fn of(core: &Arc<Core>, until: Until) -> Ending {
+        let (tell, told) = oneshot::channel();
+        core.life.watch(until, Box::new(tell));
+        Ending { told, core: core.clone(), warned: false }
+    }
+}
+
 impl Future for Ending {
     type Output = Ended;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -229,22 +244,12 @@ impl Future for Ending {
         match Pin::new(&mut this.told).poll(cx) {
             Poll::Ready(Ok(ended)) => Poll::Ready(ended),
             // Polled again after it was ready.
-            Poll::Ready(Err(_)) => this.core.ended().map_or(Poll::Pending, Poll::Ready),
+            Poll::Ready(Err(_)) => this.core.life.ended().map_or(Poll::Pending, Poll::Ready),
             Poll::Pending => {
                 warn_of_deadlock(&this.core, &mut this.warned, "for its own end");
                 Poll::Pending
             }
         }
-    }
-}
-
-impl Watcher for oneshot::Sender<Ended> {
-    fn tell(self: Box<Self>, ended: &Ended) {
-        drop(self.send(ended.clone()));
-    }
-
-    fn is_gone(&self) -> bool {
-        self.is_canceled()
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::stream::{Stream, StreamExt as _};
 use tracing::warn;
 
-use super::core::Watcher;
 use super::desk::{Stop, Word};
+use super::life::{Until, Watcher};
 use super::sources::Sources;
 use super::{Address, Core, Ended, SourceError, System, TimerId, WeakAddress};
 use crate::base::{Moment, Name, catch};
@@ -113,7 +113,7 @@ impl<M: Send + 'static> Context<M> {
         address: &Address<N>,
         message: impl FnOnce(Ended) -> M + Send + 'static,
     ) {
-        address.core().watch(Box::new(Notify { to: self.sender.clone(), message }));
+        address.core().life.watch(Until::End, Box::new(Notify { to: self.sender.clone(), message }));
     }
 }
 
@@ -122,7 +122,7 @@ struct Notify<M, F> {
     message: F,
 }
 
-impl<M: Send + 'static, F: FnOnce(Ended) -> M + Send> Watcher for Notify<M, F> {
+impl<M: Send + 'static, F: FnOnce(Ended) -> M + Send> Watcher<Ended> for Notify<M, F> {
     fn tell(self: Box<Self>, ended: &Ended) {
         let Notify { to, message } = *self;
         // Why caught: it is the watcher's code, but the watched actor's task.

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context as Task, Poll, Waker};
 
-use super::Exit;
 use super::here::Me;
 use super::sources::Sources;
 use crate::base::catch;
@@ -13,11 +12,11 @@ use crate::mailbox::{BUDGET, Event, Receiver, Reply};
 
 /// A word on an actor's control lane.
 pub(crate) enum Word<M> {
-    /// End this incarnation: the supervisor's word, who may start the next one.
+    /// End, in one of these ways: the word of somebody who has an address. He has closed the mailbox too.
     Stop(Stop),
-    /// End for good: the word of somebody who has an address. He has closed the mailbox too.
-    End(Stop),
-    /// End for good, after the current message, and hand back what was not handled.
+    /// From the supervisor: the incarnation with this number is to end, and no other.
+    End(u64, Stop),
+    /// End after the current message and hand back what was not handled.
     HandBack(Reply<Vec<M>>),
     /// A message that the framework sends on somebody's behalf: the end of a watched actor.
     Notice(M),
@@ -63,9 +62,11 @@ pub(crate) struct Desk<M> {
     mailbox: Receiver<M, Word<M>>,
     /// Notices that came while a handler ran. Limit: one per watch.
     notices: VecDeque<M>,
+    /// Which incarnation lives, under a supervisor.
+    incarnation: Option<u64>,
+    /// What the supervisor told an incarnation that has not begun.
+    early: Option<(u64, Stop)>,
     stop: Option<Stop>,
-    /// The end was asked for through an address: no incarnation is to undo it.
-    for_good: bool,
     /// Who asked for what is left. Limit: one per call of `stop_now`.
     hand_back: Vec<Reply<Vec<M>>>,
     /// A message is being handled and still holds its place.
@@ -82,8 +83,9 @@ impl<M> Desk<M> {
             me,
             mailbox,
             notices: VecDeque::new(),
+            incarnation: None,
+            early: None,
             stop: None,
-            for_good: false,
             hand_back: Vec::new(),
             in_hand: false,
             sources_first: false,
@@ -169,32 +171,50 @@ impl<M> Desk<M> {
         self.stop.is_some()
     }
 
-    /// Whether an incarnation that ended like this was the last one. See [`Lived::last`](super::seat::Lived).
-    pub(super) fn is_last(&self, exit: &Exit) -> bool {
-        match exit {
-            Exit::Abandoned => true,
-            // While it drains, a failure is no reason to drop the rest.
-            Exit::Failed(_) | Exit::Panicked(_) => self.for_good && self.stop > Some(Stop::Drain),
-            Exit::Stopped | Exit::Killed => self.for_good,
+    /// Begins an incarnation on this mailbox, open again. A stop of the one before is none of its business.
+    pub(super) fn begin(&mut self, incarnation: u64) {
+        self.reopen();
+        self.incarnation = Some(incarnation);
+        if let Some((number, stop)) = self.early.take()
+            && number == incarnation
+        {
+            self.ask_to_stop(stop);
         }
     }
 
-    /// Readies the desk for the next incarnation. A stop of this one is forgotten, and the mailbox is opened if it
-    /// closed it; a graceful stop for good is not: the next one drains what is left, and ends.
-    pub(crate) fn reopen(&mut self) {
-        if !self.for_good {
-            self.stop = None;
-            self.mailbox.reopen();
-        }
+    /// The incarnation is over: hands back what is left to whoever asked for that.
+    pub(super) fn pass(&mut self) -> Cleared {
+        self.incarnation = None;
+        self.done();
+        self.poll_idle(&mut Task::from_waker(Waker::noop()));
+        if self.hand_back.is_empty() { Cleared { unhandled: 0, dropped: 0 } } else { self.empty() }
     }
 
-    /// Closes the mailbox, hands back what is left to whoever asked for it first, and counts it.
-    pub(super) fn clear(&mut self) -> Cleared {
-        self.mailbox.close();
-        let mut nothing = Task::from_waker(Waker::noop());
-        while let Poll::Ready(word) = self.mailbox.poll_control(&mut nothing) {
+    /// Takes in what the control lane has while no incarnation lives.
+    pub(super) fn poll_idle(&mut self, cx: &mut Task<'_>) {
+        while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
             self.note(word);
         }
+    }
+
+    /// Takes messages again and forgets a stop.
+    pub(super) fn reopen(&mut self) {
+        self.stop = None;
+        self.mailbox.reopen();
+    }
+
+    /// Closes the mailbox and empties it.
+    pub(super) fn clear(&mut self) -> Cleared {
+        self.mailbox.close();
+        self.poll_idle(&mut Task::from_waker(Waker::noop()));
+        for notice in self.notices.drain(..) {
+            drop(catch(move || drop(notice)));
+        }
+        self.empty()
+    }
+
+    /// Hands back what is left to whoever asked for it first, or drops it, and counts it.
+    pub(super) fn empty(&mut self) -> Cleared {
         let mut rest = self.mailbox.take_rest();
         let unhandled = rest.len();
         for reply in self.hand_back.drain(..) {
@@ -205,25 +225,22 @@ impl<M> Desk<M> {
         }
         let dropped = rest.len();
         // Why one by one: two drops that panic in one sweep of a list end the process.
-        for message in rest.into_iter().chain(self.notices.drain(..)) {
+        for message in rest {
             drop(catch(move || drop(message)));
         }
         Cleared { unhandled, dropped }
     }
 
-    fn end(&mut self, stop: Stop) {
-        self.for_good = true;
-        self.mailbox.close();
-        self.ask_to_stop(stop);
-    }
-
     fn note(&mut self, word: Word<M>) {
         match word {
             Word::Stop(stop) => self.ask_to_stop(stop),
-            Word::End(stop) => self.end(stop),
+            Word::End(number, stop) if self.incarnation == Some(number) => self.ask_to_stop(stop),
+            // A later word is about the same incarnation or a later one. One for an earlier one finds no match.
+            Word::End(number, stop) => self.early = Some((number, stop)),
             Word::HandBack(reply) => {
                 self.hand_back.push(reply);
-                self.end(Stop::Now);
+                self.mailbox.close();
+                self.ask_to_stop(Stop::Now);
             }
             Word::Notice(message) => self.notices.push_back(message),
         }

@@ -42,6 +42,7 @@ mod core;
 mod desk;
 mod exit;
 mod here;
+mod life;
 mod recipient;
 mod seat;
 mod sending;
@@ -51,6 +52,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod traits;
+mod turns;
 
 pub use address::{Address, AddressSink, Ending, WeakAddress};
 pub use ask::AskError;
@@ -63,5 +65,6 @@ pub use system::{System, SystemBuilder};
 pub use traits::Actor;
 
 pub(crate) use self::core::Core;
-pub(crate) use desk::{Stop, Word};
-pub(crate) use seat::Seat;
+pub(crate) use desk::Stop;
+pub(crate) use life::{Life, Until, Watcher};
+pub(crate) use seat::{Lived, Seat};

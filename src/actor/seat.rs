@@ -17,7 +17,7 @@ use crate::mailbox::{Receiver, WeakSender};
 /// Invariant: the fields are dropped from top to bottom, whatever panics; so the end is told last.
 pub(crate) struct Seat<M> {
     sender: WeakSender<M, Word<M>>,
-    desk: Desk<M>,
+    pub(super) desk: Desk<M>,
     farewell: Farewell,
 }
 
@@ -25,11 +25,8 @@ pub(crate) struct Seat<M> {
 #[derive(Debug)]
 pub(crate) struct Lived {
     pub(crate) exit: Exit,
-    /// The `started` hook succeeded.
-    pub(crate) started: bool,
-    /// It was the last: somebody stopped the actor through an address, or no address is left. Another incarnation
-    /// would undo that, or have nobody to serve. An incarnation that fails while it drains is not the last.
-    pub(crate) last: bool,
+    /// Messages that somebody took back, or that were dropped, instead of being handled.
+    pub(crate) unhandled: usize,
 }
 
 /// Tells everybody of the end when it is dropped.
@@ -55,10 +52,6 @@ impl<M: Send + 'static> Seat<M> {
         &self.farewell.core
     }
 
-    pub(crate) fn desk(&mut self) -> &mut Desk<M> {
-        &mut self.desk
-    }
-
     /// Lives one incarnation: makes the actor, runs it, drops it. `on_started` runs once `started` succeeded.
     ///
     /// A panic anywhere in there ends the incarnation; the mailbox stays in the seat.
@@ -69,11 +62,6 @@ impl<M: Send + 'static> Seat<M> {
     ) -> Lived {
         let core = &self.farewell.core;
         let span = tracing::info_span!(target: "callboard::actor", "actor", name = %core.name);
-        let mut started = false;
-        let on_started = || {
-            started = true;
-            on_started();
-        };
         let context = Context::new(core.clone(), self.sender.clone());
         let life = incarnation(make, context, &mut self.desk, on_started).instrument(span);
         let exit = match AssertUnwindSafe(life).catch_unwind().await {
@@ -81,18 +69,19 @@ impl<M: Send + 'static> Seat<M> {
             Err(payload) => Exit::Panicked(PanicText::of(payload).0),
         };
         // After a panic the message in hand is gone; its place must not be.
-        self.desk.done();
+        let passed = self.desk.pass();
         let name = &self.farewell.core.name;
         match exit.is_failure() {
             true => warn!(target: "callboard::actor", actor = %name, %exit, "actor incarnation failed"),
             false => debug!(target: "callboard::actor", actor = %name, %exit, "actor incarnation ended"),
         }
-        Lived { last: self.desk.is_last(&exit), exit, started }
+        Lived { exit, unhandled: passed.unhandled }
     }
 
     /// Gives up the seat: closes the mailbox, hands back or counts what is left, and tells everybody.
-    pub(crate) fn end(mut self, exit: Exit) {
-        self.farewell.exit = exit;
+    pub(crate) fn end(mut self, last: Lived) {
+        self.farewell.exit = last.exit;
+        self.farewell.unhandled = last.unhandled;
     }
 }
 
@@ -100,7 +89,7 @@ impl<M> Drop for Seat<M> {
     fn drop(&mut self) {
         let cleared = self.desk.clear();
         let core = &self.farewell.core;
-        self.farewell.unhandled = cleared.unhandled;
+        self.farewell.unhandled += cleared.unhandled;
         core.system.forget(core);
         if cleared.dropped > 0 {
             let (name, dropped) = (&core.name, cleared.dropped);
@@ -112,7 +101,7 @@ impl<M> Drop for Seat<M> {
 impl Drop for Farewell {
     fn drop(&mut self) {
         let (name, unhandled) = (self.core.name.clone(), self.unhandled);
-        self.core.end(Ended { name, exit: self.exit.clone(), unhandled });
+        self.core.life.end(Ended { name, exit: self.exit.clone(), unhandled });
     }
 }
 

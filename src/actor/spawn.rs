@@ -67,7 +67,7 @@ impl<'a> Spawn<'a> {
         }
         let (named, name) = match self.name {
             Some(name) => (true, name),
-            None => (false, self.system.number()),
+            None => (false, self.system.number("actor")),
         };
         let core = Core::new(name, self.system.clone());
         let (sender, receiver) = mailbox(self.capacity, ());
@@ -81,7 +81,7 @@ impl<'a> Spawn<'a> {
 
     /// Spawns with settings that are known to be good.
     pub(super) fn start<A: Actor>(self, actor: A) -> Address<A::Message> {
-        let core = Core::new(self.name.unwrap_or_else(|| self.system.number()), self.system.clone());
+        let core = Core::new(self.name.unwrap_or_else(|| self.system.number("actor")), self.system.clone());
         let (sender, receiver) = mailbox(self.capacity, ());
         let seat = Seat::new(core.clone(), sender.downgrade(), receiver);
         run(seat, actor);
@@ -105,7 +105,7 @@ struct Solo<A: Actor> {
 async fn one_life<A: Actor>(solo: Solo<A>) {
     let Solo { actor, mut seat } = solo;
     let lived = seat.live(|| actor, || ()).await;
-    seat.end(lived.exit);
+    seat.end(lived);
 }
 
 impl From<InvalidName> for SpawnError {

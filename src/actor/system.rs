@@ -80,16 +80,20 @@ impl System {
 
     /// Lists the names of the actors that live and were given one, sorted.
     pub fn names_of_actors(&self) -> Vec<Name> {
-        self.names().keys().cloned().collect()
+        self.names()
+            .iter()
+            .filter(|(_, entry)| !entry.core.life.has_ended())
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     pub(crate) fn rt(&self) -> &Rt {
         &self.inside.rt
     }
 
-    /// A name for an actor that was given none.
-    pub(super) fn number(&self) -> Name {
-        Name::numbered("actor", self.inside.unnamed.fetch_add(1, Ordering::Relaxed))
+    /// A name, made of `word` and a number, for what was given none.
+    pub(crate) fn number(&self, word: &'static str) -> Name {
+        Name::numbered(word, self.inside.unnamed.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Registers an actor under its name; `false` if a living actor has it.

@@ -164,6 +164,22 @@ impl<M, C, S> Sender<M, C, S> {
         self.shared.close(Phase::Closed);
     }
 
+    /// Says `word` on the control lane and refuses messages from now on, in one step: nobody sees the one without
+    /// the other.
+    ///
+    /// # Errors
+    /// Gives the word back if the receiver is gone.
+    pub fn close_with(&self, word: C) -> Result<(), C> {
+        self.shared.close_with(Phase::Closed, |locked| {
+            if locked.phase == Phase::Gone {
+                return Err(word);
+            }
+            locked.control.push_back(word);
+            self.shared.urgent.store(true, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+
     /// Wakes everyone in the line, so that they look again whether they still want in.
     pub fn rouse(&self) {
         let waiting = self.shared.lock().line.everyone();

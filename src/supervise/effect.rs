@@ -28,4 +28,6 @@ pub(crate) enum Escalation {
     TooManyRestarts(ChildId),
     /// This child failed when it was started for the first time, while the supervisor itself was starting.
     StartFailed(ChildId),
+    /// This child had to come down and did not, not even by force.
+    Stuck(ChildId),
 }

@@ -92,6 +92,11 @@ impl RestartWindow {
         RestartWindow { intensity, recent: VecDeque::new() }
     }
 
+    /// Forgets all restarts.
+    pub(crate) fn clear(&mut self) {
+        self.recent.clear();
+    }
+
     /// Counts a restart at `now`, which is no earlier than the one before.
     ///
     /// A restart that lies exactly `within` back still counts, as in Erlang/OTP. The window slides on after

@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// - **The doomed** go to `Stopping` last first, each after the one before is down. One that ends by itself
 ///   while it waits for that is down as well, and is not counted: it is part of the restart under way.
 /// - **Leaving** children (removed; or doomed, and never to be restarted) are forgotten when they are down.
+/// - **A stuck child** counts as down; unless it was leaving, all others are doomed, then comes Escalate.
 /// - **When the supervisor ends**, what comes down is `Done`; the last effect is Finished or Escalate.
 ///
 /// Invariant: a child has one incarnation at most, from its Start to the `on_exit` that ends it. Events that
@@ -118,6 +119,41 @@ impl Plan {
     pub(crate) fn on_exit(&mut self, id: ChildId, end: End, now: Moment, random: u64) -> Vec<Effect> {
         self.came_down(id, end, now, random);
         self.proceed(now)
+    }
+
+    /// Hears that a child which was told to stop can't be ended, not even by force.
+    ///
+    /// It may come back to life at any time, so nothing may be started in its place: it counts as down, and if
+    /// it was to be restarted, the supervisor gives up.
+    #[must_use]
+    pub(crate) fn on_stuck(&mut self, id: ChildId, now: Moment) -> Vec<Effect> {
+        let child = self.children.get(&id).filter(|child| child.phase == Phase::Stopping);
+        let wanted = child.is_some_and(|child| !child.leaving);
+        if wanted && !self.is_ending() {
+            self.end(Some(Escalation::Stuck(id)));
+        }
+        self.came_down(id, End::Failed, now, 0);
+        self.proceed(now)
+    }
+
+    /// Makes an ended plan new again: the same children, none of them started yet, nothing counted.
+    ///
+    /// For a supervisor that is restarted itself. A child that must never be restarted, and was up, is forgotten.
+    #[must_use]
+    pub(crate) fn renew(&mut self) -> Vec<Effect> {
+        if self.stage != Stage::Over {
+            return Vec::new();
+        }
+        let spent = |child: &Child| child.restart == Restart::Never && child.proven;
+        let gone: Vec<ChildId> =
+            self.children.extract_if(.., |_, child| spent(child)).map(|(id, _)| id).collect();
+        for (id, child) in &mut self.children {
+            *child = Child::new(child.restart, child.backoff, false);
+            self.waiting.insert(*id);
+        }
+        self.window.clear();
+        self.stage = Stage::New;
+        gone.into_iter().map(Effect::Forget).collect()
     }
 
     /// Starts whatever a backoff held until `now`. Too early or for nothing does no harm.
