@@ -6,3 +6,4 @@ pub use crate::broker::{
     Broker, Consumer, DeadLetter, Delivery, Group, Message, MessageId, Outcome, Overflow, Retry, Start, Topic,
 };
 pub use crate::mailbox::Reply;
+pub use crate::supervise::{ChildSpec, Supervisor, SupervisorHandle};

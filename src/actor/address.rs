@@ -131,7 +131,7 @@ impl<M: Send + 'static> Address<M> {
     /// supervised actor this ends the incarnation: whether another follows, on the same mailbox, is its
     /// supervisor's word.
     pub fn stop(&self) -> Ending {
-        self.end_by(Word::End(Stop::Drain))
+        self.end_by(Word::Stop(Stop::Drain))
     }
 
     /// Kills the actor: its handler is dropped at its next await, what it accepted is not handled.
@@ -139,7 +139,7 @@ impl<M: Send + 'static> Address<M> {
     /// A handler that never awaits can't be killed. Takes effect whether or not the future is awaited. To a
     /// supervisor a kill is a failure.
     pub fn kill(&self) -> Ending {
-        self.end_by(Word::End(Stop::Kill))
+        self.end_by(Word::Stop(Stop::Kill))
     }
 
     /// Stops the actor after its current message and hands back, in order, what it accepted and did not handle.

@@ -66,5 +66,5 @@ pub use traits::Actor;
 
 pub(crate) use self::core::Core;
 pub(crate) use desk::Stop;
-pub(crate) use life::{Life, Until, Watcher};
+pub(crate) use life::{Life, Until};
 pub(crate) use seat::{Lived, Seat};

@@ -92,6 +92,10 @@ impl RestartWindow {
         RestartWindow { intensity, recent: VecDeque::new() }
     }
 
+    pub(crate) fn intensity(&self) -> Intensity {
+        self.intensity
+    }
+
     /// Forgets all restarts.
     pub(crate) fn clear(&mut self) {
         self.recent.clear();

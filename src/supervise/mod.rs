@@ -73,16 +73,31 @@
 //! 11. **The mailbox outlives a restart** by default; with theirs, what was queued is lost.
 
 mod backoff;
+mod carry_out;
 mod child;
+mod child_task;
 mod effect;
+mod handle;
 mod intensity;
 mod invalid;
-#[cfg_attr(not(test), expect(dead_code, reason = "its user, the supervisor actor, is the next step"))]
+mod member;
+mod office;
 mod plan;
+mod report;
+mod run;
+mod spec;
 mod strategy;
+mod supervisor;
+mod words;
 
 pub use self::backoff::Backoff;
+pub use self::handle::SupervisorHandle;
 pub use self::intensity::Intensity;
 pub(crate) use self::intensity::{Allowance, RestartWindow};
 pub use self::invalid::InvalidSetting;
+pub use self::report::{
+    AddError, ChildInfo, ChildState, Escalated, Reason, RemoveError, StartError, SupervisorEnded,
+};
+pub use self::spec::ChildSpec;
 pub use self::strategy::{Restart, Strategy};
+pub use self::supervisor::Supervisor;

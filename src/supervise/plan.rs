@@ -144,16 +144,17 @@ impl Plan {
         if self.stage != Stage::Over {
             return Vec::new();
         }
-        let spent = |child: &Child| child.restart == Restart::Never && child.proven;
-        let gone: Vec<ChildId> =
-            self.children.extract_if(.., |_, child| spent(child)).map(|(id, _)| id).collect();
-        for (id, child) in &mut self.children {
-            *child = Child::new(child.restart, child.backoff, false);
-            self.waiting.insert(*id);
-        }
         self.window.clear();
         self.stage = Stage::New;
-        gone.into_iter().map(Effect::Forget).collect()
+        for (id, child) in std::mem::take(&mut self.children) {
+            if child.restart == Restart::Never && child.proven {
+                self.forget(id);
+            } else {
+                self.children.insert(id, Child::new(child.restart, child.backoff, false));
+                self.waiting.insert(id);
+            }
+        }
+        std::mem::take(&mut self.effects)
     }
 
     /// Starts whatever a backoff held until `now`. Too early or for nothing does no harm.
@@ -200,12 +201,22 @@ impl Plan {
         self.waiting.first().filter(|_| self.starting.is_empty()).and_then(hold)
     }
 
+    /// Returns before when a child that waits is not started, whatever its turn is.
+    pub(crate) fn hold(&self, id: ChildId) -> Option<Moment> {
+        self.children.get(&id).filter(|child| child.phase == Phase::Waiting).map(|child| child.hold)
+    }
+
+    pub(crate) fn intensity(&self) -> Intensity {
+        self.window.intensity()
+    }
+
     /// Returns where a child is, or `None` if it was forgotten.
     pub(crate) fn phase(&self, id: ChildId) -> Option<Phase> {
         self.children.get(&id).map(|child| child.phase)
     }
 
-    fn is_ending(&self) -> bool {
+    /// Whether it shuts down or gives up, or has done so.
+    pub(crate) fn is_ending(&self) -> bool {
         matches!(self.stage, Stage::Ending(_) | Stage::Over)
     }
 

@@ -82,6 +82,7 @@ fn text(effects: &[Effect]) -> String {
         Effect::Finished => "finished".to_owned(),
         Effect::Escalate(Escalation::TooManyRestarts(id)) => format!("escalate: restarts of {}", name(id)),
         Effect::Escalate(Escalation::StartFailed(id)) => format!("escalate: start of {}", name(id)),
+        Effect::Escalate(Escalation::Stuck(id)) => format!("escalate: {} is stuck", name(id)),
     };
     effects.iter().map(one).collect::<Vec<String>>().join(", ")
 }
