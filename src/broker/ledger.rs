@@ -56,6 +56,11 @@ impl<B: Clone> Slice<B> {
         self.base + u64::from(self.from)
     }
 
+    /// Whether `next` begins where this one ends.
+    fn touches(&self, next: &Slice<B>) -> bool {
+        (self.base, self.to) == (next.base, next.from)
+    }
+
     fn part(&self, from: u16, to: u16) -> Slice<B> {
         Slice { batch: self.batch.clone(), base: self.base, from, to }
     }
@@ -250,9 +255,7 @@ impl<B: Clone> Ledger<B> {
         if lease.past.attempts > 0 {
             self.make_ready(rest, lease.past);
         } else {
-            self.counts.backlog += u64::from(rest.len());
-            let at = self.backlog.partition_point(|slice| slice.first() < rest.first());
-            self.backlog.insert(at, rest);
+            self.return_to_backlog(rest);
         }
         true
     }
@@ -316,6 +319,22 @@ impl<B: Clone> Ledger<B> {
         Some((slice, Past::default()))
     }
 
+    /// Puts back what was never started where it was, and joins it with its neighbours, so that the backlog has as
+    /// few slices as there are batches and gaps.
+    fn return_to_backlog(&mut self, mut rest: Slice<B>) {
+        self.counts.backlog += u64::from(rest.len());
+        let at = self.backlog.partition_point(|slice| slice.first() < rest.first());
+        if let Some(next) = self.backlog.get(at).filter(|next| rest.touches(next)) {
+            rest.to = next.to;
+            self.backlog.remove(at);
+        }
+        let before = at.checked_sub(1).and_then(|at| self.backlog.get_mut(at));
+        match before.filter(|before| before.touches(&rest)) {
+            Some(before) => before.to = rest.to,
+            None => self.backlog.insert(at, rest),
+        }
+    }
+
     fn ack(&mut self, slice: &Slice<B>, from: u16, to: u16, effects: &mut Vec<Effect<B>>) {
         if from < to {
             self.counts.acked += u64::from(to - from);
@@ -334,6 +353,7 @@ impl<B: Clone> Ledger<B> {
         effects: &mut Vec<Effect<B>>,
     ) {
         past.attempts = past.attempts.saturating_add(1);
+        let random = mixed(random, slice.first());
         match verdict {
             Verdict::Ack => self.ack(&slice, slice.from, slice.to, effects),
             Verdict::Drop => {
@@ -378,8 +398,15 @@ impl<B: Clone> Ledger<B> {
 
     fn make_ready(&mut self, slice: Slice<B>, past: Past) {
         self.counts.ready += 1;
-        self.ready.insert(slice.first(), (slice, past));
+        let there = self.ready.insert(slice.first(), (slice, past));
+        debug_assert!(there.is_none(), "a message is in one place");
     }
+}
+
+/// A random number for one message, made of the one for its report: what failed together must not come back together.
+/// The backoff looks at the upper bits; the odd factor spreads neighbours over them.
+fn mixed(random: u64, offset: u64) -> u64 {
+    random ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 // Why by hand: the earliest first, ties by offset; the payload has no part in it.
@@ -402,3 +429,8 @@ impl<B: Clone> PartialEq for Delayed<B> {
 }
 
 impl<B: Clone> Eq for Delayed<B> {}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -110,6 +110,12 @@ impl Workers {
         }
     }
 
+    /// The leases and messages that a consumer holds.
+    #[cfg(test)]
+    pub(crate) fn held(&self, id: ConsumerId) -> Option<(u32, u32)> {
+        self.list.iter().find(|worker| worker.id == id).map(|worker| (worker.leases, worker.messages))
+    }
+
     fn find(&mut self, id: ConsumerId) -> Option<&mut Worker> {
         self.list.iter_mut().find(|worker| worker.id == id)
     }

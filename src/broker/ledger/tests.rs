@@ -1,0 +1,435 @@
+//! Does a message go where the state table says, from each place and for each word?
+
+use super::*;
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A ledger with consumers, whose words it lets a test say shortly. Batches are named by a letter.
+struct Probe {
+    ledger: Ledger<char>,
+    now: Moment,
+    effects: Vec<Effect<char>>,
+}
+
+impl Probe {
+    /// With one pulled stream of this prefetch, so that each message is a lease.
+    fn pulling(retry: Retry, prefetch: u32) -> Probe {
+        Probe::with(retry, Credit::Pull { prefetch })
+    }
+
+    fn with(retry: Retry, credit: Credit) -> Probe {
+        let mut probe = Probe { ledger: Ledger::new(retry), now: Moment::ZERO, effects: Vec::new() };
+        probe.join(0, credit);
+        probe
+    }
+
+    fn join(&mut self, id: u32, credit: Credit) {
+        self.ledger.on_consumer(ConsumerId(id), credit);
+        self.ledger.on_ready(ConsumerId(id), true);
+    }
+
+    fn batch(&mut self, batch: char, base: u64, to: u16) {
+        self.ledger.on_batch(Slice { batch, base, from: 0, to });
+    }
+
+    /// Dispatches. Returns the consumer, the lease's id and its offsets, of each new lease.
+    fn dispatch(&mut self) -> Vec<(u32, LeaseId, std::ops::Range<u64>)> {
+        let mut effects = Vec::new();
+        self.ledger.dispatch(self.now, &mut effects);
+        let lease = |effect| match effect {
+            Effect::Lease { consumer, id, slice, .. } => {
+                (consumer.0, id, slice.first()..slice.base + u64::from(slice.to))
+            }
+            other => panic!("a dispatch hands out, and nothing else: {other:?}"),
+        };
+        effects.into_iter().map(lease).collect()
+    }
+
+    /// Dispatches, and expects leases of these offsets.
+    #[track_caller]
+    fn hands_out<const N: usize>(&mut self, offsets: [std::ops::Range<u64>; N]) -> [LeaseId; N] {
+        let leases = self.dispatch();
+        let found: Vec<_> = leases.iter().map(|(_, _, offsets)| offsets.clone()).collect();
+        assert_eq!(found, offsets);
+        std::array::from_fn(|at| leases[at].1)
+    }
+
+    fn report(&mut self, lease: LeaseId, upto: u16, exceptions: Vec<(u16, Verdict)>) -> bool {
+        self.ledger.on_report(Report { lease, upto, exceptions }, self.now, 0, &mut self.effects)
+    }
+
+    fn sole(&mut self, lease: LeaseId, verdict: Verdict) -> bool {
+        self.ledger.on_sole(lease, verdict, self.now, 0, &mut self.effects)
+    }
+
+    fn later(&mut self, by: Duration) {
+        self.now = self.now + by;
+        self.ledger.on_alarm(self.now);
+    }
+
+    #[track_caller]
+    fn counts(&self, change: impl Fn(&mut Counts)) {
+        let mut expected = Counts::default();
+        change(&mut expected);
+        assert_eq!(self.ledger.counts(), expected);
+    }
+
+    fn effects(&mut self) -> Vec<Effect<char>> {
+        std::mem::take(&mut self.effects)
+    }
+}
+
+fn settled(base: u64, from: u16, to: u16) -> Effect<char> {
+    Effect::Settled { base, from, to }
+}
+
+fn failed() -> Verdict {
+    Verdict::failed("no")
+}
+
+fn past(attempts: u32, failures: u32, error: Option<&str>) -> Past {
+    Past { attempts, failures, no_room: 0, error: error.map(Arc::from) }
+}
+
+#[test]
+fn a_new_message_waits_in_the_backlog_and_goes_out_when_a_consumer_is_ready() {
+    let mut probe = Probe::pulling(Retry::none(), 2);
+    probe.ledger.on_ready(ConsumerId(0), false);
+    probe.batch('a', 0, 3);
+    probe.hands_out([]);
+    probe.counts(|c| (c.entered, c.backlog) = (3, 3));
+    probe.ledger.on_ready(ConsumerId(0), true);
+    probe.hands_out([0..1, 1..2]);
+    probe.counts(|c| (c.entered, c.backlog, c.in_flight) = (3, 1, 2));
+}
+
+#[test]
+fn an_empty_batch_is_nothing() {
+    let mut probe = Probe::pulling(Retry::none(), 2);
+    probe.batch('a', 0, 0);
+    probe.hands_out([]);
+    probe.counts(|_| ());
+}
+
+#[test]
+fn each_verdict_moves_a_held_message_where_the_table_says() {
+    type Arrow = (Verdict, fn(&mut Counts), fn() -> Vec<Effect<char>>);
+    let retry_after = |after| Verdict::Retry { error: "no".into(), after: Some(after) };
+    let arrows: [Arrow; 8] = [
+        (Verdict::Ack, |c| c.acked = 1, || vec![settled(7, 0, 1)]),
+        (Verdict::Drop, |c| c.dropped = 1, || vec![settled(7, 0, 1)]),
+        (Verdict::Release, |c| c.ready = 1, Vec::new),
+        (Verdict::NoRoom { error: "full".into() }, |c| (c.no_room, c.delayed) = (1, 1), Vec::new),
+        (failed(), |c| (c.failures, c.delayed) = (1, 1), Vec::new),
+        (retry_after(9 * MS), |c| (c.failures, c.delayed) = (1, 1), Vec::new),
+        (retry_after(0 * MS), |c| (c.failures, c.ready) = (1, 1), Vec::new),
+        (
+            Verdict::Dead { reason: "bad".into() },
+            |c| c.parked = 1,
+            || {
+                let slice = Slice { batch: 'a', base: 7, from: 0, to: 1 };
+                vec![Effect::Dead {
+                    slice,
+                    past: past(1, 0, None),
+                    reason: DeadReason::Rejected("bad".into()),
+                }]
+            },
+        ),
+    ];
+    for (verdict, change, effects) in arrows {
+        let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
+        probe.batch('a', 7, 1);
+        let [lease] = probe.hands_out([7..8]);
+        assert!(probe.sole(lease, verdict.clone()), "{verdict:?}");
+        assert_eq!(probe.effects(), effects(), "{verdict:?}");
+        probe.counts(|c| {
+            c.entered = 1;
+            change(c);
+        });
+        assert!(!probe.sole(lease, Verdict::Ack), "the lease is over after {verdict:?}");
+    }
+}
+
+#[test]
+fn a_delayed_message_is_ready_at_its_moment_and_not_before() {
+    let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
+    probe.batch('a', 0, 1);
+    let [lease] = probe.hands_out([0..1]);
+    probe.sole(lease, failed());
+    assert_eq!(probe.ledger.next_alarm(), Some(Moment::ZERO + 5 * MS));
+    probe.later(4 * MS);
+    probe.hands_out([]);
+    probe.later(MS);
+    assert_eq!(probe.ledger.next_alarm(), None);
+    probe.hands_out([0..1]);
+    probe.counts(|c| (c.entered, c.in_flight, c.failures, c.redeliveries) = (1, 1, 1, 1));
+}
+
+#[test]
+fn a_message_that_a_handler_puts_off_waits_as_long_as_it_said_and_not_as_the_backoff_says() {
+    let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
+    probe.batch('a', 0, 1);
+    let [lease] = probe.hands_out([0..1]);
+    probe.sole(lease, Verdict::Retry { error: "later".into(), after: Some(9 * MS) });
+    assert_eq!(probe.ledger.next_alarm(), Some(Moment::ZERO + 9 * MS));
+}
+
+/// G17: no room is no failure, whatever the group's backoff is; the wait grows with each time in a row.
+#[test]
+fn a_message_that_found_no_room_waits_a_little_longer_each_time_and_is_never_given_up() {
+    let mut probe = Probe::pulling(Retry::none(), 1);
+    probe.batch('a', 0, 1);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let [lease] = probe.hands_out([0..1]);
+        assert!(probe.sole(lease, Verdict::NoRoom { error: "full".into() }));
+        assert_eq!(probe.effects(), []);
+        let wait = probe.ledger.next_alarm().unwrap().since(probe.now);
+        waits.push(wait.as_millis());
+        probe.later(wait);
+    }
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000]);
+    assert_eq!((probe.ledger.counts().no_room, probe.ledger.counts().failures), (12, 0));
+}
+
+/// G11: dead-lettered after exactly `max_attempts` failures; releases between them count nothing (G8).
+#[test]
+fn max_attempts_counts_failures_exactly_and_attempts_count_all_handlings() {
+    for most in 1..6 {
+        let mut probe = Probe::pulling(Retry::immediately().max_attempts(most), 1);
+        probe.batch('a', 0, 1);
+        for failures in 0..most {
+            let [lease] = probe.hands_out([0..1]);
+            assert!(probe.sole(lease, Verdict::Release));
+            let [lease] = probe.hands_out([0..1]);
+            assert!(probe.ledger.on_give_back(lease), "a give-back is no handling");
+            let [lease] = probe.hands_out([0..1]);
+            assert_eq!(probe.effects(), [], "alive after {failures} failures of {most}");
+            assert!(probe.sole(lease, Verdict::failed(format!("failure {failures}"))));
+        }
+        let slice = Slice { batch: 'a', base: 0, from: 0, to: 1 };
+        let error = format!("failure {}", most - 1);
+        let past = past(2 * most, most, Some(&error));
+        let reason = DeadReason::TooManyAttempts;
+        assert_eq!(probe.effects(), [Effect::Dead { slice: slice.clone(), past, reason }]);
+        probe.counts(|c| {
+            (c.entered, c.parked, c.failures) = (1, 1, most.into());
+            c.redeliveries = 3 * u64::from(most) - 1;
+        });
+        probe.ledger.on_dead_lettered(&slice, &mut probe.effects);
+        assert_eq!(probe.effects(), [settled(0, 0, 1)]);
+        assert_eq!((probe.ledger.counts().parked, probe.ledger.counts().dead), (0, 1));
+    }
+}
+
+#[test]
+fn a_report_acks_all_but_its_exceptions_in_runs() {
+    let mut probe = wide(10);
+    let [lease] = probe.hands_out([1..11]);
+    let exceptions = vec![(2, Verdict::Drop), (4, failed()), (5, Verdict::Ack)];
+    assert!(probe.report(lease, 8, exceptions));
+    let runs = [settled(0, 1, 2), settled(0, 2, 3), settled(0, 3, 4), settled(0, 5, 6), settled(0, 6, 8)];
+    assert_eq!(probe.effects(), runs);
+    assert!(probe.report(lease, 11, vec![(10, Verdict::Drop)]));
+    assert_eq!(probe.effects(), [settled(0, 8, 10), settled(0, 10, 11)]);
+    probe.counts(|c| {
+        (c.entered, c.acked, c.dropped, c.failures, c.delayed) = (11, 8, 2, 1, 1);
+    });
+    assert!(!probe.report(lease, 11, Vec::new()), "it is over");
+}
+
+#[test]
+fn a_report_that_repeats_what_is_known_changes_nothing() {
+    let mut probe = wide(10);
+    let [lease] = probe.hands_out([1..11]);
+    assert!(probe.report(lease, 5, Vec::new()));
+    let counts = probe.ledger.counts();
+    probe.effects();
+    for upto in [0, 1, 4, 5] {
+        assert!(probe.report(lease, upto, Vec::new()));
+    }
+    assert_eq!((probe.ledger.counts(), probe.effects()), (counts, Vec::new()));
+    assert!(probe.report(lease, u16::MAX, Vec::new()), "and one behind the end means the end");
+    assert_eq!(probe.ledger.counts().acked, 11);
+}
+
+/// One handler that has shown a pace of zero, so that its leases are as large as can be, and `len` messages.
+fn wide(len: u16) -> Probe {
+    let mut probe = Probe::with(Retry::fixed(5 * MS), Credit::Handler { prefetch: 512 });
+    probe.batch('a', 0, len + 1);
+    let [lease] = probe.hands_out([0..1]);
+    assert!(probe.report(lease, 1, Vec::new()));
+    assert_eq!(probe.effects(), [settled(0, 0, 1)]);
+    probe
+}
+
+#[test]
+fn a_give_back_returns_what_is_not_reported_to_the_head_of_the_backlog() {
+    let mut probe = wide(10);
+    let [lease] = probe.hands_out([1..11]);
+    probe.batch('b', 11, 2);
+    assert!(probe.report(lease, 4, vec![(3, failed())]));
+    assert!(probe.ledger.on_give_back(lease));
+    probe.counts(|c| {
+        (c.entered, c.acked, c.failures, c.delayed, c.backlog) = (13, 3, 1, 1, 9);
+    });
+    assert!(!probe.ledger.on_give_back(lease) && !probe.report(lease, 11, Vec::new()));
+    assert_eq!(probe.ledger.counts().refused_reports, 2);
+    probe.hands_out([4..11, 11..13]);
+}
+
+/// G10: whatever the order in which leases come back, they go out in the order of offsets.
+#[test]
+fn leases_given_back_in_any_order_go_out_in_order() {
+    let orders = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]];
+    for order in orders {
+        let mut probe = Probe::pulling(Retry::none(), 4);
+        probe.batch('a', 0, 2);
+        probe.batch('b', 2, 4);
+        let leases = probe.hands_out([0..1, 1..2, 2..3, 3..4]);
+        order.iter().for_each(|at| assert!(probe.ledger.on_give_back(leases[*at])));
+        probe.counts(|c| (c.entered, c.backlog) = (6, 6));
+        probe.hands_out([0..1, 1..2, 2..3, 3..4]);
+    }
+}
+
+#[test]
+fn a_message_that_was_started_goes_out_before_the_backlog_and_alone_wherever_it_was() {
+    let mut probe = wide(200);
+    let [lease] = probe.hands_out([1..201]);
+    assert!(probe.report(lease, 3, vec![(2, Verdict::Release)]) && probe.ledger.on_give_back(lease));
+    let [started, rest] = probe.hands_out([2..3, 3..201]);
+    assert!(probe.ledger.on_give_back(started) && probe.ledger.on_give_back(rest));
+    probe.hands_out([2..3, 3..201]);
+}
+
+/// G9: a stream's deliveries are single; once they are back, a fast handler gets them by the hundred.
+#[test]
+fn messages_given_back_one_by_one_are_leased_together_again() {
+    let orders: [fn(usize) -> usize; 3] = [|at| at, |at| 9 - at, |at| (at * 7 + 3) % 10];
+    for order in orders {
+        let mut probe = Probe::pulling(Retry::none(), 10);
+        probe.batch('a', 0, 10);
+        probe.batch('b', 10, 5);
+        let leases: Vec<_> = probe.dispatch().into_iter().map(|(_, id, _)| id).collect();
+        (0..10).for_each(|at| assert!(probe.ledger.on_give_back(leases[order(at)])));
+        let slices: Vec<_> = probe.ledger.backlog.iter().map(|slice| (slice.first(), slice.len())).collect();
+        assert_eq!(slices, [(0, 10), (10, 5)]);
+    }
+}
+
+#[test]
+fn words_on_a_lease_that_is_over_are_counted_and_change_nothing() {
+    let mut probe = Probe::pulling(Retry::none(), 1);
+    probe.batch('a', 0, 1);
+    let [old] = probe.hands_out([0..1]);
+    assert!(probe.ledger.on_give_back(old));
+    let [new] = probe.hands_out([0..1]);
+    assert_ne!(old, new);
+    assert!(
+        !probe.report(old, 1, Vec::new()) && !probe.sole(old, failed()) && !probe.ledger.on_give_back(old)
+    );
+    probe.counts(|c| (c.entered, c.in_flight, c.refused_reports) = (1, 1, 2));
+    assert!(probe.sole(new, Verdict::Ack));
+    assert_eq!(probe.effects(), [settled(0, 0, 1)]);
+}
+
+/// A pulled delivery may outlive its stream.
+#[test]
+fn a_lease_of_a_consumer_that_is_gone_can_still_be_reported_and_given_back() {
+    let mut probe = Probe::pulling(Retry::none(), 2);
+    probe.batch('a', 0, 2);
+    let [first, second] = probe.hands_out([0..1, 1..2]);
+    probe.ledger.on_gone(ConsumerId(0));
+    assert!(probe.sole(first, Verdict::Ack) && probe.ledger.on_give_back(second));
+    probe.counts(|c| (c.entered, c.acked, c.backlog) = (2, 1, 1));
+    probe.hands_out([]);
+    probe.join(1, Credit::Pull { prefetch: 2 });
+    probe.hands_out([1..2]);
+}
+
+#[test]
+fn a_stream_that_returns_has_its_whole_credit_and_keeps_it() {
+    let mut probe = Probe::pulling(Retry::none(), 2);
+    probe.batch('a', 0, 6);
+    let old = probe.hands_out([0..1, 1..2]);
+    probe.ledger.on_gone(ConsumerId(0));
+    probe.join(1, Credit::Pull { prefetch: 2 });
+    probe.hands_out([2..3, 3..4]);
+    old.into_iter().for_each(|lease| assert!(probe.sole(lease, Verdict::Ack)));
+    probe.hands_out([]);
+    assert_eq!(probe.ledger.workers.held(ConsumerId(1)), Some((2, 2)));
+}
+
+#[test]
+fn one_consumer_sees_publish_order_over_batches_and_reports_in_pieces() {
+    let mut probe = Probe::with(Retry::none(), Credit::Handler { prefetch: 16 });
+    let (mut seen, mut base) = (Vec::new(), 0);
+    for (batch, len) in ('a'..='z').zip([1, 256, 3, 9, 40].into_iter().cycle()) {
+        probe.batch(batch, base, len);
+        base += u64::from(len);
+    }
+    loop {
+        let leases = probe.dispatch();
+        if leases.is_empty() {
+            break;
+        }
+        for (_, id, offsets) in leases {
+            let batch_base = probe.ledger.leases[&id].slice.base;
+            for offset in offsets {
+                seen.push(offset);
+                probe.now = probe.now + Duration::from_micros(3);
+                assert!(probe.report(id, (offset - batch_base) as u16 + 1, Vec::new()));
+            }
+        }
+    }
+    assert!(seen.iter().copied().eq(0..base), "{seen:?}");
+}
+
+/// G9: what waits for its backoff holds up nobody, and what is due comes before new work.
+#[test]
+fn a_retry_lets_others_pass_while_it_waits_and_comes_first_when_it_is_due() {
+    let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
+    probe.batch('a', 0, 4);
+    let [lease] = probe.hands_out([0..1]);
+    probe.sole(lease, failed());
+    let [lease] = probe.hands_out([1..2]);
+    probe.sole(lease, Verdict::Ack);
+    probe.later(5 * MS);
+    let [lease] = probe.hands_out([0..1]);
+    probe.sole(lease, Verdict::Ack);
+    probe.hands_out([2..3]);
+}
+
+#[test]
+fn what_is_put_off_for_ever_is_never_due_and_upsets_nobody() {
+    let mut probe = Probe::pulling(Retry::default(), 1);
+    probe.batch('a', 0, 2);
+    let [lease] = probe.hands_out([0..1]);
+    probe.later(Duration::from_secs(1));
+    probe.sole(lease, Verdict::Retry { error: "later".into(), after: Some(Duration::MAX) });
+    assert_eq!(probe.ledger.next_alarm(), Some(Moment::MAX));
+    probe.later(Duration::from_secs(1_000_000));
+    probe.hands_out([1..2]);
+}
+
+/// Jitter is there so that what failed together does not come back together.
+#[test]
+fn messages_that_fail_in_one_report_come_back_apart() {
+    let retry = Retry::new(crate::supervise::Backoff::fixed(Duration::from_secs(1)).jitter(0.5));
+    let mut probe = Probe::with(retry, Credit::Handler { prefetch: 512 });
+    probe.batch('a', 0, 101);
+    let [lease] = probe.hands_out([0..1]);
+    assert!(probe.report(lease, 1, Vec::new()));
+    let [lease] = probe.hands_out([1..101]);
+    let report = Report { lease, upto: 101, exceptions: (1..101).map(|at| (at, failed())).collect() };
+    probe.ledger.on_report(report, probe.now, 0x1234_5678_9abc_def0, &mut probe.effects);
+    let mut dues = Vec::new();
+    while let Some(due) = probe.ledger.next_alarm() {
+        let before = probe.ledger.counts().delayed;
+        probe.ledger.on_alarm(due);
+        dues.push(before - probe.ledger.counts().delayed);
+    }
+    assert!(dues.len() > 90, "{} moments for 100 messages", dues.len());
+}
