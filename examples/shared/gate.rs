@@ -23,6 +23,7 @@ impl Gate {
         if self.awaited.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.open.0.close();
         }
-        drop(self.open.1.recv().await);
+        // The only answer there is: closed.
+        let _ = self.open.1.recv().await;
     }
 }
