@@ -54,9 +54,9 @@ async fn example() -> Result<(), Fault> {
     let handled = alone.clone();
     let single = orders.group("alone").consumers(1).retry(Retry::none());
     single
-        .run_fn(move |order| match **order {
-            4 => Err(Fault::new("m4 can't be read")),
-            _ => Ok(handled.note(order)),
+        .run_fn(move |order| {
+            let readable = **order != 4;
+            readable.then(|| handled.note(order)).ok_or(Fault::new("m4 can't be read"))
         })
         .await?;
 
