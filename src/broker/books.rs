@@ -103,13 +103,29 @@ impl<B: Clone> Books<B> {
         self.groups.iter().find(|(id, _)| *id == group).map_or(0, |(_, open)| *open)
     }
 
-    /// A new batch of `len` messages, all of them open for every group.
-    pub(crate) fn on_batch(&mut self, batch: B, len: u16) {
+    /// A new batch of `len` messages. Each group has those open that `wants` picks.
+    pub(crate) fn on_batch(&mut self, batch: B, len: u16, wants: impl Fn(GroupId) -> Bits) {
         let all = Bits::range(0, len);
-        self.groups.iter_mut().for_each(|(_, open)| *open += u64::from(len));
-        self.live.insert(self.next_offset, Live { batch, kept: all, open: vec![all; self.groups.len()] });
+        let mut opens = Vec::with_capacity(self.groups.len());
+        for (group, count) in &mut self.groups {
+            let open = wants(*group).and(all);
+            *count += open.count();
+            opens.push(open);
+        }
+        self.live.insert(self.next_offset, Live { batch, kept: all, open: opens });
         self.unsettled += u64::from(len);
         self.next_offset += u64::from(len);
+    }
+
+    /// Lets go of what no group wants or has still to settle. Returns how many places that frees.
+    ///
+    /// Without a group, nothing: it waits for one.
+    pub(crate) fn sweep(&mut self) -> u64 {
+        if self.groups.is_empty() {
+            return 0;
+        }
+        let bases: Vec<u64> = self.live.keys().copied().collect();
+        bases.into_iter().map(|base| self.free(base, Bits::range(0, BATCH as u16))).sum()
     }
 
     /// A new group, for which those kept messages are open that `wants` picks from a batch. Returns them.

@@ -27,6 +27,10 @@ impl BrokerCore {
         self.phase.load(Ordering::Acquire) == OPEN
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == CLOSED
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.phase.load(Ordering::Acquire) == DRAINING
     }

@@ -10,7 +10,8 @@ use futures::channel::oneshot;
 use futures::future::Shared;
 use tracing::{info, warn};
 
-use super::registry::Registry;
+use super::registry::{Registry, TopicPort};
+use super::topic_actor::Quiet;
 use super::{Closed, GroupStats};
 use crate::base::Name;
 
@@ -32,7 +33,7 @@ pub struct Report {
 pub struct TopicReport {
     /// The topic.
     pub topic: Name,
-    /// Messages that were accepted and never handed to a group. A topic in memory loses them.
+    /// Messages that were accepted and that no group was there for. A topic in memory loses them.
     pub unread: u64,
     /// One for each group, the last opened first.
     pub groups: Vec<GroupReport>,
@@ -133,20 +134,43 @@ impl Registry {
     }
 
     /// Waits until all topics are quiet at once.
-    ///
-    /// One after the other tells that it is quiet, and how much it had accepted by then. If afterwards none has
-    /// accepted more, all were quiet at the moment when the last one said so.
     pub(super) async fn idle(&self) -> Result<(), Closed> {
         loop {
-            let ports = self.ports();
-            let mut accepted = Vec::with_capacity(ports.len());
-            for port in &ports {
-                accepted.push(port.quiet().await?);
+            if self.core.is_closed() {
+                return Err(Closed);
             }
-            let unchanged = ports.iter().zip(&accepted).all(|(port, before)| port.accepted() == *before);
-            if unchanged && self.ports().len() == ports.len() {
+            let ports = self.ports();
+            quiet_at_once(&ports.iter().map(|port| &**port).collect::<Vec<_>>()).await?;
+            if self.ports().len() == ports.len() {
                 return Ok(());
             }
         }
     }
+}
+
+/// Waits until all of these topics are quiet at once.
+///
+/// One after the other tells that it is quiet, then again. If nothing changed in between that could end the quiet of
+/// any, all were quiet at the moment between the two rounds. What was parked by then gets another try there: the
+/// place it waits for may have become free in the first round.
+pub(super) async fn quiet_at_once(ports: &[&dyn TopicPort]) -> Result<(), Closed> {
+    loop {
+        let before = all_quiet(ports).await?;
+        if before.iter().any(|quiet| quiet.parked > 0) {
+            for port in ports {
+                port.nudge().await;
+            }
+        }
+        if all_quiet(ports).await? == before {
+            return Ok(());
+        }
+    }
+}
+
+async fn all_quiet(ports: &[&dyn TopicPort]) -> Result<Vec<Quiet>, Closed> {
+    let mut quiet = Vec::with_capacity(ports.len());
+    for port in ports {
+        quiet.push(port.quiet().await?);
+    }
+    Ok(quiet)
 }

@@ -18,7 +18,7 @@ use super::{
     Topic,
 };
 use crate::base::{Fault, Name};
-use crate::mailbox::{Sender, mailbox, reply};
+use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
 use crate::supervise::{Backoff, Intensity};
 
 /// Opens a group of a topic, with settings of its own; made by [`Topic::group`].
@@ -55,11 +55,11 @@ pub(crate) struct GroupShared<T> {
 }
 
 trait GroupPort: Send + Sync {
-    fn ask_stats(&self, port: crate::mailbox::Reply<GroupStats>);
+    fn ask_stats(&self, port: Reply<GroupStats>);
 }
 
 impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
-    fn ask_stats(&self, port: crate::mailbox::Reply<GroupStats>) {
+    fn ask_stats(&self, port: Reply<GroupStats>) {
         drop(self.sender.control(GroupWord::Stats(port)));
     }
 }
@@ -162,7 +162,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// [`OpenError`]: bad names or settings, or the group is open with others.
     ///
     /// # Cancel safety
-    /// Once polled, the group is opened even if the future is dropped.
+    /// Once polled, the group is opened with its consumers, even if the future is dropped.
     pub async fn run<F, Fut>(self, handler: F) -> Result<Group, OpenError>
     where
         F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
@@ -215,14 +215,16 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     ///
     /// # Errors
     /// As [`GroupBuilder::run`].
+    ///
+    /// # Cancel safety
+    /// Once polled, the group is opened even if the future is dropped; it then has no consumer of this call.
     pub async fn stream(self) -> Result<DeliveryStream<T>, OpenError> {
-        let prefetch = self.settings.prefetch as usize;
-        let shared = self.open().await?;
-        let (sender, receiver) = mailbox(prefetch.max(shared.settings.prefetch as usize), ());
-        let (port, id) = reply();
-        drop(shared.sender.control(GroupWord::AddStream { sender, id: port }));
-        let id = id.await.map_err(|_| OpenError::Closed)?;
-        Ok(DeliveryStream::new(id, receiver, shared.sender.downgrade()))
+        let Opened { shared, linked } = self.open()?;
+        let (port, stream) = reply();
+        drop(shared.sender.control(GroupWord::AddStream(port)));
+        let stream = stream.await;
+        linked.wait().await?;
+        stream.map_err(|_| OpenError::Closed)
     }
 
     async fn start<H: Handle<T>>(
@@ -232,57 +234,46 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         let count = self.settings.consumers;
         let (core, make) = (self.topic.shared.core.clone(), Arc::new(make));
         let task = format!("consumer of {}.{}", self.topic.name(), self.name);
-        let shared = self.open().await?;
+        let Opened { shared, linked } = self.open()?;
         let spawn = move |seat: ConsumerSeat<T>| {
             let make = make.clone();
             core.rt.spawn(&task, seat.run(move || make()));
         };
         let (port, done) = reply();
         drop(shared.sender.control(GroupWord::AddHandlers { count, spawn: Arc::new(spawn), done: port }));
-        done.await.map_err(|_| OpenError::Closed)?;
+        let done = done.await;
+        linked.wait().await?;
+        done.map_err(|_| OpenError::Closed)?;
         Ok(Group { name: shared.name.clone(), port: shared })
     }
 
-    /// Finds the group, or opens it. The group is there as soon as this was polled once.
-    async fn open(self) -> Result<Arc<GroupShared<T>>, OpenError> {
+    /// Finds the group, or opens it.
+    ///
+    /// Why it does not await: dropping the future of whoever calls this must not leave a group without consumers.
+    fn open(self) -> Result<Opened<T>, OpenError> {
         let topic = self.topic.shared.clone();
         let name = Name::new(&self.name)?;
         self.settings.check(format!("{}.{name}", topic.name))?;
+        // Why under the lock throughout: a shutdown takes the groups when it has closed the broker, so either it
+        // finds this one or this finds it closed. The registry's lock is taken inside of it, never the other way.
+        let mut groups = topic.groups();
         if !topic.core.is_open() {
             return Err(OpenError::Closed);
         }
-        if let Some(found) = self.find(&topic, &name)? {
-            return Ok(found);
+        if let Some(found) = groups.get(&name) {
+            return self.check(&topic, found.clone());
         }
         let dead = self.open_dead_letters(&topic, &name)?;
-        let (done, shared) = {
-            let mut groups = topic.groups();
-            if let Some(found) = groups.get(&name).cloned() {
-                drop(groups);
-                return self.check(&topic, found);
-            }
-            let (shared, done) = start_group(&topic, name.clone(), self.settings, dead);
-            groups.insert(name, shared.clone());
-            (done, shared)
-        };
-        done.await.map_err(|_| OpenError::Closed)?;
-        Ok(shared)
-    }
-
-    fn find(&self, topic: &TopicShared<T>, name: &Name) -> Result<Option<Arc<GroupShared<T>>>, OpenError> {
-        let found = topic.groups().get(name).cloned();
-        found.map(|found| self.check(topic, found)).transpose()
+        let (shared, done) = start_group(&topic, name.clone(), self.settings, dead);
+        groups.insert(name, shared.clone());
+        Ok(Opened { shared, linked: Linked(Some(done)) })
     }
 
     /// Whether the open group is what was asked for. The number of consumers may differ: they are added.
-    fn check(
-        &self,
-        topic: &TopicShared<T>,
-        found: Arc<GroupShared<T>>,
-    ) -> Result<Arc<GroupShared<T>>, OpenError> {
+    fn check(&self, topic: &TopicShared<T>, found: Arc<GroupShared<T>>) -> Result<Opened<T>, OpenError> {
         let asked = GroupSettings { consumers: found.settings.consumers, ..self.settings.clone() };
         match self.unset || asked == found.settings {
-            true => Ok(found),
+            true => Ok(Opened { shared: found, linked: Linked(None) }),
             false => Err(OpenError::OtherSettings { name: format!("{}.{}", topic.name, found.name) }),
         }
     }
@@ -293,13 +284,18 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
             Some(target) => Name::new(target)?,
             None => Name::new(&format!("{}.{name}.dead", topic.name))?,
         };
-        registry.link_dead_letters(&topic.name, &target)?;
         let settings =
             TopicSettings { capacity: self.settings.dead_letter_capacity, ..TopicSettings::default() };
-        let shared = registry
-            .open(&target, None, || TopicShared::start(target.clone(), settings.clone(), false, &registry))?;
+        let make = || TopicShared::start(target.clone(), settings, false, &registry);
+        let shared = registry.open_dead_letters(&topic.name, &target, make)?;
         Ok(Topic { shared })
     }
+}
+
+/// A group, and the topic's word that it knows of it.
+struct Opened<T> {
+    shared: Arc<GroupShared<T>>,
+    linked: Linked,
 }
 
 impl<T: Send + Sync + 'static, S: Clone + Send + Sync + 'static> GroupWith<T, S> {
@@ -330,14 +326,24 @@ impl<T: Send + Sync + 'static, S: Clone + Send + Sync + 'static> GroupWith<T, S>
     }
 }
 
-type Opened = crate::mailbox::Answer<()>;
+/// Waits until the topic hands its messages to a new group; at once for one that was there.
+struct Linked(Option<Answer<()>>);
+
+impl Linked {
+    async fn wait(self) -> Result<(), OpenError> {
+        match self.0 {
+            Some(done) => done.await.map_err(|_| OpenError::Closed),
+            None => Ok(()),
+        }
+    }
+}
 
 fn start_group<T: Send + Sync + 'static>(
     topic: &TopicShared<T>,
     name: Name,
     settings: GroupSettings,
     dead: Topic<DeadLetter>,
-) -> (Arc<GroupShared<T>>, Opened) {
+) -> (Arc<GroupShared<T>>, Answer<()>) {
     let id = GroupId(topic.next_group.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     let (sender, receiver) = mailbox(topic.settings.capacity, ());
     let scope = Scope { broker: topic.core.id, limit: settings.ack_timeout / 2 };
@@ -356,17 +362,30 @@ fn start_group<T: Send + Sync + 'static>(
     topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
     tracing::info!(target: "callboard::broker", topic = %topic.name, group = %name, "group opened");
     let (port, done) = reply();
-    let word = TopicWord::AddGroup { group: id, to: sender.clone(), start: settings.start, done: port };
+    let start = match settings.start {
+        // What was accepted by now may still wait in the topic's mailbox.
+        Start::Latest => Start::Offset(topic.sender.accepted()),
+        start => start,
+    };
+    let word = TopicWord::AddGroup { group: id, to: sender.clone(), start, done: port };
     drop(topic.sender.control(word));
     (Arc::new(GroupShared { id, name, settings, sender }), done)
 }
 
 impl<T: Send + Sync + 'static> GroupShared<T> {
-    /// Stops the group; `None` if it ended before.
-    pub(super) async fn stop(&self) -> Option<GroupReport> {
+    /// Stops the group, which was not handed `withheld` messages; `None` if it ended before.
+    pub(super) async fn stop(&self, withheld: u64) -> Option<GroupReport> {
         let (port, report) = reply();
-        drop(self.sender.control(GroupWord::Stop { kill: true, report: port }));
+        drop(self.sender.control(GroupWord::Stop { kill: true, withheld, report: port }));
         report.await.ok()
+    }
+
+    /// Lets the group try once more to move what is parked, and waits until it did.
+    pub(super) async fn nudge(&self) {
+        let (port, nudged) = reply();
+        drop(self.sender.control(GroupWord::Nudge(port)));
+        // An error means that the group has ended.
+        let _ = nudged.await;
     }
 }
 

@@ -11,8 +11,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use super::books::{Bits, GroupId};
-use super::consumer::{ConsumerNews, ConsumerSeat, ConsumerWord, FromConsumer};
-use super::lease::Lease;
+use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::ledger::{Effect, Ledger, Past, Report, Slice};
 use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
@@ -20,9 +19,9 @@ use super::outcome::Verdict;
 use super::scope::Scope;
 use super::topic_actor::TopicWord;
 use super::workers::{ConsumerId, Credit};
-use super::{DeadLetter, DeadReason, GroupReport, GroupSettings, GroupState, GroupStats};
+use super::{DeadLetter, DeadReason, DeliveryStream, GroupReport, GroupSettings, GroupState, GroupStats};
 use crate::base::{Moment, Name};
-use crate::mailbox::{Event, Receiver, Reply, SendSink, Sender, WeakSender};
+use crate::mailbox::{Event, Receiver, Reply, SendSink, WeakSender, mailbox};
 use crate::runtime::{Clock, Rt};
 use crate::supervise::{Allowance, RestartWindow};
 
@@ -42,13 +41,14 @@ pub(crate) enum GroupWord<T> {
         done: Reply<()>,
     },
     /// Add a pulled stream, whose end of the mailbox somebody else reads.
-    AddStream {
-        sender: Sender<Lease<T>, ConsumerWord>,
-        id: Reply<ConsumerId>,
-    },
+    AddStream(Reply<DeliveryStream<T>>),
+    /// Answer after another try to move what is parked.
+    Nudge(Reply<()>),
     Stats(Reply<GroupStats>),
     Stop {
         kill: bool,
+        /// Messages for it that stayed with the topic.
+        withheld: u64,
         report: Reply<GroupReport>,
     },
 }
@@ -86,6 +86,8 @@ pub(crate) struct Life<T> {
     look_at: Option<Moment>,
     stop: Option<Stopping>,
     told: (bool, u64),
+    /// Limit: each is a future somewhere.
+    nudges: Vec<Reply<()>>,
 }
 
 struct Stopping {
@@ -111,6 +113,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
             look_at: None,
             stop: None,
             told: (false, 0),
+            nudges: Vec::new(),
             actor: self,
         };
         std::future::poll_fn(|cx| life.poll(cx)).await;
@@ -127,6 +130,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.carry_out(now);
             }
             self.poll_dead_letters(cx);
+            for nudged in self.nudges.drain(..) {
+                let _ = nudged.send(());
+            }
             if self.is_over() {
                 return Poll::Ready(());
             }
@@ -137,15 +143,19 @@ impl<T: Send + Sync + 'static> Life<T> {
                 Event::Control(word) => self.hear(word, now),
                 Event::Message(handout) => {
                     self.actor.mailbox.settle(1);
-                    for (from, to) in handout.open.runs() {
-                        let (batch, base) = (handout.batch.clone(), handout.batch.base());
-                        self.ledger.on_batch(Slice { batch, base, from, to });
-                    }
+                    self.take_in(handout);
                 }
                 // The topic is gone, by a runtime that shuts down: nothing comes any more, nobody listens.
                 Event::Closed => return Poll::Ready(()),
             }
             self.carry_out(now);
+        }
+    }
+
+    fn take_in(&mut self, handout: Handout<T>) {
+        for (from, to) in handout.open.runs() {
+            let (batch, base) = (handout.batch.clone(), handout.batch.base());
+            self.ledger.on_batch(Slice { batch, base, from, to });
         }
     }
 
@@ -165,19 +175,22 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.tell_topic();
                 let _ = done.send(());
             }
-            GroupWord::AddStream { sender, id } => {
+            GroupWord::AddStream(port) => {
                 let prefetch = self.actor.settings.prefetch;
-                let member = self.members.add_stream(sender);
-                self.ledger.on_consumer(member, Credit::Pull { prefetch });
+                let (sender, receiver) = mailbox(prefetch as usize, ());
+                let id = self.members.add_stream(sender);
+                self.ledger.on_consumer(id, Credit::Pull { prefetch });
+                self.ledger.on_ready(id, self.stop.is_none());
                 self.tell_topic();
-                match id.send(member) {
-                    Ok(()) => self.ledger.on_ready(member, true),
-                    // Whoever asked for the stream is gone.
-                    Err(_) => self.remove(member),
-                }
+                // If whoever asked for it is gone, it is dropped, here or there, and says so.
+                drop(port.send(DeliveryStream::new(id, receiver, self.actor.own.clone())));
             }
+            GroupWord::Nudge(port) => self.nudges.push(port),
             GroupWord::Stats(reply) => drop(reply.send(self.stats())),
-            GroupWord::Stop { kill, report } => self.on_stop(kill, report, now),
+            GroupWord::Stop { kill, withheld, report } => {
+                self.ledger.on_withheld(withheld);
+                self.on_stop(kill, report, now);
+            }
         }
     }
 
@@ -379,9 +392,16 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Tells everybody that the group is over, and what was left.
     fn end(mut self) {
         self.members.close_all();
+        self.actor.mailbox.close();
+        for handout in self.actor.mailbox.take_rest() {
+            self.take_in(handout);
+        }
         let stats = self.stats();
         let report = GroupReport::new(self.actor.topic_name.clone(), self.actor.name.clone(), stats);
-        for reply in self.stop.take().into_iter().flat_map(|stop| stop.reports) {
+        let stop = self.stop.take();
+        // Why before the reports: whoever was told of the end must find the group gone.
+        drop(self);
+        for reply in stop.into_iter().flat_map(|stop| stop.reports) {
             drop(reply.send(report.clone()));
         }
     }

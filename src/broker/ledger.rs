@@ -175,6 +175,12 @@ impl<B: Clone> Ledger<B> {
         }
     }
 
+    /// Messages that stay with the topic for good, since the group ends.
+    pub(crate) fn on_withheld(&mut self, messages: u64) {
+        self.counts.entered += messages;
+        self.counts.backlog += messages;
+    }
+
     /// A consumer joins; it gets nothing before it says that it is ready.
     pub(crate) fn on_consumer(&mut self, id: ConsumerId, credit: Credit) {
         self.workers.add(id, credit);

@@ -9,8 +9,8 @@ use super::core::BrokerCore;
 use super::drain::Ending;
 use super::settings::TopicSettings;
 use super::topic::TopicShared;
-use super::topic_actor::TopicWord;
-use super::{Closed, OpenError, TopicReport};
+use super::topic_actor::{Quiet, TopicWord};
+use super::{Closed, DeadLetter, OpenError, TopicReport};
 use crate::base::Name;
 use crate::mailbox::reply;
 
@@ -45,9 +45,10 @@ struct Entry {
 /// A topic whose message type is forgotten.
 pub(crate) trait TopicPort: Send + Sync {
     fn any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-    fn accepted(&self) -> u64;
     fn rouse(&self);
-    fn quiet(&self) -> Boxed<'_, Result<u64, Closed>>;
+    fn quiet(&self) -> Boxed<'_, Result<Quiet, Closed>>;
+    /// Lets its groups try once more to move what is parked, and waits until they did.
+    fn nudge(&self) -> Boxed<'_, ()>;
     fn stop(&self) -> Boxed<'_, TopicReport>;
 }
 
@@ -56,16 +57,21 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
         self
     }
 
-    fn accepted(&self) -> u64 {
-        self.sender.accepted()
-    }
-
     fn rouse(&self) {
         self.sender.rouse();
     }
 
-    fn quiet(&self) -> Boxed<'_, Result<u64, Closed>> {
+    fn quiet(&self) -> Boxed<'_, Result<Quiet, Closed>> {
         Box::pin(TopicShared::quiet(self))
+    }
+
+    fn nudge(&self) -> Boxed<'_, ()> {
+        Box::pin(async {
+            let groups: Vec<_> = self.groups().values().cloned().collect();
+            for group in groups {
+                group.nudge().await;
+            }
+        })
     }
 
     /// Stops the topic, then its groups, the last opened first; consumers in the middle of a handler are killed.
@@ -73,14 +79,15 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
         Box::pin(async {
             let (port, unread) = reply();
             drop(self.sender.control(TopicWord::Stop(port)));
-            let unread = unread.await.unwrap_or(0);
+            let unread = unread.await.unwrap_or_default();
             let mut groups: Vec<_> = std::mem::take(&mut *self.groups()).into_values().collect();
             groups.sort_by_key(|group| std::cmp::Reverse(group.id));
             let mut reports = Vec::with_capacity(groups.len());
             for group in groups {
-                reports.extend(group.stop().await);
+                let withheld = unread.withheld.iter().find(|(id, _)| *id == group.id).map_or(0, |(_, n)| *n);
+                reports.extend(group.stop(withheld).await);
             }
-            TopicReport { topic: self.name.clone(), unread, groups: reports }
+            TopicReport { topic: self.name.clone(), unread: unread.nobodys, groups: reports }
         })
     }
 }
@@ -101,27 +108,24 @@ impl Registry {
         if !self.core.is_open() {
             return Err(OpenError::Closed);
         }
-        if let Some(entry) = inside.topics.get(name) {
-            let found = entry.typed(name)?;
-            return match settings.is_none_or(|settings| *settings == entry.settings) {
-                true => Ok(found),
-                false => Err(OpenError::OtherSettings { name: name.to_string() }),
-            };
+        inside.open(name, settings, make)
+    }
+
+    /// Finds or makes the topic `target` for dead letters of `topic`, unless they would come back.
+    pub(crate) fn open_dead_letters(
+        &self,
+        topic: &Name,
+        target: &Name,
+        make: impl FnOnce() -> Arc<TopicShared<DeadLetter>>,
+    ) -> Result<Arc<TopicShared<DeadLetter>>, OpenError> {
+        let mut inside = self.lock();
+        if let Some(mut path) = path(&inside.dead_letters, target, topic) {
+            path.insert(0, topic.clone());
+            return Err(OpenError::DeadLetterCycle { path });
         }
-        if inside.topics.len() >= MOST_TOPICS {
-            return Err(OpenError::TooManyTopics(MOST_TOPICS));
-        }
-        let topic = make();
-        inside.opened += 1;
-        let entry = Entry {
-            order: inside.opened,
-            message: TypeId::of::<T>(),
-            message_name: type_name::<T>(),
-            settings: topic.settings.clone(),
-            port: topic.clone(),
-        };
-        inside.topics.insert(name.clone(), entry);
-        Ok(topic)
+        let opened = inside.open(target, None, make)?;
+        inside.dead_letters.entry(topic.clone()).or_default().insert(target.clone());
+        Ok(opened)
     }
 
     pub(crate) fn find<T: Send + Sync + 'static>(
@@ -137,17 +141,6 @@ impl Registry {
 
     pub(crate) fn names(&self) -> Vec<Name> {
         self.lock().topics.keys().cloned().collect()
-    }
-
-    /// Notes that dead letters of `topic` go to `target`, unless they would come back.
-    pub(crate) fn link_dead_letters(&self, topic: &Name, target: &Name) -> Result<(), OpenError> {
-        let mut inside = self.lock();
-        if let Some(mut path) = path(&inside.dead_letters, target, topic) {
-            path.insert(0, topic.clone());
-            return Err(OpenError::DeadLetterCycle { path });
-        }
-        inside.dead_letters.entry(topic.clone()).or_default().insert(target.clone());
-        Ok(())
     }
 
     /// The topics, in the order in which they were opened.
@@ -166,6 +159,37 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn open<T: Send + Sync + 'static>(
+        &mut self,
+        name: &Name,
+        settings: Option<&TopicSettings>,
+        make: impl FnOnce() -> Arc<TopicShared<T>>,
+    ) -> Result<Arc<TopicShared<T>>, OpenError> {
+        if let Some(entry) = self.topics.get(name) {
+            let found = entry.typed(name)?;
+            return match settings.is_none_or(|settings| *settings == entry.settings) {
+                true => Ok(found),
+                false => Err(OpenError::OtherSettings { name: name.to_string() }),
+            };
+        }
+        if self.topics.len() >= MOST_TOPICS {
+            return Err(OpenError::TooManyTopics(MOST_TOPICS));
+        }
+        let topic = make();
+        self.opened += 1;
+        let entry = Entry {
+            order: self.opened,
+            message: TypeId::of::<T>(),
+            message_name: type_name::<T>(),
+            settings: topic.settings.clone(),
+            port: topic.clone(),
+        };
+        self.topics.insert(name.clone(), entry);
+        Ok(topic)
     }
 }
 

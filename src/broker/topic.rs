@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::core::BrokerCore;
+use super::drain::quiet_at_once;
 use super::group::GroupShared;
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
 use super::settings::TopicSettings;
-use super::topic_actor::{TopicActor, TopicWord};
+use super::topic_actor::{Quiet, TopicActor, TopicWord};
 use super::{
     Closed, GroupBuilder, MessageId, OpenError, Overflow, PublishAllError, PublishError, TopicSink,
     TopicStats,
@@ -204,7 +205,7 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// # Errors
     /// [`Closed`] if the broker was shut down meanwhile.
     pub async fn settled(&self) -> Result<(), Closed> {
-        self.shared.quiet().await.map(drop)
+        quiet_at_once(&[&*self.shared]).await
     }
 
     /// Takes a snapshot of the topic's counts.
@@ -219,8 +220,8 @@ impl<T: Send + Sync + 'static> Topic<T> {
 }
 
 impl<T: Send + Sync + 'static> TopicShared<T> {
-    /// Waits for quiet; answers how many messages had been accepted by then.
-    pub(crate) async fn quiet(&self) -> Result<u64, Closed> {
+    /// Waits for quiet.
+    pub(crate) async fn quiet(&self) -> Result<Quiet, Closed> {
         let (port, quiet) = reply();
         drop(self.sender.control(TopicWord::WhenQuiet(port)));
         quiet.await.map_err(|_| Closed)

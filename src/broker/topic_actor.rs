@@ -32,11 +32,29 @@ pub(crate) enum TopicWord<T> {
         done: Reply<()>,
     },
     Hold(bool),
-    /// Answer, with the number of messages ever accepted, when no running group has anything left to do.
-    WhenQuiet(Reply<u64>),
+    /// Answer when no running group has anything left to do.
+    WhenQuiet(Reply<Quiet>),
     Stats(Reply<TopicStats>),
-    /// End. Answers how many messages were not handed to any group.
-    Stop(Reply<u64>),
+    /// End.
+    Stop(Reply<Unread>),
+}
+
+/// What a topic says when it is quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quiet {
+    /// Counts what may have ended an earlier quiet. If it is the same in two answers, the topic was quiet in between.
+    pub(crate) changes: u64,
+    /// Messages that wait for a dead-letter topic.
+    pub(crate) parked: u64,
+}
+
+/// What a topic was left with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// Messages that no group was there for.
+    pub(crate) nobodys: u64,
+    /// Messages that each group was not handed.
+    pub(crate) withheld: Vec<(GroupId, u64)>,
 }
 
 pub(crate) struct TopicActor<T> {
@@ -51,14 +69,17 @@ struct Life<T> {
     books: Books<Arc<Batch<T>>>,
     links: Vec<Link<T>>,
     /// Those who wait for quiet. Limit: each is a future somewhere.
-    waiting: Vec<Reply<u64>>,
-    over: Option<Reply<u64>>,
+    waiting: Vec<Reply<Quiet>>,
+    changes: u64,
+    over: Option<Reply<Unread>>,
 }
 
 /// A group, as its topic sees it.
 struct Link<T> {
     group: GroupId,
     to: Sender<Handout<T>, GroupWord<T>>,
+    /// From where on it reads. [`Start::Earliest`] once that is passed.
+    start: Start,
     running: bool,
     parked: u64,
     /// Not handed out while the topic is held. Limit: the topic's capacity.
@@ -68,8 +89,14 @@ struct Link<T> {
 impl<T: Send + Sync + 'static> TopicActor<T> {
     /// Runs the topic until it is stopped.
     pub(crate) async fn run(self) {
-        let mut life =
-            Life { actor: self, books: Books::new(), links: Vec::new(), waiting: Vec::new(), over: None };
+        let mut life = Life {
+            actor: self,
+            books: Books::new(),
+            links: Vec::new(),
+            waiting: Vec::new(),
+            changes: 0,
+            over: None,
+        };
         std::future::poll_fn(|cx| life.poll(cx)).await;
         life.end();
     }
@@ -96,12 +123,37 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn on_burst(&mut self, items: Vec<Item<T>>) {
+        self.changes += 1;
         let batch = Arc::new(Batch::new(self.actor.name.clone(), self.books.next_offset(), items));
-        let len = batch.len();
-        self.books.on_batch(batch.clone(), len);
-        let open = Bits::range(0, len);
+        let (len, all) = (batch.len(), Bits::range(0, batch.len()));
+        let mut some_skipped = false;
+        let mut wanted = Vec::with_capacity(self.links.len());
         for link in &mut self.links {
-            link.hand(Handout { batch: batch.clone(), open }, self.actor.held);
+            let open = link.pick(&batch, all);
+            some_skipped |= open != all;
+            wanted.push((link.group, open));
+        }
+        let wants = |group| wanted.iter().find(|(id, _)| *id == group).map_or(all, |(_, open)| *open);
+        self.books.on_batch(batch.clone(), len, wants);
+        for (link, (_, open)) in self.links.iter_mut().zip(&wanted) {
+            link.hand(Handout { batch: batch.clone(), open: *open }, self.actor.held);
+        }
+        if some_skipped {
+            self.sweep();
+        }
+    }
+
+    /// Lets go of what every group has skipped. Not while the topic is held: more groups may come.
+    fn sweep(&mut self) {
+        if !self.actor.held {
+            let freed = self.books.sweep();
+            self.free(freed);
+        }
+    }
+
+    fn free(&mut self, places: u64) {
+        if places > 0 {
+            self.actor.mailbox.settle(usize::try_from(places).unwrap_or(usize::MAX));
         }
     }
 
@@ -109,67 +161,98 @@ impl<T: Send + Sync + 'static> Life<T> {
         match word {
             TopicWord::Settled { group, base, from, to } => {
                 let freed = self.books.on_settled(group, base, from, to);
-                if freed > 0 {
-                    self.actor.mailbox.settle(usize::try_from(freed).unwrap_or(usize::MAX));
-                }
+                self.free(freed);
             }
             TopicWord::GroupNews { group, running, parked } => {
+                self.changes += 1;
                 if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
                     (link.running, link.parked) = (running, parked);
                 }
             }
             TopicWord::AddGroup { group, to, start, done } => {
-                let mut link = Link { group, to, running: false, parked: 0, withheld: Vec::new() };
+                self.changes += 1;
+                let mut link = Link { group, to, start, running: false, parked: 0, withheld: Vec::new() };
                 let handouts = self.books.on_group(group, |batch, _, kept| start.pick(batch, kept));
                 for (batch, open) in handouts {
                     link.hand(Handout { batch, open }, self.actor.held);
                 }
                 self.links.push(link);
+                self.sweep();
                 let _ = done.send(());
             }
             TopicWord::Hold(hold) => {
+                self.changes += 1;
                 self.actor.held = hold;
                 if !hold {
                     self.links.iter_mut().for_each(Link::release);
+                    self.sweep();
                 }
             }
             TopicWord::WhenQuiet(reply) => {
                 self.waiting.retain(|reply| !reply.is_abandoned());
                 self.waiting.push(reply);
             }
-            TopicWord::Stats(reply) => drop(reply.send(TopicStats {
-                accepted: self.books.next_offset() + self.actor.mailbox.waiting() as u64,
-                unsettled: self.books.unsettled() + self.actor.mailbox.waiting() as u64,
-                capacity: self.actor.capacity,
-                groups: self.links.len(),
-                held: self.actor.held,
-            })),
+            TopicWord::Stats(reply) => {
+                let waiting = self.actor.mailbox.waiting() as u64;
+                drop(reply.send(TopicStats {
+                    accepted: self.books.next_offset() + waiting,
+                    unsettled: self.books.unsettled() + waiting,
+                    capacity: self.actor.capacity,
+                    groups: self.links.len(),
+                    held: self.actor.held,
+                }));
+            }
             TopicWord::Stop(reply) => self.over = Some(reply),
         }
     }
 
     fn answer_if_quiet(&mut self) {
-        if !self.waiting.is_empty() && self.links.iter().all(|link| link.is_quiet(&self.books)) {
-            let accepted = self.books.next_offset();
+        // Why look whether something waits: a mailbox whose budget is spent is pending too.
+        if !self.waiting.is_empty()
+            && self.links.iter().all(|link| link.is_quiet(&self.books))
+            && self.actor.mailbox.waiting() == 0
+        {
+            let parked = self.links.iter().map(|link| link.parked).sum();
+            let quiet = Quiet { changes: self.changes, parked };
             for reply in self.waiting.drain(..) {
-                let _ = reply.send(accepted);
+                let _ = reply.send(quiet);
             }
         }
     }
 
+    /// Counts what was accepted and not handed on, for each group.
     fn end(mut self) {
         self.actor.mailbox.close();
-        let left = self.actor.mailbox.take_rest().len() as u64;
-        // Without any group, everything that is kept was never handed to one.
-        let unread = if self.links.is_empty() { left + self.books.unsettled() } else { left };
-        if let Some(reply) = self.over.take() {
-            let _ = reply.send(unread);
+        self.actor.held = true;
+        let mut rest = self.actor.mailbox.take_rest().into_iter().peekable();
+        while rest.peek().is_some() {
+            self.on_burst(rest.by_ref().take(BATCH).collect());
+        }
+        let nobodys = if self.links.is_empty() { self.books.unsettled() } else { 0 };
+        let withheld = self.links.iter().map(|link| (link.group, link.withheld())).collect();
+        let reply = self.over.take();
+        // Why before the answer: whoever is told of the end must find the messages gone.
+        drop(self);
+        if let Some(reply) = reply {
+            let _ = reply.send(Unread { nobodys, withheld });
         }
     }
 }
 
 impl<T: Send + Sync + 'static> Link<T> {
+    /// Which of these the group reads.
+    fn pick(&mut self, batch: &Batch<T>, all: Bits) -> Bits {
+        let open = self.start.pick(batch, all);
+        if open == all {
+            self.start = Start::Earliest;
+        }
+        open
+    }
+
     fn hand(&mut self, handout: Handout<T>, held: bool) {
+        if handout.open.is_empty() {
+            return;
+        }
         if held {
             self.withheld.push(handout);
         } else if let Err(error) = self.to.try_send(handout) {
@@ -187,7 +270,10 @@ impl<T: Send + Sync + 'static> Link<T> {
 
     /// A group that runs and has been handed all it has open, and has settled that, but for what is parked.
     fn is_quiet(&self, books: &Books<Arc<Batch<T>>>) -> bool {
-        let withheld: u64 = self.withheld.iter().map(|handout| handout.open.count()).sum();
-        !self.running || books.open(self.group) == withheld + self.parked
+        !self.running || books.open(self.group) == self.withheld() + self.parked
+    }
+
+    fn withheld(&self) -> u64 {
+        self.withheld.iter().map(|handout| handout.open.count()).sum()
     }
 }

@@ -10,15 +10,7 @@ use callboard::sim::Sim;
 use futures::{SinkExt as _, StreamExt as _, stream};
 
 use crate::every;
-use crate::kit::until;
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
-
-const fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
+use crate::kit::{millis, secs, until};
 
 /// What a handler noted: the attempt, when it began, and how long its publish took to err.
 type Notes = Arc<Mutex<Vec<(u32, Duration, Duration)>>>;

@@ -12,6 +12,8 @@ mod actor_sources;
 mod actor_stop;
 mod actor_watch;
 mod delivery;
+mod drain;
+mod ending;
 mod every;
 mod from_handler;
 mod harness;
