@@ -216,6 +216,11 @@ impl<M: Send + 'static> WeakAddress<M> {
     pub(crate) fn close(&self) {
         self.sender.close();
     }
+
+    /// Takes messages again, for an incarnation that is to come.
+    pub(crate) fn open(&self) {
+        self.sender.reopen();
+    }
 }
 
 /// Waits for the end of an actor; made by [`Address::stop`], [`Address::kill`] and [`Address::ended`].

@@ -187,6 +187,11 @@ impl<M> Desk<M> {
         self.incarnation = None;
         self.done();
         self.poll_idle(&mut Task::from_waker(Waker::noop()));
+        self.hand_back()
+    }
+
+    /// Hands back what is left, if anybody asked for it.
+    pub(super) fn hand_back(&mut self) -> Cleared {
         if self.hand_back.is_empty() { Cleared { unhandled: 0, dropped: 0 } } else { self.empty() }
     }
 

@@ -18,7 +18,7 @@ impl<M: Send + 'static> Seat<M> {
     pub(crate) fn poll_idle(&mut self, last: Option<&Lived>, cx: &mut Task<'_>) {
         self.desk.poll_idle(cx);
         if self.desk.was_asked() {
-            let unhandled = self.desk.pass().unhandled;
+            let unhandled = self.desk.hand_back().unhandled;
             if let Some(last) = last {
                 self.open(&Lived { exit: last.exit.clone(), unhandled });
             }

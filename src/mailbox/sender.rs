@@ -241,6 +241,11 @@ impl<M, C, S> WeakSender<M, C, S> {
         self.shared.close(Phase::Closed);
     }
 
+    /// Accepts messages again, as [`Receiver::reopen`](super::Receiver::reopen).
+    pub fn reopen(&self) {
+        self.shared.reopen();
+    }
+
     /// Tells whether the receiver is gone.
     pub fn is_gone(&self) -> bool {
         self.shared.lock().phase == Phase::Gone

@@ -6,9 +6,10 @@ use tracing::{debug, error, info, warn};
 
 use super::child::{ChildId, End, Phase};
 use super::effect::{Effect, Escalation};
+use super::member::Prospect;
 use super::run::{Above, KILL_GRACE, Run, Stage};
-use super::words::{Event, Order};
-use super::{Escalated, Reason};
+use super::words::Event;
+use super::{Escalated, Reason, Strategy};
 use crate::actor::{Exit, Stop};
 use crate::base::Moment;
 
@@ -139,25 +140,29 @@ impl Run {
         let end = if exit.is_failure() { End::Failed } else { End::Normal };
         let effects = self.plan.on_exit(id, end, now, random);
         self.carry_out(effects);
-        match (self.stage, self.members.get(&id)) {
-            (Stage::On, _) if !self.plan.is_ending() => self.decide(id, now),
-            // It was stuck when this supervisor's own incarnation ended, and came loose.
-            (Stage::Open, Some(child)) => child.order(Order::Open),
-            (Stage::Resting, Some(child)) => child.order(Order::Rest),
-            _ => {}
-        }
+        self.foretell_after(id, now);
     }
 
-    /// Tells a child that has ended whether it will live again.
-    fn decide(&self, id: ChildId, now: Moment) {
-        let (Some(child), phase) = (self.members.get(&id), self.plan.phase(id)) else { return };
-        if let Some(hold) = self.plan.hold(id) {
-            let delay_ms = u64::try_from(hold.since(now).as_millis()).unwrap_or(u64::MAX);
-            info!(name: "child_restarts", target: "callboard::supervise", supervisor = %self.office.name(),
-                child = %child.name, delay_ms, "child will be restarted");
-            child.order(Order::Open);
-        } else if phase == Some(Phase::Done) {
-            child.order(Order::Rest);
+    /// Tells the child that has ended, and siblings that are restarted with it, whether they will live again.
+    fn foretell_after(&mut self, id: ChildId, now: Moment) {
+        let alone = self.plan.strategy() == Strategy::OneForOne || self.stage != Stage::On;
+        let hit = if alone { id..=id } else { ChildId(0)..=ChildId(u64::MAX) };
+        for (&id, child) in self.members.range_mut(hit).filter(|(_, child)| !child.alive) {
+            let prospect = match (self.stage, self.plan.phase(id)) {
+                (Stage::On, _) if self.plan.is_ending() => continue,
+                (Stage::On, Some(Phase::Waiting)) => Prospect::Open,
+                (Stage::On, Some(Phase::Done)) => Prospect::Resting,
+                // It was stuck when this supervisor's own incarnation ended, and came loose.
+                (Stage::Open, _) => Prospect::Open,
+                (Stage::Resting, _) => Prospect::Resting,
+                _ => continue,
+            };
+            if let Some(hold) = self.plan.hold(id).filter(|_| child.prospect != Some(prospect)) {
+                let delay_ms = u64::try_from(hold.since(now).as_millis()).unwrap_or(u64::MAX);
+                info!(name: "child_restarts", target: "callboard::supervise", supervisor = %self.office.ended.name,
+                    child = %child.name, delay_ms, "child will be restarted");
+            }
+            child.foretell(prospect);
         }
     }
 

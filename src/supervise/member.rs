@@ -34,6 +34,8 @@ pub(super) struct Member {
     reach: Box<dyn Reach>,
     /// How many incarnations there were.
     pub(super) incarnations: u64,
+    /// What it was told of its next incarnation, while it has none.
+    pub(super) prospect: Option<Prospect>,
     /// The last of them has begun and not ended, as far as is known.
     pub(super) alive: bool,
     /// How it was told to end, if it was.
@@ -44,6 +46,13 @@ pub(super) struct Member {
     pub(super) adder: Option<Reply<Result<(), AddError>>>,
     /// Who wants it removed.
     pub(super) removers: Vec<Reply<Result<Ended, RemoveError>>>,
+}
+
+/// Whether another incarnation is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prospect {
+    Open,
+    Resting,
 }
 
 /// The settings of a member.
@@ -65,6 +74,7 @@ impl Member {
             stop_timeout: terms.stop_timeout,
             reach: Box::new(reach),
             incarnations: 0,
+            prospect: Some(Prospect::Open),
             alive: false,
             stop: None,
             last: Exit::Stopped,
@@ -77,6 +87,7 @@ impl Member {
     pub(super) fn start(&mut self, id: ChildId) {
         self.incarnations += 1;
         self.alive = true;
+        self.prospect = None;
         self.stop = None;
         self.reach.order(Order::Start(id, self.incarnations));
     }
@@ -87,8 +98,17 @@ impl Member {
         self.reach.end(self.incarnations, stop);
     }
 
-    pub(super) fn order(&self, order: Order) {
-        self.reach.order(order);
+    /// Says whether another incarnation will come, unless that was said or one lives.
+    pub(super) fn foretell(&mut self, prospect: Prospect) {
+        if !self.alive && self.prospect != Some(prospect) {
+            self.prospect = Some(prospect);
+            self.reach.order(if prospect == Prospect::Open { Order::Open } else { Order::Rest });
+        }
+    }
+
+    /// Ends its task.
+    pub(super) fn close(&self, id: ChildId) {
+        self.reach.order(Order::Close(id));
     }
 
     /// Refuses messages to it at once, though it may never read an order.
@@ -129,6 +149,10 @@ pub(super) struct ActorReach<M> {
 
 impl<M: Send + 'static> Reach for ActorReach<M> {
     fn order(&self, order: Order) {
+        if matches!(order, Order::Open | Order::Start(..)) {
+            // Why here: whoever is told of the restart next can send to it, though its task may not have run yet.
+            self.address.open();
+        }
         // A task that is gone needs no orders.
         self.orders.force_send(order).ok();
     }

@@ -127,12 +127,14 @@ impl Plan {
     /// it was to be restarted, the supervisor gives up.
     #[must_use]
     pub(crate) fn on_stuck(&mut self, id: ChildId, now: Moment) -> Vec<Effect> {
-        let child = self.children.get(&id).filter(|child| child.phase == Phase::Stopping);
-        let wanted = child.is_some_and(|child| !child.leaving);
-        if wanted && !self.is_ending() {
-            self.end(Some(Escalation::Stuck(id)));
+        if let Some(child) = self.children.get(&id)
+            && child.phase == Phase::Stopping
+        {
+            if !child.leaving && !self.is_ending() {
+                self.end(Some(Escalation::Stuck(id)));
+            }
+            self.came_down(id, End::Failed, now, 0);
         }
-        self.came_down(id, End::Failed, now, 0);
         self.proceed(now)
     }
 
@@ -204,6 +206,10 @@ impl Plan {
     /// Returns before when a child that waits is not started, whatever its turn is.
     pub(crate) fn hold(&self, id: ChildId) -> Option<Moment> {
         self.children.get(&id).filter(|child| child.phase == Phase::Waiting).map(|child| child.hold)
+    }
+
+    pub(crate) fn strategy(&self) -> Strategy {
+        self.strategy
     }
 
     pub(crate) fn intensity(&self) -> Intensity {

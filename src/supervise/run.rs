@@ -8,7 +8,7 @@ use futures::channel::oneshot;
 use tracing::{debug, info};
 
 use super::child::{ChildId, Phase};
-use super::member::{Member, Newcomer};
+use super::member::{Member, Newcomer, Prospect};
 use super::office::Office;
 use super::plan::Plan;
 use super::words::{Boss, Event, Gone, Order, Request};
@@ -162,6 +162,7 @@ impl Run {
                 if let Above::Supervisor { id: own, .. } = &mut self.above {
                     *own = Some(id);
                 }
+                self.foretell(Prospect::Open);
                 self.open();
                 self.stage = Stage::On;
                 self.manner = None;
@@ -171,13 +172,13 @@ impl Run {
                 self.carry_out(effects);
             }
             Order::Open => {
+                self.foretell(Prospect::Open);
                 self.open();
-                self.members.values().filter(|child| !child.alive).for_each(|child| child.order(Order::Open));
             }
             Order::Rest => {
                 self.stage = Stage::Resting;
                 self.office.mailbox.close();
-                self.members.values().filter(|child| !child.alive).for_each(|child| child.order(Order::Rest));
+                self.foretell(Prospect::Resting);
                 self.office.life.end(self.report());
             }
             Order::Close(id) => {
@@ -191,6 +192,10 @@ impl Run {
                 }
             }
         }
+    }
+
+    fn foretell(&mut self, prospect: Prospect) {
+        self.members.values_mut().for_each(|child| child.foretell(prospect));
     }
 
     /// Takes requests again, and tells those who stopped the last incarnation that it is over.
@@ -312,7 +317,7 @@ impl Run {
 
     /// Ends one child for good. It is down, or stuck.
     pub(super) fn dismiss(&mut self, id: ChildId, mut child: Member) {
-        child.order(Order::Close(id));
+        child.close(id);
         if !child.alive {
             self.leaving.insert(id, child);
             return;

@@ -19,3 +19,8 @@ mod from_handler;
 mod harness;
 mod kit;
 mod logs;
+mod supervise_probe;
+mod supervise_restarts;
+mod supervise_storm;
+mod supervise_time;
+mod supervise_tree;

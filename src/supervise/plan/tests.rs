@@ -48,6 +48,12 @@ impl Rig {
     fn ends(&mut self, name: char) -> String {
         text(&self.plan.on_exit(id(name), End::Normal, self.now, 0))
     }
+    fn stuck(&mut self, name: char) -> String {
+        text(&self.plan.on_stuck(id(name), self.now))
+    }
+    fn renew(&mut self) -> String {
+        text(&self.plan.renew())
+    }
     fn after(&mut self, wait: Duration) -> String {
         self.now = self.now + wait;
         text(&self.plan.on_alarm(self.now))
@@ -243,4 +249,54 @@ fn events_that_do_not_fit_change_nothing() {
 
     let mut rig = Rig::new(OneForOne, &[Always]);
     assert_eq!((rig.shutdown(), rig.start()), ("finished".into(), String::new()), "it has ended already");
+}
+
+#[test]
+fn a_stuck_child_is_never_restarted_and_ends_its_supervisor() {
+    let mut rig = Rig::running(OneForAll, &[Always, Always, Always]);
+    assert_eq!(rig.fails('a'), "stop c");
+    assert_eq!(rig.stuck('b'), "", "it was not told to stop");
+    assert_eq!(rig.stuck('c'), "stop b");
+    assert_eq!(rig.ends('b'), "escalate: c is stuck");
+    assert_eq!(rig.ends('c'), "", "it comes too late");
+}
+
+#[test]
+fn a_stuck_child_does_not_hold_up_a_shutdown_nor_its_own_removal() {
+    let mut rig = Rig::running(OneForOne, &[Always, Always, Always]);
+    assert_eq!(rig.remove('b'), "stop b");
+    assert_eq!(rig.stuck('b'), "forget b");
+    assert_eq!(rig.shutdown(), "stop c");
+    assert_eq!(rig.stuck('c'), "stop a");
+    assert_eq!(rig.stuck('a'), "finished");
+}
+
+#[test]
+fn a_plan_that_has_ended_can_begin_again_with_the_same_children() {
+    let mut rig = Rig::running(OneForOne, &[Always, OnFailure, Never]);
+    assert_eq!(rig.renew(), "", "not while it runs");
+    for _ in 0..3 {
+        assert_eq!(rig.fails('a'), "");
+        assert_eq!(rig.after(PAUSE), "start a");
+        assert_eq!(rig.up('a'), "");
+    }
+    assert_eq!(rig.ends('b'), "");
+    assert_eq!(rig.fails('a'), "stop c");
+    assert_eq!(rig.ends('c'), "escalate: restarts of a");
+    assert_eq!(rig.renew(), "forget c", "it must never be restarted");
+    assert_eq!(rig.start(), "start a");
+    assert_eq!(rig.up('a'), "start b", "though it had ended well");
+    assert_eq!(rig.up('b'), "ready");
+    assert_eq!(rig.fails('a'), "", "nothing was counted yet");
+    assert_eq!(rig.alarm(), Some(PAUSE));
+}
+
+#[test]
+fn a_child_that_was_never_up_is_started_by_the_next_life_of_its_plan() {
+    let mut rig = Rig::new(OneForOne, &[Always, Never]);
+    assert_eq!(rig.start(), "start a");
+    assert_eq!(rig.fails('a'), "escalate: start of a");
+    assert_eq!(rig.renew(), "");
+    assert_eq!(rig.start(), "start a");
+    assert_eq!(rig.up('a'), "start b");
 }
