@@ -57,3 +57,8 @@ pub mod runtime;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod supervise;
+
+/// Runs the Rust blocks of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
