@@ -165,6 +165,12 @@ impl<B: Clone> Ledger<B> {
         self.counts
     }
 
+    /// The leases and messages that a consumer holds.
+    #[cfg(test)]
+    pub(crate) fn held(&self, id: ConsumerId) -> Option<(u32, u32)> {
+        self.workers.held(id)
+    }
+
     /// New messages, with higher offsets than all before.
     pub(crate) fn on_batch(&mut self, slice: Slice<B>) {
         let messages = u64::from(slice.len());

@@ -4,6 +4,7 @@
 //! slow one gets less. A lease's size follows the consumer's pace, from 1 on, so that fast handlers amortise the
 //! way to the group and back, and slow ones share (G9).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::message::BATCH;
@@ -29,14 +30,19 @@ const SLOW: Duration = Duration::from_millis(1);
 /// The consumers of one group.
 #[derive(Debug, Default)]
 pub(crate) struct Workers {
-    list: Vec<Worker>,
-    /// Where the search for the next one begins, so that equals take turns.
-    turn: usize,
+    /// Limit: the settings' for handlers; streams, each of which somebody holds.
+    list: BTreeMap<ConsumerId, Worker>,
+    /// Those that can be given a lease, the next one first.
+    free: BTreeSet<Place>,
+    ready: u64,
+    turns: u64,
 }
+
+/// The fewest messages first; among equals, the one whose last lease is the longest ago.
+type Place = (u32, u64, ConsumerId);
 
 #[derive(Debug)]
 struct Worker {
-    id: ConsumerId,
     credit: Credit,
     ready: bool,
     leases: u32,
@@ -44,43 +50,51 @@ struct Worker {
     /// A moving average of the time a message takes; `None` until the first report.
     pace: Option<Duration>,
     last_report: Moment,
+    turn: u64,
 }
 
 impl Workers {
+    /// A new consumer, under an id that none had before: leases of one that is gone may still be reported.
     pub(crate) fn add(&mut self, id: ConsumerId, credit: Credit) {
-        let (ready, leases, messages, pace, last_report) = (false, 0, 0, None, Moment::ZERO);
-        self.list.push(Worker { id, credit, ready, leases, messages, pace, last_report });
+        let worker = Worker {
+            credit,
+            ready: false,
+            leases: 0,
+            messages: 0,
+            pace: None,
+            last_report: Moment::ZERO,
+            turn: 0,
+        };
+        debug_assert!(self.list.keys().next_back().is_none_or(|last| *last < id), "an id is not used twice");
+        self.list.insert(id, worker);
     }
 
     pub(crate) fn set_ready(&mut self, id: ConsumerId, ready: bool) {
-        if let Some(worker) = self.find(id) {
-            worker.ready = ready;
-        }
+        self.change(id, |worker| worker.ready = ready);
     }
 
     pub(crate) fn remove(&mut self, id: ConsumerId) {
-        self.list.retain(|worker| worker.id != id);
+        self.set_ready(id, false);
+        self.list.remove(&id);
     }
 
     /// The consumer that is served next, and the most messages of a backlog of `backlog` that it is given.
     pub(crate) fn next(&self, backlog: u64) -> Option<(ConsumerId, u16)> {
-        let count = self.list.len();
-        let worker = (0..count)
-            .filter_map(|step| self.list.get((self.turn + step) % count))
-            .filter(|worker| worker.has_credit())
-            .min_by_key(|worker| worker.messages)?;
-        let sharers = self.list.iter().filter(|worker| worker.ready).count() as u64;
-        let share = u16::try_from(backlog.div_ceil(sharers.max(1))).unwrap_or(u16::MAX);
-        Some((worker.id, worker.lease_size().min(share.max(1))))
+        let (_, _, id) = self.free.first()?;
+        let size = self.list.get(id)?.lease_size();
+        let share = u16::try_from(backlog.div_ceil(self.ready)).unwrap_or(u16::MAX);
+        Some((*id, size.min(share.max(1))))
     }
 
     /// A consumer was given a lease of so many messages.
     pub(crate) fn on_lease(&mut self, id: ConsumerId, messages: u16) {
-        self.turn = self.list.iter().position(|worker| worker.id == id).map_or(0, |at| at + 1);
-        if let Some(worker) = self.find(id) {
+        self.turns += 1;
+        let turn = self.turns;
+        self.change(id, |worker| {
             worker.leases += 1;
             worker.messages += u32::from(messages);
-        }
+            worker.turn = turn;
+        });
     }
 
     /// A consumer is through with so many messages of a lease it has had `since`, and with the lease if `over`.
@@ -92,36 +106,51 @@ impl Workers {
         since: Moment,
         now: Moment,
     ) {
-        let Some(worker) = self.find(id) else { return };
-        worker.leases -= u32::from(over);
-        worker.messages -= u32::from(messages);
-        if messages > 0 {
-            let took = now.since(since.max(worker.last_report)) / u32::from(messages);
-            worker.pace = Some(worker.pace.map_or(took, |pace| (pace * 3 + took) / 4));
-            worker.last_report = now;
-        }
+        self.change(id, |worker| {
+            worker.leases -= u32::from(over);
+            worker.messages -= u32::from(messages);
+            if messages > 0 {
+                let took = now.since(since.max(worker.last_report)) / u32::from(messages);
+                worker.pace = Some(worker.pace.map_or(took, |pace| (pace * 3 + took) / 4));
+                worker.last_report = now;
+            }
+        });
     }
 
     /// A consumer gave back a lease with so many messages left.
     pub(crate) fn on_give_back(&mut self, id: ConsumerId, messages: u16) {
-        if let Some(worker) = self.find(id) {
+        self.change(id, |worker| {
             worker.leases -= 1;
             worker.messages -= u32::from(messages);
+        });
+    }
+
+    /// Changes a worker, and its place in the line with it. One that is gone is past change.
+    fn change(&mut self, id: ConsumerId, change: impl FnOnce(&mut Worker)) {
+        let Some(worker) = self.list.get_mut(&id) else { return };
+        let before = worker.place(id);
+        self.ready -= u64::from(worker.ready);
+        change(worker);
+        self.ready += u64::from(worker.ready);
+        let after = worker.place(id);
+        if before != after {
+            before.map(|place| self.free.remove(&place));
+            after.map(|place| self.free.insert(place));
         }
     }
 
     /// The leases and messages that a consumer holds.
     #[cfg(test)]
     pub(crate) fn held(&self, id: ConsumerId) -> Option<(u32, u32)> {
-        self.list.iter().find(|worker| worker.id == id).map(|worker| (worker.leases, worker.messages))
-    }
-
-    fn find(&mut self, id: ConsumerId) -> Option<&mut Worker> {
-        self.list.iter_mut().find(|worker| worker.id == id)
+        self.list.get(&id).map(|worker| (worker.leases, worker.messages))
     }
 }
 
 impl Worker {
+    fn place(&self, id: ConsumerId) -> Option<Place> {
+        self.has_credit().then_some((self.messages, self.turn, id))
+    }
+
     fn has_credit(&self) -> bool {
         let (prefetch, leases) = match self.credit {
             Credit::Pull { prefetch } => (prefetch, prefetch),
@@ -144,3 +173,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

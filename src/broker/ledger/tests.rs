@@ -359,7 +359,7 @@ fn a_stream_that_returns_has_its_whole_credit_and_keeps_it() {
     probe.hands_out([2..3, 3..4]);
     old.into_iter().for_each(|lease| assert!(probe.sole(lease, Verdict::Ack)));
     probe.hands_out([]);
-    assert_eq!(probe.ledger.workers.held(ConsumerId(1)), Some((2, 2)));
+    assert_eq!(probe.ledger.held(ConsumerId(1)), Some((2, 2)));
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl Model {
             self.give_back(id);
         }
         for id in self.consumers.keys().copied().collect::<Vec<_>>() {
-            assert_eq!(self.ledger.workers.held(id), Some((0, 0)), "{id:?} gave everything back");
+            assert_eq!(self.ledger.held(id), Some((0, 0)), "{id:?} gave everything back");
         }
         self.step(Step::Consumer { pull: true, prefetch: 7 });
         let last = self.consumers.len() as u16 - 1;
@@ -210,7 +210,7 @@ impl Model {
         assert!(self.ledger.leases.is_empty() && self.ledger.delayed.is_empty());
         assert!(self.ledger.ready.is_empty() && self.ledger.backlog.is_empty());
         for id in self.consumers.keys() {
-            assert_eq!(self.ledger.workers.held(*id), Some((0, 0)), "{id:?} holds nothing");
+            assert_eq!(self.ledger.held(*id), Some((0, 0)), "{id:?} holds nothing");
         }
         for batch in &self.batches {
             assert_eq!(Arc::strong_count(batch), 1, "the payloads of batch {batch} are let go");
@@ -413,7 +413,7 @@ impl Model {
         assert_eq!(c.entered, c.acked + c.dropped + c.dead + present, "the books balance");
         assert_eq!(self.settled.len() as u64, c.acked + c.dropped + c.dead);
         for id in self.consumers.keys() {
-            assert_eq!(self.ledger.workers.held(*id), Some(self.held(*id)));
+            assert_eq!(self.ledger.held(*id), Some(self.held(*id)));
         }
         let due = self.messages.values().filter_map(|toy| match toy.place {
             Place::Delayed(due) => Some(due),
