@@ -46,11 +46,11 @@ impl Probe {
         effects.into_iter().map(lease).collect()
     }
 
-    /// Dispatches, and expects leases of these offsets.
+    /// Dispatches, and expects leases of the offsets from and up to these.
     #[track_caller]
-    fn hands_out<const N: usize>(&mut self, offsets: [std::ops::Range<u64>; N]) -> [LeaseId; N] {
+    fn hands_out<const N: usize>(&mut self, offsets: [(u64, u64); N]) -> [LeaseId; N] {
         let leases = self.dispatch();
-        let found: Vec<_> = leases.iter().map(|(_, _, offsets)| offsets.clone()).collect();
+        let found: Vec<_> = leases.iter().map(|(_, _, offsets)| (offsets.start, offsets.end)).collect();
         assert_eq!(found, offsets);
         std::array::from_fn(|at| leases[at].1)
     }
@@ -100,7 +100,7 @@ fn a_new_message_waits_in_the_backlog_and_goes_out_when_a_consumer_is_ready() {
     probe.hands_out([]);
     probe.counts(|c| (c.entered, c.backlog) = (3, 3));
     probe.ledger.on_ready(ConsumerId(0), true);
-    probe.hands_out([0..1, 1..2]);
+    probe.hands_out([(0, 1), (1, 2)]);
     probe.counts(|c| (c.entered, c.backlog, c.in_flight) = (3, 1, 2));
 }
 
@@ -123,7 +123,7 @@ fn each_verdict_moves_a_held_message_where_the_table_says() {
         (Verdict::NoRoom { error: "full".into() }, |c| (c.no_room, c.delayed) = (1, 1), Vec::new),
         (failed(), |c| (c.failures, c.delayed) = (1, 1), Vec::new),
         (retry_after(9 * MS), |c| (c.failures, c.delayed) = (1, 1), Vec::new),
-        (retry_after(0 * MS), |c| (c.failures, c.ready) = (1, 1), Vec::new),
+        (retry_after(Duration::ZERO), |c| (c.failures, c.ready) = (1, 1), Vec::new),
         (
             Verdict::Dead { reason: "bad".into() },
             |c| c.parked = 1,
@@ -140,7 +140,7 @@ fn each_verdict_moves_a_held_message_where_the_table_says() {
     for (verdict, change, effects) in arrows {
         let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
         probe.batch('a', 7, 1);
-        let [lease] = probe.hands_out([7..8]);
+        let [lease] = probe.hands_out([(7, 8)]);
         assert!(probe.sole(lease, verdict.clone()), "{verdict:?}");
         assert_eq!(probe.effects(), effects(), "{verdict:?}");
         probe.counts(|c| {
@@ -155,14 +155,14 @@ fn each_verdict_moves_a_held_message_where_the_table_says() {
 fn a_delayed_message_is_ready_at_its_moment_and_not_before() {
     let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
     probe.batch('a', 0, 1);
-    let [lease] = probe.hands_out([0..1]);
+    let [lease] = probe.hands_out([(0, 1)]);
     probe.sole(lease, failed());
     assert_eq!(probe.ledger.next_alarm(), Some(Moment::ZERO + 5 * MS));
     probe.later(4 * MS);
     probe.hands_out([]);
     probe.later(MS);
     assert_eq!(probe.ledger.next_alarm(), None);
-    probe.hands_out([0..1]);
+    probe.hands_out([(0, 1)]);
     probe.counts(|c| (c.entered, c.in_flight, c.failures, c.redeliveries) = (1, 1, 1, 1));
 }
 
@@ -170,7 +170,7 @@ fn a_delayed_message_is_ready_at_its_moment_and_not_before() {
 fn a_message_that_a_handler_puts_off_waits_as_long_as_it_said_and_not_as_the_backoff_says() {
     let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
     probe.batch('a', 0, 1);
-    let [lease] = probe.hands_out([0..1]);
+    let [lease] = probe.hands_out([(0, 1)]);
     probe.sole(lease, Verdict::Retry { error: "later".into(), after: Some(9 * MS) });
     assert_eq!(probe.ledger.next_alarm(), Some(Moment::ZERO + 9 * MS));
 }
@@ -178,19 +178,20 @@ fn a_message_that_a_handler_puts_off_waits_as_long_as_it_said_and_not_as_the_bac
 /// G17: no room is no failure, whatever the group's backoff is; the wait grows with each time in a row.
 #[test]
 fn a_message_that_found_no_room_waits_a_little_longer_each_time_and_is_never_given_up() {
-    let mut probe = Probe::pulling(Retry::none(), 1);
+    let mut probe = Probe::pulling(Retry::fixed(5 * MS).max_attempts(2), 1);
     probe.batch('a', 0, 1);
     let mut waits = Vec::new();
-    for _ in 0..12 {
-        let [lease] = probe.hands_out([0..1]);
-        assert!(probe.sole(lease, Verdict::NoRoom { error: "full".into() }));
+    for at in 0..12 {
+        let [lease] = probe.hands_out([(0, 1)]);
+        let verdict = if at == 10 { failed() } else { Verdict::NoRoom { error: "full".into() } };
+        assert!(probe.sole(lease, verdict));
         assert_eq!(probe.effects(), []);
         let wait = probe.ledger.next_alarm().unwrap().since(probe.now);
         waits.push(wait.as_millis());
         probe.later(wait);
     }
-    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000]);
-    assert_eq!((probe.ledger.counts().no_room, probe.ledger.counts().failures), (12, 0));
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 5, 10], "a failure breaks the row");
+    assert_eq!((probe.ledger.counts().no_room, probe.ledger.counts().failures), (11, 1));
 }
 
 /// G11: dead-lettered after exactly `max_attempts` failures; releases between them count nothing (G8).
@@ -200,11 +201,11 @@ fn max_attempts_counts_failures_exactly_and_attempts_count_all_handlings() {
         let mut probe = Probe::pulling(Retry::immediately().max_attempts(most), 1);
         probe.batch('a', 0, 1);
         for failures in 0..most {
-            let [lease] = probe.hands_out([0..1]);
+            let [lease] = probe.hands_out([(0, 1)]);
             assert!(probe.sole(lease, Verdict::Release));
-            let [lease] = probe.hands_out([0..1]);
+            let [lease] = probe.hands_out([(0, 1)]);
             assert!(probe.ledger.on_give_back(lease), "a give-back is no handling");
-            let [lease] = probe.hands_out([0..1]);
+            let [lease] = probe.hands_out([(0, 1)]);
             assert_eq!(probe.effects(), [], "alive after {failures} failures of {most}");
             assert!(probe.sole(lease, Verdict::failed(format!("failure {failures}"))));
         }
@@ -226,7 +227,7 @@ fn max_attempts_counts_failures_exactly_and_attempts_count_all_handlings() {
 #[test]
 fn a_report_acks_all_but_its_exceptions_in_runs() {
     let mut probe = wide(10);
-    let [lease] = probe.hands_out([1..11]);
+    let [lease] = probe.hands_out([(1, 11)]);
     let exceptions = vec![(2, Verdict::Drop), (4, failed()), (5, Verdict::Ack)];
     assert!(probe.report(lease, 8, exceptions));
     let runs = [settled(0, 1, 2), settled(0, 2, 3), settled(0, 3, 4), settled(0, 5, 6), settled(0, 6, 8)];
@@ -242,7 +243,7 @@ fn a_report_acks_all_but_its_exceptions_in_runs() {
 #[test]
 fn a_report_that_repeats_what_is_known_changes_nothing() {
     let mut probe = wide(10);
-    let [lease] = probe.hands_out([1..11]);
+    let [lease] = probe.hands_out([(1, 11)]);
     assert!(probe.report(lease, 5, Vec::new()));
     let counts = probe.ledger.counts();
     probe.effects();
@@ -258,7 +259,7 @@ fn a_report_that_repeats_what_is_known_changes_nothing() {
 fn wide(len: u16) -> Probe {
     let mut probe = Probe::with(Retry::fixed(5 * MS), Credit::Handler { prefetch: 512 });
     probe.batch('a', 0, len + 1);
-    let [lease] = probe.hands_out([0..1]);
+    let [lease] = probe.hands_out([(0, 1)]);
     assert!(probe.report(lease, 1, Vec::new()));
     assert_eq!(probe.effects(), [settled(0, 0, 1)]);
     probe
@@ -267,7 +268,7 @@ fn wide(len: u16) -> Probe {
 #[test]
 fn a_give_back_returns_what_is_not_reported_to_the_head_of_the_backlog() {
     let mut probe = wide(10);
-    let [lease] = probe.hands_out([1..11]);
+    let [lease] = probe.hands_out([(1, 11)]);
     probe.batch('b', 11, 2);
     assert!(probe.report(lease, 4, vec![(3, failed())]));
     assert!(probe.ledger.on_give_back(lease));
@@ -276,7 +277,7 @@ fn a_give_back_returns_what_is_not_reported_to_the_head_of_the_backlog() {
     });
     assert!(!probe.ledger.on_give_back(lease) && !probe.report(lease, 11, Vec::new()));
     assert_eq!(probe.ledger.counts().refused_reports, 2);
-    probe.hands_out([4..11, 11..13]);
+    probe.hands_out([(4, 11), (11, 13)]);
 }
 
 /// G10: whatever the order in which leases come back, they go out in the order of offsets.
@@ -287,21 +288,21 @@ fn leases_given_back_in_any_order_go_out_in_order() {
         let mut probe = Probe::pulling(Retry::none(), 4);
         probe.batch('a', 0, 2);
         probe.batch('b', 2, 4);
-        let leases = probe.hands_out([0..1, 1..2, 2..3, 3..4]);
+        let leases = probe.hands_out([(0, 1), (1, 2), (2, 3), (3, 4)]);
         order.iter().for_each(|at| assert!(probe.ledger.on_give_back(leases[*at])));
         probe.counts(|c| (c.entered, c.backlog) = (6, 6));
-        probe.hands_out([0..1, 1..2, 2..3, 3..4]);
+        probe.hands_out([(0, 1), (1, 2), (2, 3), (3, 4)]);
     }
 }
 
 #[test]
 fn a_message_that_was_started_goes_out_before_the_backlog_and_alone_wherever_it_was() {
     let mut probe = wide(200);
-    let [lease] = probe.hands_out([1..201]);
+    let [lease] = probe.hands_out([(1, 201)]);
     assert!(probe.report(lease, 3, vec![(2, Verdict::Release)]) && probe.ledger.on_give_back(lease));
-    let [started, rest] = probe.hands_out([2..3, 3..201]);
+    let [started, rest] = probe.hands_out([(2, 3), (3, 201)]);
     assert!(probe.ledger.on_give_back(started) && probe.ledger.on_give_back(rest));
-    probe.hands_out([2..3, 3..201]);
+    probe.hands_out([(2, 3), (3, 201)]);
 }
 
 /// G9: a stream's deliveries are single; once they are back, a fast handler gets them by the hundred.
@@ -323,9 +324,9 @@ fn messages_given_back_one_by_one_are_leased_together_again() {
 fn words_on_a_lease_that_is_over_are_counted_and_change_nothing() {
     let mut probe = Probe::pulling(Retry::none(), 1);
     probe.batch('a', 0, 1);
-    let [old] = probe.hands_out([0..1]);
+    let [old] = probe.hands_out([(0, 1)]);
     assert!(probe.ledger.on_give_back(old));
-    let [new] = probe.hands_out([0..1]);
+    let [new] = probe.hands_out([(0, 1)]);
     assert_ne!(old, new);
     assert!(
         !probe.report(old, 1, Vec::new()) && !probe.sole(old, failed()) && !probe.ledger.on_give_back(old)
@@ -340,23 +341,23 @@ fn words_on_a_lease_that_is_over_are_counted_and_change_nothing() {
 fn a_lease_of_a_consumer_that_is_gone_can_still_be_reported_and_given_back() {
     let mut probe = Probe::pulling(Retry::none(), 2);
     probe.batch('a', 0, 2);
-    let [first, second] = probe.hands_out([0..1, 1..2]);
+    let [first, second] = probe.hands_out([(0, 1), (1, 2)]);
     probe.ledger.on_gone(ConsumerId(0));
     assert!(probe.sole(first, Verdict::Ack) && probe.ledger.on_give_back(second));
     probe.counts(|c| (c.entered, c.acked, c.backlog) = (2, 1, 1));
     probe.hands_out([]);
     probe.join(1, Credit::Pull { prefetch: 2 });
-    probe.hands_out([1..2]);
+    probe.hands_out([(1, 2)]);
 }
 
 #[test]
 fn a_stream_that_returns_has_its_whole_credit_and_keeps_it() {
     let mut probe = Probe::pulling(Retry::none(), 2);
     probe.batch('a', 0, 6);
-    let old = probe.hands_out([0..1, 1..2]);
+    let old = probe.hands_out([(0, 1), (1, 2)]);
     probe.ledger.on_gone(ConsumerId(0));
     probe.join(1, Credit::Pull { prefetch: 2 });
-    probe.hands_out([2..3, 3..4]);
+    probe.hands_out([(2, 3), (3, 4)]);
     old.into_iter().for_each(|lease| assert!(probe.sole(lease, Verdict::Ack)));
     probe.hands_out([]);
     assert_eq!(probe.ledger.held(ConsumerId(1)), Some((2, 2)));
@@ -392,26 +393,26 @@ fn one_consumer_sees_publish_order_over_batches_and_reports_in_pieces() {
 fn a_retry_lets_others_pass_while_it_waits_and_comes_first_when_it_is_due() {
     let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
     probe.batch('a', 0, 4);
-    let [lease] = probe.hands_out([0..1]);
+    let [lease] = probe.hands_out([(0, 1)]);
     probe.sole(lease, failed());
-    let [lease] = probe.hands_out([1..2]);
+    let [lease] = probe.hands_out([(1, 2)]);
     probe.sole(lease, Verdict::Ack);
     probe.later(5 * MS);
-    let [lease] = probe.hands_out([0..1]);
+    let [lease] = probe.hands_out([(0, 1)]);
     probe.sole(lease, Verdict::Ack);
-    probe.hands_out([2..3]);
+    probe.hands_out([(2, 3)]);
 }
 
 #[test]
 fn what_is_put_off_for_ever_is_never_due_and_upsets_nobody() {
     let mut probe = Probe::pulling(Retry::default(), 1);
     probe.batch('a', 0, 2);
-    let [lease] = probe.hands_out([0..1]);
+    let [lease] = probe.hands_out([(0, 1)]);
     probe.later(Duration::from_secs(1));
     probe.sole(lease, Verdict::Retry { error: "later".into(), after: Some(Duration::MAX) });
     assert_eq!(probe.ledger.next_alarm(), Some(Moment::MAX));
     probe.later(Duration::from_secs(1_000_000));
-    probe.hands_out([1..2]);
+    probe.hands_out([(1, 2)]);
 }
 
 /// Jitter is there so that what failed together does not come back together.
@@ -420,9 +421,9 @@ fn messages_that_fail_in_one_report_come_back_apart() {
     let retry = Retry::new(crate::supervise::Backoff::fixed(Duration::from_secs(1)).jitter(0.5));
     let mut probe = Probe::with(retry, Credit::Handler { prefetch: 512 });
     probe.batch('a', 0, 101);
-    let [lease] = probe.hands_out([0..1]);
+    let [lease] = probe.hands_out([(0, 1)]);
     assert!(probe.report(lease, 1, Vec::new()));
-    let [lease] = probe.hands_out([1..101]);
+    let [lease] = probe.hands_out([(1, 101)]);
     let report = Report { lease, upto: 101, exceptions: (1..101).map(|at| (at, failed())).collect() };
     probe.ledger.on_report(report, probe.now, 0x1234_5678_9abc_def0, &mut probe.effects);
     let mut dues = Vec::new();

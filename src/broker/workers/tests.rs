@@ -1,6 +1,6 @@
 //! Who is served, and with how much? A toy floor of consumers, each with its own pace, works off a ledger (G9).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::super::Retry;
 use super::super::ledger::{Effect, LeaseId, Ledger, Report, Slice};
