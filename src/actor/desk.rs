@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context as Task, Poll, Waker};
+
+use pin_project_lite::pin_project;
 
 use super::here::Me;
 use super::sources::Sources;
 use crate::base::catch;
-use crate::mailbox::{BUDGET, Event, Receiver, Reply};
+use crate::mailbox::{BUDGET, Event, Receiver, Reply, WeakSender};
 
 /// A word on an actor's control lane.
 pub(crate) enum Word<M> {
@@ -49,6 +51,27 @@ pub(super) enum Attended<R> {
     Killed,
 }
 
+pin_project! {
+    /// Made by [`Desk::attend`]. Why by hand: an `async fn` would hold the handler's future twice.
+    pub(super) struct Attend<'a, M, F> {
+        desk: &'a mut Desk<M>,
+        #[pin]
+        handler: F,
+    }
+}
+
+impl<M, F: Future> Future for Attend<'_, M, F> {
+    type Output = Attended<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(result) = this.desk.me.run(|| this.handler.poll(cx)) {
+            return Poll::Ready(Attended::Done(result));
+        }
+        if this.desk.poll_kill(cx) { Poll::Ready(Attended::Killed) } else { Poll::Pending }
+    }
+}
+
 /// What [`Desk::clear`] found.
 pub(super) struct Cleared {
     /// Messages that were accepted and never handled.
@@ -60,15 +83,9 @@ pub(super) struct Cleared {
 pub(crate) struct Desk<M> {
     me: Me,
     mailbox: Receiver<M, Word<M>>,
-    /// Notices that came while a handler ran. Limit: one per watch.
-    notices: VecDeque<M>,
-    /// Which incarnation lives, under a supervisor.
-    incarnation: Option<u64>,
-    /// What the supervisor told an incarnation that has not begun.
-    early: Option<(u64, Stop)>,
+    /// Why boxed and made on first use: most actors never need it, and an idle one should be small.
+    rare: Option<Box<Rare<M>>>,
     stop: Option<Stop>,
-    /// Who asked for what is left. Limit: one per call of `stop_now`.
-    hand_back: Vec<Reply<Vec<M>>>,
     /// A message is being handled and still holds its place.
     in_hand: bool,
     /// Whose turn it is when both the mailbox and the sources have something.
@@ -77,20 +94,32 @@ pub(crate) struct Desk<M> {
     in_a_row: u32,
 }
 
+struct Rare<M> {
+    /// Notices that came while a handler ran. Limit: one per watch.
+    notices: VecDeque<M>,
+    /// Who asked for what is left. Limit: one per call of `stop_now`.
+    hand_back: Vec<Reply<Vec<M>>>,
+    /// Which incarnation lives, under a supervisor.
+    incarnation: Option<u64>,
+    /// What the supervisor told an incarnation that has not begun.
+    early: Option<(u64, Stop)>,
+}
+
+// Why by hand: without it, messages would have to have a default.
+impl<M> Default for Rare<M> {
+    fn default() -> Rare<M> {
+        Rare { notices: VecDeque::new(), hand_back: Vec::new(), incarnation: None, early: None }
+    }
+}
+
 impl<M> Desk<M> {
     pub(super) fn new(me: Me, mailbox: Receiver<M, Word<M>>) -> Desk<M> {
-        Desk {
-            me,
-            mailbox,
-            notices: VecDeque::new(),
-            incarnation: None,
-            early: None,
-            stop: None,
-            hand_back: Vec::new(),
-            in_hand: false,
-            sources_first: false,
-            in_a_row: 0,
-        }
+        Desk { me, mailbox, rare: None, stop: None, in_hand: false, sources_first: false, in_a_row: 0 }
+    }
+
+    /// The actor's own address, as far as the desk knows it.
+    pub(super) fn sender(&self) -> WeakSender<M, Word<M>> {
+        self.mailbox.sender()
     }
 
     /// Waits for what comes next: control first, then notices, then mailbox and sources in turn.
@@ -116,7 +145,7 @@ impl<M> Desk<M> {
             if let Some(stop @ (Stop::Now | Stop::Kill)) = self.stop {
                 return Poll::Ready(Next::Stop(stop));
             }
-            if let Some(notice) = self.notices.pop_front() {
+            if let Some(notice) = self.rare.as_mut().and_then(|rare| rare.notices.pop_front()) {
                 return Poll::Ready(Next::Message(notice));
             }
             if turn && let Poll::Ready(message) = sources.poll_next(cx) {
@@ -136,19 +165,15 @@ impl<M> Desk<M> {
     }
 
     /// Runs a handler's future; a kill ends it at its next await.
-    pub(super) async fn attend<F: Future>(&mut self, handler: F) -> Attended<F::Output> {
-        let mut handler = pin!(handler);
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = self.me.run(|| handler.as_mut().poll(cx)) {
-                return Poll::Ready(Attended::Done(result));
-            }
-            self.in_a_row = 0;
-            while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
-                self.note(word);
-            }
-            if self.stop == Some(Stop::Kill) { Poll::Ready(Attended::Killed) } else { Poll::Pending }
-        })
-        .await
+    pub(super) fn attend<F: Future>(&mut self, handler: F) -> Attend<'_, M, F> {
+        Attend { desk: self, handler }
+    }
+
+    /// Looks for control words while a handler waits; answers whether it is to be killed.
+    fn poll_kill(&mut self, cx: &mut Task<'_>) -> bool {
+        self.in_a_row = 0;
+        self.poll_idle(cx);
+        self.stop == Some(Stop::Kill)
     }
 
     /// The message in hand was handled, or was lost with its handler: its place is free.
@@ -174,8 +199,9 @@ impl<M> Desk<M> {
     /// Begins an incarnation on this mailbox, open again. A stop of the one before is none of its business.
     pub(super) fn begin(&mut self, incarnation: u64) {
         self.reopen();
-        self.incarnation = Some(incarnation);
-        if let Some((number, stop)) = self.early.take()
+        let rare = self.rare();
+        rare.incarnation = Some(incarnation);
+        if let Some((number, stop)) = rare.early.take()
             && number == incarnation
         {
             self.ask_to_stop(stop);
@@ -184,7 +210,9 @@ impl<M> Desk<M> {
 
     /// The incarnation is over: hands back what is left to whoever asked for that.
     pub(super) fn pass(&mut self) -> Cleared {
-        self.incarnation = None;
+        if let Some(rare) = &mut self.rare {
+            rare.incarnation = None;
+        }
         self.done();
         self.poll_idle(&mut Task::from_waker(Waker::noop()));
         self.hand_back()
@@ -192,10 +220,11 @@ impl<M> Desk<M> {
 
     /// Hands back what is left, if anybody asked for it.
     pub(super) fn hand_back(&mut self) -> Cleared {
-        if self.hand_back.is_empty() { Cleared { unhandled: 0, dropped: 0 } } else { self.empty() }
+        let wanted = self.rare.as_ref().is_some_and(|rare| !rare.hand_back.is_empty());
+        if wanted { self.empty() } else { Cleared { unhandled: 0, dropped: 0 } }
     }
 
-    /// Takes in what the control lane has while no incarnation lives.
+    /// Takes in what the control lane has while no message is wanted.
     pub(super) fn poll_idle(&mut self, cx: &mut Task<'_>) {
         while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
             self.note(word);
@@ -212,7 +241,7 @@ impl<M> Desk<M> {
     pub(super) fn clear(&mut self) -> Cleared {
         self.mailbox.close();
         self.poll_idle(&mut Task::from_waker(Waker::noop()));
-        for notice in self.notices.drain(..) {
+        for notice in self.rare.as_mut().map(|rare| std::mem::take(&mut rare.notices)).into_iter().flatten() {
             drop(catch(move || drop(notice)));
         }
         self.empty()
@@ -222,7 +251,8 @@ impl<M> Desk<M> {
     pub(super) fn empty(&mut self) -> Cleared {
         let mut rest = self.mailbox.take_rest();
         let unhandled = rest.len();
-        for reply in self.hand_back.drain(..) {
+        for reply in self.rare.as_mut().map(|rare| std::mem::take(&mut rare.hand_back)).into_iter().flatten()
+        {
             // The first who still waits gets all; the others get an empty list.
             if let Err(kept) = reply.send(std::mem::take(&mut rest)) {
                 rest = kept;
@@ -236,18 +266,22 @@ impl<M> Desk<M> {
         Cleared { unhandled, dropped }
     }
 
+    fn rare(&mut self) -> &mut Rare<M> {
+        self.rare.get_or_insert_with(Box::default)
+    }
+
     fn note(&mut self, word: Word<M>) {
         match word {
             Word::Stop(stop) => self.ask_to_stop(stop),
-            Word::End(number, stop) if self.incarnation == Some(number) => self.ask_to_stop(stop),
+            Word::End(number, stop) if self.rare().incarnation == Some(number) => self.ask_to_stop(stop),
             // A later word is about the same incarnation or a later one. One for an earlier one finds no match.
-            Word::End(number, stop) => self.early = Some((number, stop)),
+            Word::End(number, stop) => self.rare().early = Some((number, stop)),
             Word::HandBack(reply) => {
-                self.hand_back.push(reply);
+                self.rare().hand_back.push(reply);
                 self.mailbox.close();
                 self.ask_to_stop(Stop::Now);
             }
-            Word::Notice(message) => self.notices.push_back(message),
+            Word::Notice(message) => self.rare().notices.push_back(message),
         }
     }
 }

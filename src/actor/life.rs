@@ -31,13 +31,16 @@ pub(crate) struct Life<E> {
     state: Mutex<State<E>>,
 }
 
+/// Why boxed: most actors are not watched, and an idle one should be small.
 enum State<E> {
-    Alive { watchers: Watchers<E>, sweep_at: usize },
-    Ended(E),
+    /// `None` until somebody asks.
+    Alive(Option<Box<Crowd<E>>>),
+    Ended(Box<E>),
 }
 
-impl<E> State<E> {
-    const FRESH: State<E> = State::Alive { watchers: Vec::new(), sweep_at: SWEEP_AT };
+struct Crowd<E> {
+    watchers: Watchers<E>,
+    sweep_at: usize,
 }
 
 impl<E: Clone> Life<E> {
@@ -45,7 +48,9 @@ impl<E: Clone> Life<E> {
     pub(crate) fn watch(&self, until: Until, watcher: Box<dyn Watcher<E>>) {
         let mut state = self.lock();
         match &mut *state {
-            State::Alive { watchers, sweep_at } => {
+            State::Alive(crowd) => {
+                let new = || Box::new(Crowd { watchers: Vec::new(), sweep_at: SWEEP_AT });
+                let Crowd { watchers, sweep_at } = &mut **crowd.get_or_insert_with(new);
                 watchers.push((until, watcher));
                 if watchers.len() < *sweep_at {
                     return;
@@ -57,7 +62,7 @@ impl<E: Clone> Life<E> {
                 drop(gone);
             }
             State::Ended(ended) => {
-                let ended = ended.clone();
+                let ended = E::clone(ended);
                 drop(state);
                 watcher.tell(&ended);
             }
@@ -67,10 +72,10 @@ impl<E: Clone> Life<E> {
     /// Tells those who waited for the end of the incarnation that is over; there may be another.
     pub(crate) fn pass(&self, ended: &E) {
         let told: Watchers<E> = match &mut *self.lock() {
-            State::Alive { watchers, .. } => {
-                watchers.extract_if(.., |(until, _)| *until == Until::Incarnation).collect()
+            State::Alive(Some(crowd)) => {
+                crowd.watchers.extract_if(.., |(until, _)| *until == Until::Incarnation).collect()
             }
-            State::Ended(_) => return,
+            State::Alive(None) | State::Ended(_) => return,
         };
         told.into_iter().for_each(|(_, watcher)| watcher.tell(ended));
     }
@@ -81,10 +86,10 @@ impl<E: Clone> Life<E> {
         if matches!(&*state, State::Ended(_)) {
             return;
         }
-        let before = std::mem::replace(&mut *state, State::Ended(ended.clone()));
+        let before = std::mem::replace(&mut *state, State::Ended(Box::new(ended.clone())));
         drop(state);
-        if let State::Alive { watchers, .. } = before {
-            watchers.into_iter().for_each(|(_, watcher)| watcher.tell(&ended));
+        if let State::Alive(Some(crowd)) = before {
+            crowd.watchers.into_iter().for_each(|(_, watcher)| watcher.tell(&ended));
         }
     }
 
@@ -92,7 +97,7 @@ impl<E: Clone> Life<E> {
     pub(crate) fn revive(&self) {
         let mut state = self.lock();
         if matches!(&*state, State::Ended(_)) {
-            let before = std::mem::replace(&mut *state, State::FRESH);
+            let before = std::mem::replace(&mut *state, State::Alive(None));
             drop(state);
             drop(before);
         }
@@ -101,8 +106,8 @@ impl<E: Clone> Life<E> {
     /// How it ended, if it has.
     pub(crate) fn ended(&self) -> Option<E> {
         match &*self.lock() {
-            State::Ended(ended) => Some(ended.clone()),
-            State::Alive { .. } => None,
+            State::Ended(ended) => Some(E::clone(ended)),
+            State::Alive(_) => None,
         }
     }
 
@@ -118,7 +123,7 @@ impl<E: Clone> Life<E> {
 
 impl<E> Default for Life<E> {
     fn default() -> Life<E> {
-        Life { state: Mutex::new(State::FRESH) }
+        Life { state: Mutex::new(State::Alive(None)) }
     }
 }
 

@@ -47,6 +47,7 @@ mod recipient;
 mod seat;
 mod sending;
 mod sources;
+mod span;
 mod spawn;
 mod system;
 #[cfg(test)]

@@ -1,22 +1,23 @@
 //! The seat in which incarnations of an actor follow each other, on one mailbox.
 
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use tracing::{Instrument as _, debug, warn};
+use tracing::{debug, warn};
 
 use super::desk::{Attended, Desk, Next, Stop, Word};
 use super::here::Me;
+use super::span::InSpan;
 use super::{Actor, Context, Core, Ended, Exit};
-use crate::base::PanicText;
-use crate::mailbox::{Receiver, WeakSender};
+use crate::base::{PanicText, catch};
+use crate::mailbox::Receiver;
 
 /// Owns what outlives an incarnation: the mailbox, and the actor's place in the system.
 ///
 /// Invariant: the fields are dropped from top to bottom, whatever panics; so the end is told last.
 pub(crate) struct Seat<M> {
-    sender: WeakSender<M, Word<M>>,
     pub(super) desk: Desk<M>,
     farewell: Farewell,
 }
@@ -33,19 +34,15 @@ pub(crate) struct Lived {
 struct Farewell {
     core: Arc<Core>,
     /// `Killed` unless told otherwise: a runtime that shuts down drops the task, and with it the seat, at any
-    /// await. Whoever waits for the end must not wait for ever.
-    exit: Exit,
+    /// await. Whoever waits for the end must not wait for ever. Boxed, since it is empty for as long as it lives.
+    exit: Option<Box<Exit>>,
     unhandled: usize,
 }
 
 impl<M: Send + 'static> Seat<M> {
-    pub(crate) fn new(
-        core: Arc<Core>,
-        sender: WeakSender<M, Word<M>>,
-        mailbox: Receiver<M, Word<M>>,
-    ) -> Seat<M> {
+    pub(crate) fn new(core: Arc<Core>, mailbox: Receiver<M, Word<M>>) -> Seat<M> {
         let desk = Desk::new(Me::of(&core), mailbox);
-        Seat { sender, desk, farewell: Farewell { core, exit: Exit::Killed, unhandled: 0 } }
+        Seat { desk, farewell: Farewell { core, exit: None, unhandled: 0 } }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -58,16 +55,72 @@ impl<M: Send + 'static> Seat<M> {
     pub(crate) async fn live<A: Actor<Message = M>>(
         &mut self,
         make: impl FnOnce() -> A,
-        on_started: impl FnOnce(),
+        on_started: impl FnOnce() + Send,
     ) -> Lived {
-        let core = &self.farewell.core;
-        let span = tracing::info_span!(target: "callboard::actor", "actor", name = %core.name);
-        let context = Context::new(core.clone(), self.sender.clone());
-        let life = incarnation(make, context, &mut self.desk, on_started).instrument(span);
-        let exit = match AssertUnwindSafe(life).catch_unwind().await {
-            Ok(exit) => exit,
-            Err(payload) => Exit::Panicked(PanicText::of(payload).0),
-        };
+        match catch(make) {
+            Ok(actor) => self.live_as(&mut Some(actor), on_started).await,
+            Err(text) => self.lived(Exit::Panicked(text.0)),
+        }
+    }
+
+    /// Lives one incarnation: runs the actor and drops it. As [`Seat::live`], for an actor that has a place.
+    ///
+    /// Why by reference and not an `async fn`: a future that is given a value holds it twice, and each future
+    /// around it once more. An idle actor is small because there is one future, and it holds references.
+    pub(super) fn live_as<A: Actor<Message = M>>(
+        &mut self,
+        actor: &mut Option<A>,
+        on_started: impl FnOnce() + Send,
+    ) -> impl Future<Output = Lived> + Send {
+        async move {
+            let mut context = Context::new(self.farewell.core.clone(), self.desk.sender());
+            let ran = {
+                let (desk, context, actor) = (&mut self.desk, &mut context, &mut *actor);
+                let life = async move {
+                    // Without an actor there is no life; every caller has one.
+                    let Some(actor) = actor else { return Exit::Stopped };
+                    match desk.attend(actor.started(context)).await {
+                        Attended::Done(Ok(())) => on_started(),
+                        Attended::Done(Err(fault)) => return Exit::Failed(fault),
+                        Attended::Killed => return Exit::Killed,
+                    }
+                    let exit = loop {
+                        if let Some(stop) = context.stop.take() {
+                            desk.ask_to_stop(stop);
+                        }
+                        let message = match poll_fn(|cx| desk.poll_next(&mut context.sources, cx)).await {
+                            Next::Message(message) => message,
+                            Next::Stop(Stop::Kill) => return Exit::Killed,
+                            Next::Stop(_) => break Exit::Stopped,
+                            Next::Closed if desk.was_asked() => break Exit::Stopped,
+                            Next::Closed => break Exit::Abandoned,
+                        };
+                        let result = desk.attend(actor.handle(message, context)).await;
+                        desk.done();
+                        match result {
+                            Attended::Done(Ok(())) => {}
+                            Attended::Done(Err(fault)) => break Exit::Failed(fault),
+                            Attended::Killed => return Exit::Killed,
+                        }
+                    };
+                    match desk.attend(actor.stopping(context, &exit)).await {
+                        Attended::Done(()) => exit,
+                        Attended::Killed => Exit::Killed,
+                    }
+                };
+                AssertUnwindSafe(InSpan::new(&self.farewell.core.name, life)).catch_unwind().await
+            };
+            // Why apart from the handler's panic and from each other: a panic while another unwinds ends the process.
+            let dropped = catch(|| *actor = None).and(catch(move || drop(context)));
+            self.lived(match (ran, dropped) {
+                (Err(payload), _) => Exit::Panicked(PanicText::of(payload).0),
+                (Ok(_), Err(text)) => Exit::Panicked(text.0),
+                (Ok(exit), Ok(())) => exit,
+            })
+        }
+    }
+
+    fn lived(&mut self, exit: Exit) -> Lived {
         // After a panic the message in hand is gone; its place must not be.
         let passed = self.desk.pass();
         let name = &self.farewell.core.name;
@@ -78,10 +131,16 @@ impl<M: Send + 'static> Seat<M> {
         Lived { exit, unhandled: passed.unhandled }
     }
 
+    /// Says how the actor ended. When the seat is dropped, it closes the mailbox, hands back or counts what is left,
+    /// and tells everybody.
+    pub(super) fn end_as(&mut self, last: Lived) {
+        self.farewell.exit = Some(Box::new(last.exit));
+        self.farewell.unhandled = last.unhandled;
+    }
+
     /// Gives up the seat: closes the mailbox, hands back or counts what is left, and tells everybody.
     pub(crate) fn end(mut self, last: Lived) {
-        self.farewell.exit = last.exit;
-        self.farewell.unhandled = last.unhandled;
+        self.end_as(last);
     }
 }
 
@@ -100,55 +159,7 @@ impl<M> Drop for Seat<M> {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        let (name, unhandled) = (self.core.name.clone(), self.unhandled);
-        self.core.life.end(Ended { name, exit: self.exit.clone(), unhandled });
-    }
-}
-
-async fn incarnation<A: Actor>(
-    make: impl FnOnce() -> A,
-    mut context: Context<A::Message>,
-    desk: &mut Desk<A::Message>,
-    on_started: impl FnOnce(),
-) -> Exit {
-    let mut actor = make();
-    match desk.attend(actor.started(&mut context)).await {
-        Attended::Done(Ok(())) => on_started(),
-        Attended::Done(Err(fault)) => return Exit::Failed(fault),
-        Attended::Killed => return Exit::Killed,
-    }
-    let exit = handle_all(&mut actor, &mut context, desk).await;
-    match exit {
-        Exit::Killed => exit,
-        exit => match desk.attend(actor.stopping(&mut context, &exit)).await {
-            Attended::Done(()) => exit,
-            Attended::Killed => Exit::Killed,
-        },
-    }
-}
-
-async fn handle_all<A: Actor>(
-    actor: &mut A,
-    context: &mut Context<A::Message>,
-    desk: &mut Desk<A::Message>,
-) -> Exit {
-    loop {
-        if let Some(stop) = context.stop.take() {
-            desk.ask_to_stop(stop);
-        }
-        let message = match std::future::poll_fn(|cx| desk.poll_next(&mut context.sources, cx)).await {
-            Next::Message(message) => message,
-            Next::Stop(Stop::Kill) => return Exit::Killed,
-            Next::Stop(_) => return Exit::Stopped,
-            Next::Closed if desk.was_asked() => return Exit::Stopped,
-            Next::Closed => return Exit::Abandoned,
-        };
-        let result = desk.attend(actor.handle(message, context)).await;
-        desk.done();
-        match result {
-            Attended::Done(Ok(())) => {}
-            Attended::Done(Err(fault)) => return Exit::Failed(fault),
-            Attended::Killed => return Exit::Killed,
-        }
+        let exit = self.exit.take().map_or(Exit::Killed, |exit| *exit);
+        self.core.life.end(Ended { name: self.core.name.clone(), exit, unhandled: self.unhandled });
     }
 }

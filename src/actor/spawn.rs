@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 
 use super::{Actor, Address, Core, Seat, System};
 use crate::base::{InvalidName, Name};
@@ -71,19 +72,18 @@ impl<'a> Spawn<'a> {
         };
         let core = Core::new(name, self.system.clone());
         let (sender, receiver) = mailbox(self.capacity, ());
-        let weak = sender.downgrade();
         let address = Address::new(sender, core.clone());
         if named && !self.system.register(&core, address.downgrade()) {
             return Err(SpawnError::NameTaken(core.name.clone()));
         }
-        Ok((Seat::new(core, weak, receiver), address))
+        Ok((Seat::new(core, receiver), address))
     }
 
     /// Spawns with settings that are known to be good.
     pub(super) fn start<A: Actor>(self, actor: A) -> Address<A::Message> {
         let core = Core::new(self.name.unwrap_or_else(|| self.system.number("actor")), self.system.clone());
         let (sender, receiver) = mailbox(self.capacity, ());
-        let seat = Seat::new(core.clone(), sender.downgrade(), receiver);
+        let seat = Seat::new(core.clone(), receiver);
         run(seat, actor);
         Address::new(sender, core)
     }
@@ -92,20 +92,23 @@ impl<'a> Spawn<'a> {
 /// Starts the task of an actor that nobody supervises.
 fn run<A: Actor>(seat: Seat<A::Message>, actor: A) {
     let core = seat.core().clone();
-    core.system.rt().spawn(core.name.as_str(), one_life(Solo { actor, seat }));
+    core.system.rt().spawn(core.name.as_str(), one_life(Solo { actor: Some(actor), seat }));
 }
 
-/// Invariant: the actor before its seat. A task that is dropped before it ran drops them in this order, and the
+/// Invariant: the actor before its seat. A task that is dropped before it is done drops them in this order, and the
 /// seat tells that the actor has ended.
 struct Solo<A: Actor> {
-    actor: A,
+    actor: Option<A>,
     seat: Seat<A::Message>,
 }
 
-async fn one_life<A: Actor>(solo: Solo<A>) {
-    let Solo { actor, mut seat } = solo;
-    let lived = seat.live(|| actor, || ()).await;
-    seat.end(lived);
+/// Why not an `async fn`: that would hold its argument twice.
+fn one_life<A: Actor>(mut solo: Solo<A>) -> impl Future<Output = ()> + Send {
+    async move {
+        let solo = &mut solo;
+        let lived = solo.seat.live_as(&mut solo.actor, || ()).await;
+        solo.seat.end_as(lived);
+    }
 }
 
 impl From<InvalidName> for SpawnError {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Poll};
 
+use super::WeakSender;
 use super::shared::{BUDGET, Locked, Parked, Phase, Shared, trim};
 use super::sync::{Arc, MutexGuard, Ordering};
 
@@ -131,6 +132,11 @@ impl<M, C, S> Receiver<M, C, S> {
     /// Refuses messages from now on; what was accepted is still handed out, then `Closed`.
     pub fn close(&self) {
         self.shared.close(Phase::Closed);
+    }
+
+    /// Makes a sender that does not keep the mailbox open.
+    pub fn sender(&self) -> WeakSender<M, C, S> {
+        WeakSender::new(self.shared.clone())
     }
 
     /// Tells whether messages are refused.

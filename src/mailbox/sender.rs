@@ -170,14 +170,14 @@ impl<M, C, S> Sender<M, C, S> {
     /// # Errors
     /// Gives the word back if the receiver is gone.
     pub fn close_with(&self, word: C) -> Result<(), C> {
-        self.shared.close_with(Phase::Closed, |locked| {
-            if locked.phase == Phase::Gone {
-                return Err(word);
-            }
-            locked.control.push_back(word);
-            self.shared.urgent.store(true, Ordering::SeqCst);
-            Ok(())
-        })
+        let mut locked = self.shared.lock();
+        if locked.phase == Phase::Gone {
+            return Err(word);
+        }
+        locked.control.push_back(word);
+        self.shared.urgent.store(true, Ordering::SeqCst);
+        Shared::close_locked(locked, Phase::Closed);
+        Ok(())
     }
 
     /// Wakes everyone in the line, so that they look again whether they still want in.
@@ -218,6 +218,10 @@ impl<M, C, S> Sender<M, C, S> {
 }
 
 impl<M, C, S> WeakSender<M, C, S> {
+    pub(super) fn new(shared: Arc<Shared<M, C, S>>) -> WeakSender<M, C, S> {
+        WeakSender { shared }
+    }
+
     /// Makes a strong sender, unless the last one is gone.
     pub fn upgrade(&self) -> Option<Sender<M, C, S>> {
         // Ordering: the count guards nothing but itself; zero is final, so it must not be left again.

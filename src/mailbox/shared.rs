@@ -125,16 +125,15 @@ impl<M, C, S> Shared<M, C, S> {
 
     /// Refuses messages from now on (`phase` says how finally); everyone in the line gets theirs back.
     pub(super) fn close(&self, phase: Phase) {
-        self.close_with(phase, |_| ());
+        let locked = self.lock();
+        if locked.phase != Phase::Gone && locked.phase != phase {
+            Self::close_locked(locked, phase);
+        }
     }
 
-    /// As [`Shared::close`], and does `first` under the same lock, even if it is closed already.
-    pub(super) fn close_with<R>(&self, phase: Phase, first: impl FnOnce(&mut Locked<M, C, S>) -> R) -> R {
-        let mut locked = self.lock();
-        let result = first(&mut locked);
-        if locked.phase != Phase::Gone {
-            locked.phase = phase;
-        }
+    /// As [`Shared::close`], and wakes the receiver in any case: there is something on the control lane.
+    pub(super) fn close_locked(mut locked: MutexGuard<'_, Locked<M, C, S>>, phase: Phase) {
+        locked.phase = phase;
         let waiting = locked.line.everyone();
         let receiver = locked.receiver.take();
         drop(locked);
@@ -142,7 +141,6 @@ impl<M, C, S> Shared<M, C, S> {
             parked.waker.wake();
         }
         waiting.into_iter().for_each(Waker::wake);
-        result
     }
 }
 

@@ -94,6 +94,21 @@ fn a_panic_in_a_hook_or_a_drop_is_the_reason_of_the_end() {
 
 /// G15
 #[test]
+fn a_drop_that_panics_after_a_handler_that_panicked_ends_one_actor_and_not_the_process() {
+    every::runtime(|| async {
+        let log = Log::default();
+        let probe = Probe::new(&log).on_drop(|| panic!("in the drop")).spawn();
+        let kept = Grenade;
+        let stream = stream::pending::<Do>().map_with(kept);
+        with(&probe, |context| context.attach(stream).unwrap()).await;
+        probe.send(Do::Panic("in the handler")).await.unwrap();
+        panicked_with(&probe.ended().await.exit, "in the handler");
+        log.is(["started", "dropped"]);
+    });
+}
+
+/// G15
+#[test]
 fn a_panic_in_a_message_s_drop_is_a_panic_of_its_handler() {
     every::runtime(|| async {
         let probe = Probe::new(&Log::default()).spawn();
