@@ -65,8 +65,9 @@ impl<M: Send + 'static> Seat<M> {
 
     /// Lives one incarnation: runs the actor and drops it. As [`Seat::live`], for an actor that has a place.
     ///
-    /// Why by reference and not an `async fn`: a future that is given a value holds it twice, and each future
-    /// around it once more. An idle actor is small because there is one future, and it holds references.
+    /// Why by reference: a future that is given a value holds it twice, and each future around it once more. An
+    /// idle actor is small because there is one future, and it holds references.
+    #[expect(clippy::manual_async_fn, reason = "an async fn holds its arguments twice")]
     pub(super) fn live_as<A: Actor<Message = M>>(
         &mut self,
         actor: &mut Option<A>,

@@ -102,7 +102,7 @@ struct Solo<A: Actor> {
     seat: Seat<A::Message>,
 }
 
-/// Why not an `async fn`: that would hold its argument twice.
+#[expect(clippy::manual_async_fn, reason = "an async fn holds its argument twice")]
 fn one_life<A: Actor>(mut solo: Solo<A>) -> impl Future<Output = ()> + Send {
     async move {
         let solo = &mut solo;
