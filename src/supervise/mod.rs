@@ -28,8 +28,44 @@
 //!   and fails its first start is forgotten, and whoever added it is told.
 //!
 //! All of this is plain arithmetic and a state machine (its table is in `plan.rs`): no task, no timer, no
-//! clock. Stop timeouts and what a restart keeps are its owner's: the plan says "stop", and waits to hear
-//! "down".
+//! clock. The plan says "stop", and waits to hear "down"; the tasks around it do the rest.
+//!
+//! # Tasks
+//! ```text
+//!   SupervisorHandle ──add, remove, children──▶ ┌─ task of the supervisor ──┐        (a Supervisor is the
+//!                    ──stop───────────────────▶ │ Plan, stop timeouts       │         description of all this)
+//!                        ┌───────started, exited│                           │◀─ the same words, if it is
+//!                        │                      └──┬─────────────────────┬──┘   itself a child
+//!                        │     Start, Open, Rest, Close           Stop   │
+//!                        │                         ▼                     ▼
+//!                ┌─ task of a child ─────────────────────────────────────────┐
+//!    Address ──▶ │ mailbox │ incarnation 1 │ backoff │ incarnation 2 │ ...   │ ◀── made by the factory of
+//!                └───────────────────────────────────────────────────────────┘     the ChildSpec, each time
+//! ```
+//! - A child has one task, one mailbox and one address for all its incarnations, so no message is lost between
+//!   them. The one that was being handled is: an actor's messages are at most once.
+//! - Nobody here waits for anybody but in its mailbox: orders replace each other, news come on the control lane.
+//! - **A stop has a manner.** When a supervisor is shut down, or a child removed, the child handles what it
+//!   accepted; for a restart, and when the supervisor gives up, it ends after the message in hand. After its stop
+//!   timeout it is killed, which takes effect at its next await. One that has not ended a second after that is
+//!   *stuck*: reported, left behind, and never replaced while it is there; a restart that needs that fails the
+//!   supervisor.
+//! - **A stop through an address** ([`Address::stop`](crate::actor::Address::stop) and the like) ends the
+//!   incarnation, and is answered then. To its supervisor that is a normal end (a kill a failure), so under
+//!   [`Restart::Always`] the child is back soon, and its mailbox open. While it drains it refuses messages. To
+//!   take a child down for good, [`remove`](SupervisorHandle::remove) it.
+//! - A child lives though its last address is dropped: its supervisor holds one.
+//! - Watchers and [`Address::ended`](crate::actor::Address::ended) hear of the end after which no restart is
+//!   planned; until then a child that is down is alive to them. One that has ended well refuses messages, and is
+//!   alive again if its siblings' restart brings it back.
+//! - The supervisor has no state of the user's and runs no code of the user's, so it does not panic; should its
+//!   runtime drop it, its children end too.
+//!
+//! # Events
+//! All with the target `callboard::supervise` and these names: `supervisor_starting`, `supervisor_started`,
+//! `supervisor_gave_up` (error), `supervisor_ended`; `child_starting`, `child_started`, `child_ended`,
+//! `child_failed` (warning), `child_restarts` (with its delay), `child_killed` (warning), `child_stuck` and
+//! `child_still_stuck` (errors), `mailbox_cleared` (warning).
 //!
 //! # Compared with Erlang/OTP's `supervisor`
 //! The same:
@@ -70,7 +106,13 @@
 //!    reported as stuck.
 //! 10. **No automatic shutdown.** Whoever waits for the important child can stop the supervisor then, and
 //!     says so in code.
-//! 11. **The mailbox outlives a restart** by default; with theirs, what was queued is lost.
+//! 11. **The mailbox outlives a restart** by default; with theirs, what was queued is lost, and so is the
+//!     process identifier: others have to look the child up again, and are told of its end by monitors.
+//! 12. **Children added later outlive a restart of their supervisor**, in the order they had, and one that was
+//!     removed stays away. Theirs begins again with the list of its module. A [`Restart::Never`] child that was
+//!     up does not come back even then.
+//! 13. **Killing a supervisor kills its children in order**, each with a second to end. Theirs are told by links,
+//!     all at once and unsupervised.
 
 mod backoff;
 mod carry_out;

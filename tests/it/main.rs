@@ -19,6 +19,7 @@ mod from_handler;
 mod harness;
 mod kit;
 mod logs;
+mod supervise_events;
 mod supervise_probe;
 mod supervise_restarts;
 mod supervise_storm;

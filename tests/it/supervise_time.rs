@@ -171,10 +171,10 @@ fn without_a_stop_timeout_a_child_has_all_the_time_it_needs() {
         let stage = Stage::new();
         let hours = 20 * Duration::from_secs(3600);
         let mut tree = supervisor(Strategy::OneForOne);
-        let slow = sim.clone();
+        let inside = sim.clone();
         let spec = stage.spec_with("a", move |unit| {
-            let slow = slow.clone();
-            unit.stopping(move || Box::pin(async move { slow.sleep(hours).await }))
+            let sim = inside.clone();
+            unit.stopping(move || Box::pin(async move { sim.sleep(hours).await }))
         });
         let a = tree.child(spec.stop_timeout(None)).unwrap();
         let handle = tree.start().await.unwrap();
@@ -290,7 +290,7 @@ fn a_child_that_never_awaits_is_reported_and_holds_up_nobody() {
     on_threads(async {
         let system = System::start().unwrap();
         let mut tree = Supervisor::one_for_one(&system).name("top");
-        let (release, blocks) = mpsc::channel();
+        let (release, blocks) = mpsc::sync_channel::<()>(1);
         let mut blocks = Some(blocks);
         let blocker = move || Blocker { blocks: blocks.take() };
         let spec = ChildSpec::new("blocker", blocker).stop_timeout(Duration::ZERO);
@@ -321,7 +321,7 @@ fn nothing_is_started_beside_a_child_that_never_awaits() {
             .backoff(Backoff::none())
             .intensity(Intensity::new(100, Duration::from_secs(1)));
         let made = Arc::new(Mutex::new(0));
-        let (release, blocks) = mpsc::channel();
+        let (release, blocks) = mpsc::sync_channel::<()>(1);
         let (mut blocks, count) = (Some(blocks), made.clone());
         let blocker = move || {
             *count.lock().unwrap() += 1;
@@ -354,7 +354,7 @@ fn a_stuck_child_can_be_removed_and_is_said_to_be_there_still() {
     on_threads(async {
         let system = System::start().unwrap();
         let handle = Supervisor::one_for_one(&system).name("top").start().await.unwrap();
-        let (release, blocks) = mpsc::channel();
+        let (release, blocks) = mpsc::sync_channel::<()>(1);
         let mut blocks = Some(blocks);
         let spec = ChildSpec::new("x", move || Blocker { blocks: blocks.take() });
         let blocker = handle.add(spec.stop_timeout(Duration::ZERO).restart(Restart::Never)).await.unwrap();

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use callboard::actor::{AddressSink, AskError, Ending, Recipient, Spawn, SpawnError, TimerId, WeakAddress};
 use callboard::base::{Fault, InvalidName, Moment, Name};
 use callboard::prelude::{Actor, Address, Context, Ended, Exit, Reply, System};
+use callboard::prelude::{ChildSpec, Supervisor, SupervisorHandle};
 use callboard::runtime::{BoxFuture, NoRuntime, Runtime, Smol, Timer, Tokio};
+use callboard::supervise::{AddError, Escalated, RemoveError, StartError, SupervisorEnded};
 
 fn handle<T: Clone + Debug + Send + Sync + Unpin + 'static>() {}
 fn value<T: Clone + Ord + Debug + Send + Sync + Unpin + 'static>() {}
@@ -99,4 +101,21 @@ fn what_an_actor_is_sent_and_asked_can_be_awaited_in_any_task() {
     let _: fn(&'static Address<Message>) = |address| sent(address.stop_now());
     type Make = fn(Reply<u8>) -> Message;
     let _: fn(&'static Address<Message>, Make) = |address, make| sent(address.ask(make));
+}
+
+#[test]
+fn a_tree_is_described_in_one_task_and_started_in_another() {
+    handle::<SupervisorHandle>();
+    handle::<SupervisorEnded>();
+    error::<StartError>();
+    error::<AddError>();
+    error::<RemoveError>();
+    error::<Escalated>();
+    let _: fn(ChildSpec<Silent>) = sent;
+    let _: fn(Supervisor) = sent;
+    let _: fn(Supervisor) = |tree| sent(tree.start());
+    let _: fn(&'static SupervisorHandle, ChildSpec<Silent>) = |running, spec| sent(running.add(spec));
+    let _: fn(&SupervisorHandle) = |running| sent((running.stop(), running.ended()));
+    let _: fn(&mut Supervisor, ChildSpec<Silent>) -> Result<Address<Message>, AddError> = Supervisor::child;
+    let _: fn(&mut Supervisor, Supervisor) -> Result<SupervisorHandle, AddError> = Supervisor::supervisor;
 }
