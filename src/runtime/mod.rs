@@ -5,7 +5,7 @@
 //!            │
 //!       Arc<dyn Runtime>              handed in once, by the system's or the broker's builder
 //!      ┌─────┼──────┬────────┐
-//!    Tokio  Smol   Sim   your own     see examples/bring_your_own_runtime.rs
+//!    Tokio  Smol   Sim   your own     see examples/bring_your_own_runtime
 //! ```
 //!
 //! # Rules

@@ -14,7 +14,7 @@ pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 /// Runs tasks, keeps time and draws random numbers for everything in this crate.
 ///
 /// Implemented by [`Tokio`](super::Tokio), [`Smol`](super::Smol) and the simulator. Implement it yourself to run
-/// on another executor: see `examples/bring_your_own_runtime.rs`.
+/// on another executor: see `examples/bring_your_own_runtime`.
 pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// Names the runtime, for logs.
     fn name(&self) -> &'static str;
