@@ -173,3 +173,6 @@ impl<B: Clone> Books<B> {
         done.count()
     }
 }
+
+#[cfg(test)]
+mod tests;

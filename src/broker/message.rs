@@ -23,6 +23,12 @@ impl<T> Item<T> {
         Item { millis: 0, value }
     }
 
+    /// As if the mailbox had stamped it.
+    #[cfg(test)]
+    pub(crate) fn stamped(millis: u64, value: T) -> Item<T> {
+        Item { millis, value }
+    }
+
     pub(crate) fn into_value(self) -> T {
         self.value
     }
@@ -151,3 +157,6 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

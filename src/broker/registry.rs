@@ -221,3 +221,6 @@ fn path(links: &BTreeMap<Name, BTreeSet<Name>>, from: &Name, to: &Name) -> Optio
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

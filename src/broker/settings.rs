@@ -103,9 +103,11 @@ impl GroupSettings {
         if self.retry.attempts() == 0 {
             faults.0.push("max_attempts is 0, so that no message could be handled".to_string());
         }
-        for checked in [self.retry.check(), self.intensity.check(), self.backoff.check()] {
+        // Why named: two of them are backoffs.
+        let (retry, restart) = (self.retry.check(), self.backoff.check());
+        for (whose, checked) in [("retry: ", retry), ("", self.intensity.check()), ("restart: ", restart)] {
             if let Err(invalid) = checked {
-                faults.0.extend(invalid.faults().map(str::to_string));
+                faults.0.extend(invalid.faults().map(|fault| format!("{whose}{fault}")));
             }
         }
         faults.result(name)
@@ -132,3 +134,6 @@ impl Faults {
         if self.0.is_empty() { Ok(()) } else { Err(OpenError::Settings { name, faults: self.0 }) }
     }
 }
+
+#[cfg(test)]
+mod tests;

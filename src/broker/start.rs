@@ -45,3 +45,6 @@ impl Start {
 fn index<T>(batch: &Batch<T>, offset: u64) -> u16 {
     u16::try_from(offset.saturating_sub(batch.base())).unwrap_or(u16::MAX).min(batch.len())
 }
+
+#[cfg(test)]
+mod tests;

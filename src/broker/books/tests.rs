@@ -1,0 +1,189 @@
+//! Do the topic's books free each place once, when its last group has settled it? (G2, G4, G5, G25) Sets of numbers
+//! play the bits, and a table of who has still to settle what plays the books.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn set(bits: Bits) -> BTreeSet<u16> {
+    bits.runs().flat_map(|(from, to)| from..to).collect()
+}
+
+fn bits(ranges: &[(u16, u16)]) -> (Bits, BTreeSet<u16>) {
+    let all = Bits::range(0, BATCH as u16);
+    let none_of = |open: Bits, (from, to): &(u16, u16)| open.without(Bits::range(*from, *to));
+    let numbers = ranges.iter().flat_map(|(from, to)| *from..*to).collect();
+    // The complement of the complement: a union.
+    (all.without(ranges.iter().fold(all, none_of)), numbers)
+}
+
+fn ranges() -> impl Strategy<Value = Vec<(u16, u16)>> {
+    prop::collection::vec((0..=BATCH as u16, 0..=BATCH as u16), 0..6)
+}
+
+proptest! {
+    #[test]
+    fn bits_are_a_set_of_numbers(mine in ranges(), theirs in ranges()) {
+        let ((mine, a), (theirs, b)) = (bits(&mine), bits(&theirs));
+        prop_assert_eq!(set(mine), a.clone());
+        prop_assert_eq!(mine.count(), a.len() as u64);
+        prop_assert_eq!(mine.is_empty(), a.is_empty());
+        prop_assert_eq!(set(mine.and(theirs)), &a & &b);
+        prop_assert_eq!(set(mine.without(theirs)), &a - &b);
+        let runs: Vec<_> = mine.runs().collect();
+        prop_assert!(runs.iter().all(|(from, to)| from < to));
+        prop_assert!(runs.windows(2).all(|pair| pair[0].1 < pair[1].0), "runs are as long as can be");
+    }
+}
+
+#[test]
+fn a_range_that_ends_before_it_begins_or_behind_the_batch_is_cut() {
+    assert!(Bits::range(9, 9).is_empty() && Bits::range(9, 3).is_empty());
+    assert_eq!(Bits::range(250, u16::MAX), Bits::range(250, 256));
+    assert_eq!(Bits::range(63, 65).runs().collect::<Vec<_>>(), [(63, 65)]);
+    assert_eq!(Bits::range(0, 256).runs().collect::<Vec<_>>(), [(0, 256)]);
+}
+
+/// Who has still to settle each message that is kept.
+#[derive(Default)]
+struct Model {
+    kept: BTreeMap<u64, BTreeSet<GroupId>>,
+    groups: Vec<GroupId>,
+    batches: Vec<(u64, u16)>,
+    next: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The groups of these numbers skip the batch's beginning.
+    Batch {
+        len: u16,
+        skip: u16,
+        who: u8,
+    },
+    /// Begins with this part of what there is.
+    Group(u8),
+    Settle {
+        who: u8,
+        batch: u8,
+        from: u16,
+        len: u16,
+    },
+    Sweep,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (1..=BATCH as u16, 0..300_u16, 0..9_u8).prop_map(|(len, skip, who)| Step::Batch { len, skip, who }),
+        1 => any::<u8>().prop_map(Step::Group),
+        9 => (any::<u8>(), any::<u8>(), 0..=BATCH as u16, prop_oneof![1..9_u16, Just(256)])
+            .prop_map(|(who, batch, from, len)| Step::Settle { who, batch, from, len }),
+        1 => Just(Step::Sweep),
+    ]
+}
+
+impl Model {
+    /// Applies a step to both; how many places it frees must agree.
+    fn step(&mut self, books: &mut Books<u64>, step: Step) {
+        match step {
+            Step::Batch { len, skip, who } => {
+                let from = |group: GroupId| if group.0 < u32::from(who) { skip.min(len) } else { 0 };
+                books.on_batch(self.next, len, |group| Bits::range(from(group), u16::MAX));
+                for at in 0..len {
+                    let open = self.groups.iter().copied().filter(|group| from(*group) <= at);
+                    self.kept.insert(self.next + u64::from(at), open.collect());
+                }
+                self.batches.push((self.next, len));
+                self.next += u64::from(len);
+            }
+            Step::Group(part) => {
+                let (group, first) = (GroupId(self.groups.len() as u32), self.next * u64::from(part) / 255);
+                self.groups.push(group);
+                let handed = books.on_group(group, |batch, base, kept| {
+                    assert_eq!(*batch, base);
+                    let from = first.saturating_sub(base).min(256);
+                    // Asks for more than is kept on purpose: what has left is not seen again.
+                    assert!(!kept.is_empty());
+                    Bits::range(from as u16, u16::MAX)
+                });
+                let handed: Vec<u64> = handed
+                    .into_iter()
+                    .flat_map(|(base, open)| set(open).into_iter().map(move |at| base + u64::from(at)))
+                    .collect();
+                let wanted: Vec<u64> = self.kept.range(first..).map(|(offset, _)| *offset).collect();
+                assert_eq!(handed, wanted, "what is kept, in order");
+                self.kept.range_mut(first..).for_each(|(_, open)| open.extend([group]));
+            }
+            Step::Settle { who, batch, from, len } => {
+                if self.groups.is_empty() || self.batches.is_empty() {
+                    return;
+                }
+                let group = self.groups[usize::from(who) % self.groups.len()];
+                let (base, size) = self.batches[usize::from(batch) % self.batches.len()];
+                let (from, to) = (from.min(size), (from + len).min(size));
+                let range = base + u64::from(from)..base + u64::from(to);
+                self.kept.range_mut(range.clone()).for_each(|(_, open)| open.retain(|other| *other != group));
+                let freed = books.on_settled(group, base, from, to);
+                assert_eq!(freed, self.free(|offset| range.contains(&offset)));
+                assert_eq!(books.on_settled(group, base, from, to), 0, "once");
+            }
+            Step::Sweep => {
+                let freed = books.sweep();
+                let expected = if self.groups.is_empty() { 0 } else { self.free(|_| true) };
+                assert_eq!(freed, expected);
+            }
+        }
+        assert_eq!((books.unsettled(), books.next_offset()), (self.kept.len() as u64, self.next));
+        for group in &self.groups {
+            let open = self.kept.values().filter(|open| open.contains(group)).count() as u64;
+            assert_eq!(books.open(*group), open);
+        }
+    }
+
+    fn free(&mut self, within: impl Fn(u64) -> bool) -> u64 {
+        let before = self.kept.len();
+        self.kept.retain(|offset, open| !(within(*offset) && open.is_empty()));
+        (before - self.kept.len()) as u64
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn a_place_is_freed_once_when_every_group_has_settled_it(steps in prop::collection::vec(step(), 0..40)) {
+        let (mut model, mut books) = (Model::default(), Books::new());
+        for step in steps {
+            model.step(&mut books, step);
+        }
+        model.step(&mut books, Step::Group(0));
+        for who in 0..model.groups.len() {
+            for batch in 0..model.batches.len() {
+                model.step(&mut books, Step::Settle { who: who as u8, batch: batch as u8, from: 0, len: 256 });
+            }
+        }
+        prop_assert_eq!(books.unsettled(), 0);
+        prop_assert!(books.live.is_empty(), "the payloads are let go");
+    }
+}
+
+#[test]
+fn without_a_group_everything_is_kept_for_the_first() {
+    let mut books = Books::new();
+    books.on_batch('a', 3, |_| Bits::default());
+    assert_eq!((books.sweep(), books.unsettled()), (0, 3));
+    assert_eq!(books.on_group(GroupId(0), |_, _, kept| kept), [('a', Bits::range(0, 3))]);
+}
+
+#[test]
+fn words_of_an_unknown_group_or_batch_free_nothing() {
+    let mut books = Books::new();
+    books.on_group(GroupId(0), |_: &char, _, kept| kept);
+    books.on_batch('a', 3, |_| Bits::range(0, 3));
+    assert_eq!(books.on_settled(GroupId(9), 0, 0, 3), 0);
+    assert_eq!(books.on_settled(GroupId(0), 1, 0, 3), 0);
+    assert_eq!((books.open(GroupId(9)), books.unsettled()), (0, 3));
+    assert_eq!(books.on_settled(GroupId(0), 0, 0, 3), 3);
+}
