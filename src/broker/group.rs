@@ -96,7 +96,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         self.set(|settings| settings.retry = retry)
     }
 
-    /// Sets how long the handling of one message may take. Default: 30 s.
+    /// Sets how long the handling of one message may take. Default: 30 s; at least 1 ms.
     ///
     /// It is enforced within once and twice this time: a handler past it is cancelled at its next await and the
     /// message is tried again; a pulled delivery past it goes back to the group.

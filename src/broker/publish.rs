@@ -228,7 +228,11 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
         }
         match self.sink.fill(Item::new(value)) {
             Ok(_) => Ok(()),
-            Err(SendError(item)) => Err(PublishError::Closed(Some(item.into_value()))),
+            Err(SendError(item)) if self.topic.shared.sender.is_closed() => {
+                Err(PublishError::Closed(Some(item.into_value())))
+            }
+            // Nobody asked whether it is ready.
+            Err(SendError(item)) => Err(PublishError::Full(Some(item.into_value()))),
         }
     }
 

@@ -28,6 +28,8 @@ impl Default for Overflow {
 
 /// The longest time any setting may be: a year. A longer one is a slip of units.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The shortest ack timeout.
+const SHORTEST_DEADLINE: Duration = Duration::from_millis(1);
 /// The most messages a capacity or a prefetch may be.
 pub(crate) const MOST_MESSAGES: usize = 1 << 24;
 /// The most consumers of one group.
@@ -100,6 +102,12 @@ impl GroupSettings {
         faults.messages("the prefetch", self.prefetch as usize);
         faults.messages("the dead-letter capacity", self.dead_letter_capacity);
         faults.time("the ack timeout", self.ack_timeout);
+        // Why: timers are no finer, and a group would do nothing but look at its deadlines.
+        if !self.ack_timeout.is_zero() && self.ack_timeout < SHORTEST_DEADLINE {
+            faults
+                .0
+                .push(format!("the ack timeout of {:?} is below {SHORTEST_DEADLINE:?}", self.ack_timeout));
+        }
         if self.retry.attempts() == 0 {
             faults.0.push("max_attempts is 0, so that no message could be handled".to_string());
         }

@@ -3,12 +3,12 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender, bounded};
-use callboard::broker::{GroupStats, Report};
+use callboard::broker::{GroupStats, PublishError, Report};
 use callboard::prelude::*;
 use callboard::sim::Sim;
 
@@ -73,7 +73,7 @@ pub(crate) struct Valve {
 
 impl Valve {
     pub(crate) fn shut() -> Valve {
-        Valve { said: bounded(100_000), leave: bounded(100_000) }
+        Valve { said: bounded(512), leave: bounded(512) }
     }
 
     /// In a handler: says `n`, and waits for leave.
@@ -142,4 +142,39 @@ pub(crate) async fn chain(broker: &Broker, capacity: usize) -> (Topic<u64>, Arc<
         next = topic;
     }
     (next, sum)
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+pub(crate) struct Woken(AtomicUsize);
+
+impl Woken {
+    pub(crate) fn waker() -> (Arc<Woken>, Waker) {
+        let woken = Arc::new(Woken::default());
+        (woken.clone(), woken.into())
+    }
+
+    pub(crate) fn times(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Fills a topic; answers how many messages there was room for.
+pub(crate) fn fill(topic: &Topic<u64>) -> u64 {
+    let mut taken = 0;
+    loop {
+        match topic.try_publish(1_000_000 + taken) {
+            Ok(_) => taken += 1,
+            Err(error) => {
+                assert!(matches!(error, PublishError::Full(_)), "{error}");
+                return taken;
+            }
+        }
+    }
 }
