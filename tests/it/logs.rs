@@ -59,8 +59,7 @@ fn logs_at(level: Level) -> Vec<String> {
             broker.shutdown().await;
         });
     });
-    let logs = collect.0.lock().unwrap().clone();
-    logs
+    std::mem::take(&mut collect.0.lock().unwrap())
 }
 
 #[test]
