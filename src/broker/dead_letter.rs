@@ -13,6 +13,9 @@ use crate::base::Name;
 /// The payload is shared with the topic it came from, not cloned; [`DeadLetter::message`] gives it back in its
 /// type. A dead letter keeps the payload's whole batch, at most 256 payloads, in memory.
 ///
+/// A letter comes as the payload of a message of its own, with an id and a topic of its own: `letter.id()` on a
+/// [`Message`] or a delivery is that id. `DeadLetter::id(&letter)` is the one of the message that was given up.
+///
 /// # Examples
 /// ```
 /// use callboard::prelude::*;
@@ -31,6 +34,7 @@ use crate::base::Name;
 /// let letter = letters.next().await.unwrap();
 /// assert_eq!(*letter.message::<String>().unwrap(), "one anvil");
 /// assert_eq!(letter.error(), Some("no such customer"));
+/// assert_eq!(DeadLetter::topic(&letter).as_str(), "orders");
 /// letter.ack()?;
 /// # Ok(()) }
 /// ```

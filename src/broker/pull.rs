@@ -38,7 +38,7 @@ pub struct DeliveryStream<T> {
     over: bool,
 }
 
-/// Hands a pulled message to whoever acks it: dereferences to the payload.
+/// Hands a pulled message to whoever acks it: `*delivery` is the [`Message`], `**delivery` its payload.
 ///
 /// A delivery is settled once, by value, so that acking twice does not compile. Dropping it unsettled counts as a
 /// failed attempt: the message comes again after the group's backoff. Past the group's `ack_timeout` (and at the
