@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::Sink;
 use futures::channel::oneshot;
+use futures::future::join;
 
 use super::ask::{ask, ask_within};
 use super::desk::{Stop, Word};
@@ -23,12 +24,40 @@ use crate::mailbox::{Reply, SendError, SendSink, Sender, TrySendError, WeakSende
 ///
 /// Cloning is cheap and makes another strong address; when the last one is dropped, the actor handles what it
 /// has and ends. It stays valid across restarts by a supervisor.
+///
+/// An actor that waits, in its own handler, for itself (for room in its own mailbox, or for its own end) waits for
+/// ever, and can only be killed: a warning is logged. It may `try_send` to itself, and asking itself is refused.
+///
+/// # Examples
+/// ```
+/// use callboard::prelude::*;
+///
+/// struct Printer;
+///
+/// impl Actor for Printer {
+///     type Message = &'static str;
+///     async fn handle(&mut self, page: &'static str, _: &mut Context<&'static str>) -> Result<(), Fault> {
+///         println!("{page}");
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let printer = System::start()?.spawn(Printer);
+/// printer.send("one").await?; // waits while the mailbox is full
+/// printer.try_send("two")?; // does not
+/// let ended = printer.stop().await; // prints both, then ends
+/// assert_eq!(ended.unhandled, 0);
+/// assert_eq!(printer.send("three").await.unwrap_err().into_inner(), "three");
+/// # Ok(()) }
+/// ```
 pub struct Address<M> {
     sender: Sender<M, Word<M>>,
     core: Arc<Core>,
 }
 
-/// Reaches an actor without keeping it alive.
+/// Reaches an actor without keeping it alive; made by [`Address::downgrade`].
 pub struct WeakAddress<M> {
     sender: WeakSender<M, Word<M>>,
     core: Arc<Core>,
@@ -54,7 +83,8 @@ impl<M: Send + 'static> Address<M> {
 
     /// Sends `message`, waiting in line while the mailbox is full.
     ///
-    /// `Ok` says that it was accepted, not that it was handled: a stop or a crash can come between.
+    /// `Ok` says that it was accepted, not that it was handled: a stop or a crash can come between. Messages of one
+    /// sender are handled in the order in which they were sent.
     ///
     /// # Errors
     /// [`SendError`] gives the message back if the actor has ended or is stopping.
@@ -78,7 +108,7 @@ impl<M: Send + 'static> Address<M> {
     /// It has no limit of its own; between actors use [`Address::ask_within`].
     ///
     /// # Errors
-    /// [`AskError`] says whether the question was enqueued.
+    /// [`AskError`] says whether the question was enqueued. An actor that asks itself gets the question back.
     ///
     /// # Cancel safety
     /// Dropping the future before the question was accepted takes it back; after that the actor still handles it
@@ -96,8 +126,40 @@ impl<M: Send + 'static> Address<M> {
 
     /// Asks a question, as [`Address::ask`], and waits at most `limit` for everything together.
     ///
+    /// The limit counts from this call. It costs a timer; [`Duration::MAX`] is no limit.
+    ///
     /// # Errors
-    /// [`AskError::TimedOut`] says whether the question was enqueued, and gives it back if it was not.
+    /// As [`Address::ask`], and [`AskError::TimedOut`], which says whether the question was enqueued, and gives it
+    /// back if it was not.
+    ///
+    /// # Cancel safety
+    /// As [`Address::ask`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use callboard::actor::AskError;
+    /// use callboard::prelude::*;
+    ///
+    /// /// Keeps every question, and answers none.
+    /// struct Sphinx(Vec<Reply<u32>>);
+    ///
+    /// impl Actor for Sphinx {
+    ///     type Message = Reply<u32>;
+    ///     async fn handle(&mut self, asked: Reply<u32>, _: &mut Context<Reply<u32>>) -> Result<(), Fault> {
+    ///         self.0.push(asked);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sphinx = System::start()?.spawn(Sphinx(Vec::new()));
+    /// let error = sphinx.ask_within(Duration::from_millis(5), |reply| reply).await.unwrap_err();
+    /// assert!(matches!(error, AskError::TimedOut(None)), "the sphinx has the question");
+    /// # Ok(()) }
+    /// ```
     pub fn ask_within<R: Send + 'static>(
         &self,
         limit: Duration,
@@ -111,12 +173,41 @@ impl<M: Send + 'static> Address<M> {
 
     /// Makes a `futures::Sink` that sends to this actor: it is ready when the mailbox has a place for it.
     ///
-    /// Closing the sink ends nothing but the sink.
+    /// A sink is a strong address. Closing it ends nothing but the sink.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    /// use futures::{StreamExt as _, stream};
+    ///
+    /// struct Sum(u64);
+    ///
+    /// impl Actor for Sum {
+    ///     type Message = u64;
+    ///     async fn handle(&mut self, n: u64, _: &mut Context<u64>) -> Result<(), Fault> {
+    ///         self.0 += n;
+    ///         Ok(())
+    ///     }
+    ///     async fn stopping(&mut self, _: &mut Context<u64>, _: &Exit) {
+    ///         assert_eq!(self.0, 5050);
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sum = System::start()?.spawn(Sum(0));
+    /// // Goes no faster than the actor: at most a mailbox full of numbers is on the way.
+    /// stream::iter(1..=100).map(Ok).forward(sum.sink()).await?;
+    /// assert!(!sum.stop().await.exit.is_failure());
+    /// # Ok(()) }
+    /// ```
     pub fn sink(&self) -> AddressSink<M> {
         AddressSink { sink: self.sender.sink() }
     }
 
     /// Narrows this address to one kind of message, which is turned into the actor's own on the way.
+    ///
+    /// [`Recipient`] has an example.
     pub fn recipient<N>(&self) -> Recipient<N>
     where
         N: Send + 'static,
@@ -127,7 +218,8 @@ impl<M: Send + 'static> Address<M> {
 
     /// Stops the actor gracefully: it refuses new messages, handles what it accepted, and ends.
     ///
-    /// Takes effect at once, whether or not the returned future is awaited; that tells how it ended. Of a
+    /// Takes effect at once, whether or not the returned future is awaited; that tells how it ended. It waits for the
+    /// handler that runs now, however long that takes. Of a
     /// supervised actor this ends the incarnation: whether another follows, on the same mailbox, is its
     /// supervisor's word.
     pub fn stop(&self) -> Ending {
@@ -144,17 +236,42 @@ impl<M: Send + 'static> Address<M> {
 
     /// Stops the actor after its current message and hands back, in order, what it accepted and did not handle.
     ///
-    /// Of several callers the first gets the messages. An actor that has ended already hands back nothing.
+    /// Takes effect at once, whether or not the returned future is awaited. It is ready when the actor has ended, as
+    /// with [`Address::stop`]. Of several callers the first that still waits gets the messages. An actor that has
+    /// ended already hands back nothing.
     ///
     /// # Cancel safety
     /// The actor stops even if the future is dropped; the messages are then dropped with it.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// struct Clerk;
+    ///
+    /// impl Actor for Clerk {
+    ///     type Message = &'static str;
+    ///     async fn handle(&mut self, _: &'static str, _: &mut Context<&'static str>) -> Result<(), Fault> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clerk = System::start()?.spawn(Clerk);
+    /// clerk.try_send("a letter")?;
+    /// clerk.try_send("a parcel")?;
+    /// // Nothing was awaited so far: on this runtime, of one thread, the clerk had no time for them.
+    /// assert_eq!(clerk.stop_now().await, ["a letter", "a parcel"]);
+    /// assert_eq!(clerk.ended().await.unhandled, 2);
+    /// # Ok(()) }
+    /// ```
     pub fn stop_now(&self) -> impl Future<Output = Vec<M>> + Send + use<M> {
         let (port, rest) = reply();
         let ending = self.end_by(Word::HandBack(port));
         async move {
-            let rest = rest.await.unwrap_or_default();
-            ending.await;
-            rest
+            // Why together: an actor that waits here for itself is warned by the second.
+            join(rest, ending).await.0.unwrap_or_default()
         }
     }
 
@@ -225,8 +342,11 @@ impl<M: Send + 'static> WeakAddress<M> {
 
 /// Waits for the end of an actor; made by [`Address::stop`], [`Address::kill`] and [`Address::ended`].
 ///
-/// Ready after the actor's last hook ran, its state was dropped and its mailbox was closed. Dropping it changes
-/// nothing.
+/// Ready after the actor's last hook ran, its state was dropped and its mailbox was closed. Every future of the same
+/// actor answers the same, whenever it was made.
+///
+/// # Cancel safety
+/// Dropping it changes nothing: a stop or a kill goes on.
 #[must_use = "the stop goes on without it; await it to know when the actor has ended"]
 pub struct Ending {
     told: oneshot::Receiver<Ended>,
@@ -259,6 +379,9 @@ impl Future for Ending {
 }
 
 /// Sends to an actor through `futures::Sink`; made by [`Address::sink`].
+///
+/// Once it was ready it has a place in the mailbox, and keeps it until it is used, or the sink is closed or dropped. A
+/// flush has nothing to do: what was sent is accepted.
 pub struct AddressSink<M> {
     sink: SendSink<M, Word<M>>,
 }

@@ -15,6 +15,9 @@ use crate::base::{Moment, Name, catch};
 use crate::mailbox::WeakSender;
 
 /// Gives a handler its actor's name, address, timers, streams and watches, and a way to stop.
+///
+/// Timers and streams last as long as the incarnation: a supervised actor sets them anew in
+/// [`started`](super::Actor::started). None of them keeps an actor alive whose last address is gone.
 pub struct Context<M> {
     core: Arc<Core>,
     sender: WeakSender<M, Word<M>>,
@@ -55,17 +58,20 @@ impl<M: Send + 'static> Context<M> {
         self.core.system.rt().now()
     }
 
-    /// Stops this actor once it has handled what was accepted.
+    /// Stops this actor once it has handled what was accepted. Takes effect when the handler returns.
     pub fn stop(&mut self) {
         self.stop = self.stop.max(Some(Stop::Drain));
     }
 
-    /// Stops this actor after this message; what was accepted stays unhandled.
+    /// Stops this actor after this message. What was accepted is dropped, and counted in [`Ended::unhandled`].
     pub fn stop_now(&mut self) {
         self.stop = self.stop.max(Some(Stop::Now));
     }
 
     /// Sends `message` to this actor after `delay`. It takes no place in the mailbox.
+    ///
+    /// It comes in turn with the mailbox's messages, so a busy actor gets it late, and never early. A delay that the
+    /// clock can't hold never passes.
     ///
     /// # Errors
     /// [`SourceError`] if the actor has 65,536 timers already.
@@ -75,8 +81,46 @@ impl<M: Send + 'static> Context<M> {
 
     /// Sends this actor a message every `period`, made anew each time; ticks missed while it was busy are skipped.
     ///
+    /// The first comes after one period. A tick that is late moves none of the later ones.
+    ///
     /// # Errors
-    /// [`SourceError`] if the actor has 65,536 timers already.
+    /// [`SourceError`] if the period is zero, or the actor has 65,536 timers already.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use callboard::prelude::*;
+    ///
+    /// struct Heart {
+    ///     beats: u32,
+    /// }
+    ///
+    /// struct Beat;
+    ///
+    /// impl Actor for Heart {
+    ///     type Message = Beat;
+    ///
+    ///     async fn started(&mut self, context: &mut Context<Beat>) -> Result<(), Fault> {
+    ///         context.send_every(Duration::from_millis(1), || Beat)?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, _: Beat, context: &mut Context<Beat>) -> Result<(), Fault> {
+    ///         self.beats += 1;
+    ///         if self.beats == 3 {
+    ///             context.stop();
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let heart = System::start()?.spawn(Heart { beats: 0 });
+    /// assert!(matches!(heart.ended().await.exit, Exit::Stopped));
+    /// # Ok(()) }
+    /// ```
     pub fn send_every(
         &mut self,
         period: Duration,
@@ -97,6 +141,45 @@ impl<M: Send + 'static> Context<M> {
     ///
     /// # Errors
     /// [`SourceError`] if the actor has 65,536 streams already.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    /// use futures::{StreamExt as _, stream};
+    ///
+    /// struct Reader {
+    ///     lines: Vec<&'static str>,
+    /// }
+    ///
+    /// enum Input {
+    ///     Line(&'static str),
+    ///     End,
+    /// }
+    ///
+    /// impl Actor for Reader {
+    ///     type Message = Input;
+    ///
+    ///     async fn started(&mut self, context: &mut Context<Input>) -> Result<(), Fault> {
+    ///         let lines = stream::iter(["to be", "or not to be"]).map(Input::Line);
+    ///         context.attach(lines.chain(stream::iter([Input::End])))?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, input: Input, context: &mut Context<Input>) -> Result<(), Fault> {
+    ///         match input {
+    ///             Input::Line(line) => self.lines.push(line),
+    ///             Input::End => context.stop(),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let reader = System::start()?.spawn(Reader { lines: Vec::new() });
+    /// assert!(matches!(reader.ended().await.exit, Exit::Stopped));
+    /// # Ok(()) }
+    /// ```
     pub fn attach<S>(&mut self, stream: S) -> Result<(), SourceError>
     where
         S: Stream + Send + 'static,
@@ -107,7 +190,53 @@ impl<M: Send + 'static> Context<M> {
 
     /// Sends this actor a message when the actor behind `address` ends, before all other messages.
     ///
-    /// If that actor has ended already, the message comes at once. A watch outlives this incarnation.
+    /// If that actor has ended already, the message comes at once. A watch outlives this incarnation. It keeps neither
+    /// actor alive, and takes no place in the mailbox.
+    ///
+    /// `message` runs in the task of the actor that ends, and should only make the message. If it panics, that is
+    /// logged, and no message comes.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// struct Diver;
+    ///
+    /// impl Actor for Diver {
+    ///     type Message = ();
+    ///     async fn handle(&mut self, (): (), _: &mut Context<()>) -> Result<(), Fault> {
+    ///         Err(Fault::new("out of air"))
+    ///     }
+    /// }
+    ///
+    /// struct Partner {
+    ///     diver: Address<()>,
+    /// }
+    ///
+    /// impl Actor for Partner {
+    ///     type Message = Ended;
+    ///
+    ///     async fn started(&mut self, context: &mut Context<Ended>) -> Result<(), Fault> {
+    ///         context.watch(&self.diver, |ended| ended);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&mut self, ended: Ended, context: &mut Context<Ended>) -> Result<(), Fault> {
+    ///         assert_eq!(ended.exit.to_string(), "failed: out of air");
+    ///         context.stop();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let system = System::start()?;
+    /// let diver = system.spawn(Diver);
+    /// let partner = system.spawn(Partner { diver: diver.clone() });
+    /// diver.send(()).await?;
+    /// assert!(matches!(partner.ended().await.exit, Exit::Stopped));
+    /// # Ok(()) }
+    /// ```
     pub fn watch<N: Send + 'static>(
         &mut self,
         address: &Address<N>,

@@ -9,15 +9,15 @@ use crate::base::{Fault, Name};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Exit {
-    /// It was asked to stop, by a `stop`, by its own context, or by its supervisor.
+    /// It was asked to stop, through an address, by its own context, or by its supervisor.
     Stopped,
     /// Its last address was dropped, so that nobody could reach it any more.
     Abandoned,
     /// A handler or the `started` hook returned this error.
     Failed(Fault),
-    /// A handler, a hook or the drop of the state panicked with this text.
+    /// A handler, a hook, a timer, a stream or the drop of the state panicked with this text.
     Panicked(Arc<str>),
-    /// It was killed in the middle of a handler.
+    /// It was killed, or its runtime shut down.
     Killed,
 }
 
@@ -41,6 +41,32 @@ impl fmt::Display for Exit {
 }
 
 /// Reports the end of an actor: told after its last hook ran, its state was dropped and its mailbox closed.
+///
+/// # Examples
+/// ```
+/// use callboard::prelude::*;
+///
+/// struct Fuse;
+///
+/// impl Actor for Fuse {
+///     type Message = u32;
+///     async fn handle(&mut self, ampere: u32, _: &mut Context<u32>) -> Result<(), Fault> {
+///         if ampere > 16 { Err(Fault::new("blown")) } else { Ok(()) }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let fuse = System::start()?.spawn(Fuse);
+/// for ampere in [10, 20, 10, 10] {
+///     fuse.try_send(ampere)?;
+/// }
+/// let ended = fuse.ended().await;
+/// assert!(ended.exit.is_failure());
+/// assert_eq!(ended.exit.to_string(), "failed: blown");
+/// assert_eq!(ended.unhandled, 2);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Ended {
@@ -48,6 +74,6 @@ pub struct Ended {
     pub name: Name,
     /// Why it ended.
     pub exit: Exit,
-    /// How many accepted messages it never handled. Zero after a graceful stop.
+    /// How many accepted messages it never handled, those handed back included. Zero after a graceful stop.
     pub unhandled: usize,
 }

@@ -19,10 +19,14 @@
 //!   it already hides which actor is behind it; [`Recipient`] narrows it to one kind of message through `From`.
 //!   Why not a handler per message: it takes a box per message (docs/decisions/0004-one-message-type.md).
 //! - **The mailbox is bounded** and the sender waits. A question ([`Address::ask`]) waits for the answer too;
-//!   between actors give it a limit ([`Address::ask_within`]), as two that ask each other over full mailboxes
-//!   wait for ever otherwise.
+//!   between actors give it a limit ([`Address::ask_within`]), as two that ask each other wait for ever otherwise.
+//!   An actor that asks itself is told so; one that waits for room in its own mailbox, or for its own end, is
+//!   warned of in the log.
 //! - **Control before data.** A stop, or the end of a watched actor, overtakes every message. It reaches the
-//!   actor between two messages; a kill reaches it at the next await inside a handler.
+//!   actor between two messages; a kill reaches it at the next await inside a handler. From the moment of the call
+//!   the mailbox refuses messages.
+//! - **Mailbox, timers and streams take turns**, and after 128 messages without a pause the actor lets other tasks
+//!   of its runtime go first.
 //! - **A panic or an error ends the incarnation, never the mailbox.** What happens next is the supervisor's word
 //!   (layer `supervise`); without one the actor has ended. The message that was being handled is gone: an actor's
 //!   messages are at most once. (Topics deliver again; that is the broker's work.)

@@ -12,6 +12,62 @@ use crate::mailbox::{SendError, TrySendError};
 ///
 /// It hides the actor's own message type, so that recipients of different actors fit in one list. It is a strong
 /// address. Each send takes a box.
+///
+/// # Examples
+/// ```
+/// use callboard::actor::Recipient;
+/// use callboard::prelude::*;
+///
+/// #[derive(Clone, Copy)]
+/// struct Alarm;
+///
+/// struct Guard;
+///
+/// enum Duty {
+///     Sleep,
+///     Wake(Alarm),
+/// }
+///
+/// impl From<Alarm> for Duty {
+///     fn from(alarm: Alarm) -> Duty {
+///         Duty::Wake(alarm)
+///     }
+/// }
+///
+/// impl Actor for Guard {
+///     type Message = Duty;
+///     async fn handle(&mut self, duty: Duty, context: &mut Context<Duty>) -> Result<(), Fault> {
+///         match duty {
+///             Duty::Sleep => {}
+///             Duty::Wake(Alarm) => context.stop(),
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// struct Siren;
+///
+/// impl Actor for Siren {
+///     type Message = Alarm;
+///     async fn handle(&mut self, _: Alarm, context: &mut Context<Alarm>) -> Result<(), Fault> {
+///         context.stop();
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let system = System::start()?;
+/// let (guard, siren) = (system.spawn(Guard), system.spawn(Siren));
+/// guard.send(Duty::Sleep).await?;
+/// let all: [Recipient<Alarm>; 2] = [guard.recipient(), siren.recipient()];
+/// for recipient in &all {
+///     recipient.send(Alarm).await?;
+/// }
+/// guard.ended().await;
+/// siren.ended().await;
+/// # Ok(()) }
+/// ```
 pub struct Recipient<N> {
     to: Arc<dyn Receive<N>>,
 }

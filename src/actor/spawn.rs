@@ -9,6 +9,33 @@ use crate::base::{InvalidName, Name};
 use crate::mailbox::mailbox;
 
 /// Spawns one actor with settings of its own; made by [`System::actor`].
+///
+/// # Examples
+/// ```
+/// use callboard::actor::SpawnError;
+/// use callboard::mailbox::TrySendError;
+/// use callboard::prelude::*;
+/// # struct Cashier;
+/// # impl Actor for Cashier {
+/// #     type Message = u32;
+/// #     async fn handle(&mut self, _: u32, _: &mut Context<u32>) -> Result<(), Fault> {
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let system = System::start()?;
+/// let cashier = system.actor("cashier")?.capacity(2).spawn(Cashier)?;
+/// cashier.try_send(1)?;
+/// cashier.try_send(2)?;
+/// // Two places; the cashier had no time yet, on this runtime of one thread.
+/// assert!(matches!(cashier.try_send(3), Err(TrySendError::Full(3))));
+///
+/// let second = system.actor("cashier")?.spawn(Cashier);
+/// assert!(matches!(second, Err(SpawnError::NameTaken(_))));
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is spawned before `spawn`"]
 pub struct Spawn<'a> {

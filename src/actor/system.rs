@@ -12,7 +12,32 @@ use crate::runtime::{NoRuntime, Rt, Runtime};
 
 /// Spawns actors on one runtime and finds them by name.
 ///
-/// Cloning is cheap and shares the system. Dropping it ends nothing: an actor ends by its own rules.
+/// Cloning is cheap and shares the system. Dropping it ends nothing: an actor ends by its own rules, or with its
+/// runtime.
+///
+/// # Examples
+/// ```
+/// use callboard::prelude::*;
+/// # struct Librarian;
+/// # impl Actor for Librarian {
+/// #     type Message = &'static str;
+/// #     async fn handle(&mut self, _: &'static str, _: &mut Context<&'static str>) -> Result<(), Fault> {
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let system = System::start()?;
+/// let librarian = system.actor("librarian")?.spawn(Librarian)?;
+/// // Elsewhere, by name and type of message:
+/// let found = system.find::<&'static str>("librarian").expect("it lives");
+/// found.send("any book").await?;
+/// // A name is free again once its actor has ended.
+/// librarian.stop().await;
+/// assert!(system.find::<&'static str>("librarian").is_none());
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct System {
     inside: Arc<Inside>,
@@ -32,6 +57,35 @@ struct Entry {
 }
 
 /// Builds a [`System`] on a runtime of your choice; made by [`System::builder`].
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+///
+/// use callboard::prelude::*;
+/// use callboard::runtime::Smol;
+/// # struct Echo;
+/// # impl Actor for Echo {
+/// #     type Message = Reply<&'static str>;
+/// #     async fn handle(
+/// #         &mut self,
+/// #         reply: Reply<&'static str>,
+/// #         _: &mut Context<Reply<&'static str>>,
+/// #     ) -> Result<(), Fault> {
+/// #         let _ = reply.send("echo");
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let executor = Arc::new(smol::Executor::new());
+/// let system = System::builder().runtime(Smol::with(executor.clone())).start()?;
+/// let echo = system.spawn(Echo);
+/// // The actor runs wherever the executor is run; whoever asks may be anywhere.
+/// let answer = smol::block_on(executor.run(echo.ask(|reply| reply)));
+/// assert_eq!(answer.unwrap(), "echo");
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Default)]
 pub struct SystemBuilder {
     rt: Option<Rt>,
