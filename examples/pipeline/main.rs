@@ -58,7 +58,8 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &Fault, code: u8) -> ExitCode {
-    let _ = writeln!(io::stderr(), "error: {error}\ntry --help");
+    let advice = if code == 2 { "\ntry --help" } else { "" };
+    let _ = writeln!(io::stderr(), "error: {error}{advice}");
     ExitCode::from(code)
 }
 

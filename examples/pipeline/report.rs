@@ -111,7 +111,7 @@ impl Run {
             writeln!(said, "{difference}")?;
         }
         if !differences.is_empty() {
-            return write!(said, "not verified: {} differences to a plain count", differences.len());
+            return write!(said, "not verified, differences to a plain count: {}", differences.len());
         }
         write!(said, "verified: {} counted, as in a plain count", amount(counts))?;
         let (surplus, missing) = (&self.work.surplus, &self.work.letters.missing);
