@@ -108,7 +108,7 @@ impl Line {
         trim(&mut self.waiting);
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(callboard_shuttle)))]
     pub(super) fn buffered(&self) -> usize {
         self.waiting.capacity()
     }

@@ -171,7 +171,7 @@ impl<M, C, S> Receiver<M, C, S> {
     }
 
     /// How many entries the buffers have memory for.
-    #[cfg(test)]
+    #[cfg(all(test, not(callboard_shuttle)))]
     pub(super) fn buffered(&self) -> usize {
         let locked = self.shared.lock();
         let lanes = self.burst.capacity() + locked.queue.capacity() + locked.control.capacity();
