@@ -20,6 +20,8 @@ impl<M, C, S> Shared<M, C, S> {
 
 #[cfg(test)]
 mod tests {
+    #![cfg(not(callboard_shuttle))]
+
     use std::future::Future;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};

@@ -152,6 +152,28 @@ fn words_said_after_closing_are_read_and_queued_messages_too() {
 }
 
 #[test]
+fn a_word_that_closes_is_read_first_and_wakes_everyone() {
+    let (tx, mut rx) = full(1);
+    let (pulse, rx_pulse) = (Pulse::new(), Pulse::new());
+    let mut send = tx.send(10);
+    assert!(pulse.poll(&mut send).is_pending());
+    assert!(rx.poll_control(&mut rx_pulse.cx()).is_pending());
+    assert_eq!(tx.close_with("a"), Ok(()));
+    assert_eq!((pulse.wakes(), rx_pulse.wakes()), (1, 1));
+    assert!(rx.is_closed() && tx.is_closed());
+    assert!(rx.poll_next(&mut rx_pulse.cx()) == Poll::Ready(Event::Control("a")));
+    assert!(rx.poll_control(&mut rx_pulse.cx()).is_pending());
+    assert_eq!(tx.close_with("b"), Ok(()), "closed or not, the word is said");
+    assert_eq!(rx_pulse.wakes(), 1);
+    assert_eq!(next(&mut rx), Some(Event::Control("b")));
+    assert_eq!(next(&mut rx), Some(Event::Message(0)), "what was accepted is read");
+    assert_eq!(next(&mut rx), Some(Event::Closed));
+    assert_eq!(pulse.poll(&mut send), Poll::Ready(Err(SendError(10))));
+    drop(rx);
+    assert_eq!(tx.close_with("c"), Err("c"));
+}
+
+#[test]
 fn take_rest_gives_all_that_was_not_handed_out_and_frees_its_places() {
     let (tx, mut rx) = full(4);
     let pulse = Pulse::new();
