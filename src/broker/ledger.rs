@@ -13,7 +13,7 @@
 //! | a message is | it leaves by | to |
 //! |---|---|---|
 //! | backlog: never started; in offset order | `dispatch` | in flight, in a lease with its neighbours |
-//! | ready: started before; in offset order, before the backlog | `dispatch` | in flight, alone |
+//! | ready: started before; in offset order, mostly before the backlog | `dispatch` | in flight, alone |
 //! | in flight: in one lease of one consumer | `on_report`, `on_give_back` | settled, delayed, ready, parked, backlog |
 //! | delayed: failed, waits for its moment | `on_alarm` | ready |
 //! | parked: on its way to the dead-letter topic | `on_dead_lettered` | settled |
@@ -37,6 +37,11 @@ use crate::supervise::Backoff;
 /// Why not the group's backoff: that is for what fails, may be none, and then this would spin; or be an hour.
 /// Why so short: a handler's publish has waited in line before it said so, and will again.
 const NO_ROOM: Backoff = Backoff::exponential(Duration::from_millis(10), Duration::from_secs(1)).jitter(0.2);
+
+/// So many leases in a row are of messages started before; then one is from the backlog, if there is one.
+///
+/// Why: a message that is tried again at once, as often as it likes, must not be all that a group does.
+const RETRIES_IN_A_ROW: u32 = 16;
 
 /// A run of messages of one batch: those with the offsets `base + from .. base + to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +130,7 @@ pub(crate) struct Ledger<B> {
     backlog: VecDeque<Slice<B>>,
     ready: BTreeMap<u64, (Slice<B>, Past)>,
     delayed: BinaryHeap<Reverse<Delayed<B>>>,
+    retries_in_a_row: u32,
     leases: BTreeMap<LeaseId, Lease<B>>,
     next_lease: u64,
     workers: Workers,
@@ -154,6 +160,7 @@ impl<B: Clone> Ledger<B> {
             backlog: VecDeque::new(),
             ready: BTreeMap::new(),
             delayed: BinaryHeap::new(),
+            retries_in_a_row: 0,
             leases: BTreeMap::new(),
             next_lease: 0,
             workers: Workers::default(),
@@ -312,12 +319,15 @@ impl<B: Clone> Ledger<B> {
         }
     }
 
-    /// Takes what is handed out next: what was started before comes first, and alone.
+    /// Takes what is handed out next: what was started before comes first (not for ever), and alone.
     fn take_next(&mut self, size: u16) -> Option<(Slice<B>, Past)> {
-        if let Some((_, (slice, past))) = self.ready.pop_first() {
+        let one_from_backlog = self.retries_in_a_row >= RETRIES_IN_A_ROW && !self.backlog.is_empty();
+        if !one_from_backlog && let Some((_, (slice, past))) = self.ready.pop_first() {
             self.counts.ready -= 1;
+            self.retries_in_a_row = self.retries_in_a_row.saturating_add(1);
             return Some((slice, past));
         }
+        self.retries_in_a_row = 0;
         let first = self.backlog.front_mut()?;
         let slice = if first.len() <= size {
             self.backlog.pop_front()?

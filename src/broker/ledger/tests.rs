@@ -1,5 +1,7 @@
 //! Does a message go where the state table says, from each place and for each word?
 
+mod order;
+
 use super::*;
 use std::time::Duration;
 
@@ -280,46 +282,6 @@ fn a_give_back_returns_what_is_not_reported_to_the_head_of_the_backlog() {
     probe.hands_out([(4, 11), (11, 13)]);
 }
 
-/// G10: whatever the order in which leases come back, they go out in the order of offsets.
-#[test]
-fn leases_given_back_in_any_order_go_out_in_order() {
-    let orders = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]];
-    for order in orders {
-        let mut probe = Probe::pulling(Retry::none(), 4);
-        probe.batch('a', 0, 2);
-        probe.batch('b', 2, 4);
-        let leases = probe.hands_out([(0, 1), (1, 2), (2, 3), (3, 4)]);
-        order.iter().for_each(|at| assert!(probe.ledger.on_give_back(leases[*at])));
-        probe.counts(|c| (c.entered, c.backlog) = (6, 6));
-        probe.hands_out([(0, 1), (1, 2), (2, 3), (3, 4)]);
-    }
-}
-
-#[test]
-fn a_message_that_was_started_goes_out_before_the_backlog_and_alone_wherever_it_was() {
-    let mut probe = wide(200);
-    let [lease] = probe.hands_out([(1, 201)]);
-    assert!(probe.report(lease, 3, vec![(2, Verdict::Release)]) && probe.ledger.on_give_back(lease));
-    let [started, rest] = probe.hands_out([(2, 3), (3, 201)]);
-    assert!(probe.ledger.on_give_back(started) && probe.ledger.on_give_back(rest));
-    probe.hands_out([(2, 3), (3, 201)]);
-}
-
-/// G9: a stream's deliveries are single; once they are back, a fast handler gets them by the hundred.
-#[test]
-fn messages_given_back_one_by_one_are_leased_together_again() {
-    let orders: [fn(usize) -> usize; 3] = [|at| at, |at| 9 - at, |at| (at * 7 + 3) % 10];
-    for order in orders {
-        let mut probe = Probe::pulling(Retry::none(), 10);
-        probe.batch('a', 0, 10);
-        probe.batch('b', 10, 5);
-        let leases: Vec<_> = probe.dispatch().into_iter().map(|(_, id, _)| id).collect();
-        (0..10).for_each(|at| assert!(probe.ledger.on_give_back(leases[order(at)])));
-        let slices: Vec<_> = probe.ledger.backlog.iter().map(|slice| (slice.first(), slice.len())).collect();
-        assert_eq!(slices, [(0, 10), (10, 5)]);
-    }
-}
-
 #[test]
 fn words_on_a_lease_that_is_over_are_counted_and_change_nothing() {
     let mut probe = Probe::pulling(Retry::none(), 1);
@@ -361,46 +323,6 @@ fn a_stream_that_returns_has_its_whole_credit_and_keeps_it() {
     old.into_iter().for_each(|lease| assert!(probe.sole(lease, Verdict::Ack)));
     probe.hands_out([]);
     assert_eq!(probe.ledger.held(ConsumerId(1)), Some((2, 2)));
-}
-
-#[test]
-fn one_consumer_sees_publish_order_over_batches_and_reports_in_pieces() {
-    let mut probe = Probe::with(Retry::none(), Credit::Handler { prefetch: 16 });
-    let (mut seen, mut base) = (Vec::new(), 0);
-    for (batch, len) in ('a'..='z').zip([1, 256, 3, 9, 40].into_iter().cycle()) {
-        probe.batch(batch, base, len);
-        base += u64::from(len);
-    }
-    loop {
-        let leases = probe.dispatch();
-        if leases.is_empty() {
-            break;
-        }
-        for (_, id, offsets) in leases {
-            let batch_base = probe.ledger.leases[&id].slice.base;
-            for offset in offsets {
-                seen.push(offset);
-                probe.now = probe.now + Duration::from_micros(3);
-                assert!(probe.report(id, (offset - batch_base) as u16 + 1, Vec::new()));
-            }
-        }
-    }
-    assert!(seen.iter().copied().eq(0..base), "{seen:?}");
-}
-
-/// G9: what waits for its backoff holds up nobody, and what is due comes before new work.
-#[test]
-fn a_retry_lets_others_pass_while_it_waits_and_comes_first_when_it_is_due() {
-    let mut probe = Probe::pulling(Retry::fixed(5 * MS), 1);
-    probe.batch('a', 0, 4);
-    let [lease] = probe.hands_out([(0, 1)]);
-    probe.sole(lease, failed());
-    let [lease] = probe.hands_out([(1, 2)]);
-    probe.sole(lease, Verdict::Ack);
-    probe.later(5 * MS);
-    let [lease] = probe.hands_out([(0, 1)]);
-    probe.sole(lease, Verdict::Ack);
-    probe.hands_out([(2, 3)]);
 }
 
 #[test]

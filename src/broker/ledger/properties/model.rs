@@ -1,6 +1,6 @@
 //! The toy model: where each message is, by the state table alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::*;
@@ -83,6 +83,8 @@ pub(super) struct Model {
     leases: BTreeMap<LeaseId, ToyLease>,
     over: Vec<LeaseId>,
     used: BTreeSet<LeaseId>,
+    /// Leases in a row of messages started before.
+    retries: u32,
     dying: Vec<Slice<Arc<u64>>>,
     /// Those that are here: whether they are ready, and their credit.
     consumers: BTreeMap<ConsumerId, (bool, Credit)>,
@@ -106,6 +108,7 @@ impl Model {
             leases: BTreeMap::new(),
             over: Vec::new(),
             used: BTreeSet::new(),
+            retries: 0,
             dying: Vec::new(),
             consumers: BTreeMap::new(),
             next_consumer: 0,
@@ -347,15 +350,18 @@ impl Model {
     /// Leases come in order, what was started before first and alone; no credit is exceeded, and none is left.
     fn check_dispatch(&mut self, effects: Vec<Effect<Arc<u64>>>) {
         let in_place = |place| self.messages.iter().filter(move |(_, toy)| toy.place == place);
-        let waiting = in_place(Place::Ready).chain(in_place(Place::Backlog));
-        let mut waiting = waiting.map(|(offset, _)| *offset).collect::<Vec<_>>().into_iter();
+        let offsets = |place| in_place(place).map(|(offset, _)| *offset).collect::<VecDeque<_>>();
+        let (mut ready, mut backlog) = (offsets(Place::Ready), offsets(Place::Backlog));
         for effect in effects {
             let Effect::Lease { consumer, id, slice, past } = effect else { panic!("{effect:?}") };
             assert!(self.used.insert(id), "{id:?} is used twice");
+            let is_retry = !(ready.is_empty() || self.retries == RETRIES_IN_A_ROW && !backlog.is_empty());
+            self.retries = if is_retry { (self.retries + 1).min(RETRIES_IN_A_ROW) } else { 0 };
+            let waiting = if is_retry { &mut ready } else { &mut backlog };
             for offset in slice.first()..slice.base + u64::from(slice.to) {
-                assert_eq!(Some(offset), waiting.next(), "the next message is handed out");
+                assert_eq!(Some(offset), waiting.pop_front(), "the next message is handed out");
                 let toy = self.messages.get_mut(&offset).unwrap();
-                assert!(toy.place == Place::Backlog || slice.len() == 1);
+                assert!(!is_retry || slice.len() == 1);
                 assert_eq!((past.attempts, past.failures), (toy.attempts, toy.failures));
                 toy.place = Place::Held(id);
             }
@@ -364,7 +370,7 @@ impl Model {
             let reported = slice.from;
             self.leases.insert(id, ToyLease { consumer, slice, reported });
         }
-        let waits = waiting.next().is_some();
+        let waits = !(ready.is_empty() && backlog.is_empty());
         for (id, (ready, credit)) in &self.consumers {
             let (leases, messages) = self.held(*id);
             let idle = match *credit {
