@@ -2,6 +2,10 @@
 //!
 //! A message holds its place in the topic's capacity until every group has settled it; groups settle in any
 //! order, so each live batch has a set of bits per group. The place is free when the last bit of a message goes.
+//!
+//! Its payload goes with its batch. What is settled and still kept by neighbours counts as pinned; the topic makes
+//! large batches only while that is less than the capacity. Then live and pinned payloads together are less than
+//! three times the capacity (G2): what is pinned beyond the first capacity was alive when the large batches ended.
 
 use std::collections::BTreeMap;
 
@@ -73,11 +77,13 @@ pub(crate) struct Books<B> {
     /// Per group: how many messages it has still to settle.
     groups: Vec<(GroupId, u64)>,
     unsettled: u64,
+    pinned: u64,
     next_offset: u64,
 }
 
 struct Live<B> {
     batch: B,
+    len: u16,
     /// Messages that hold a place.
     kept: Bits,
     /// What each group has still to settle, in the order of `Books::groups`.
@@ -86,7 +92,7 @@ struct Live<B> {
 
 impl<B: Clone> Books<B> {
     pub(crate) fn new() -> Books<B> {
-        Books { live: BTreeMap::new(), groups: Vec::new(), unsettled: 0, next_offset: 0 }
+        Books { live: BTreeMap::new(), groups: Vec::new(), unsettled: 0, pinned: 0, next_offset: 0 }
     }
 
     pub(crate) fn next_offset(&self) -> u64 {
@@ -96,6 +102,11 @@ impl<B: Clone> Books<B> {
     /// Messages that hold a place.
     pub(crate) fn unsettled(&self) -> u64 {
         self.unsettled
+    }
+
+    /// Messages that hold no place, and whose payloads are kept by others of their batches.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.pinned
     }
 
     /// What `group` has still to settle.
@@ -112,7 +123,7 @@ impl<B: Clone> Books<B> {
             *count += open.count();
             opens.push(open);
         }
-        self.live.insert(self.next_offset, Live { batch, kept: all, open: opens });
+        self.live.insert(self.next_offset, Live { batch, len, kept: all, open: opens });
         self.unsettled += u64::from(len);
         self.next_offset += u64::from(len);
     }
@@ -166,7 +177,9 @@ impl<B: Clone> Books<B> {
         let Some(live) = self.live.get_mut(&base) else { return 0 };
         let done = live.open.iter().fold(candidates.and(live.kept), |done, open| done.without(*open));
         live.kept = live.kept.without(done);
+        self.pinned += done.count();
         if live.kept.is_empty() {
+            self.pinned -= u64::from(live.len);
             self.live.remove(&base);
         }
         self.unsettled -= done.count();

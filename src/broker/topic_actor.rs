@@ -105,7 +105,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
 impl<T: Send + Sync + 'static> Life<T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match self.actor.mailbox.poll_burst(cx, BATCH) {
+            match self.actor.mailbox.poll_burst(cx, self.burst()) {
                 Poll::Ready(Event::Message(items)) => self.on_burst(items),
                 Poll::Ready(Event::Control(word)) => self.hear(word),
                 // Every handle is gone; the broker, which has one, is too.
@@ -120,6 +120,11 @@ impl<T: Send + Sync + 'static> Life<T> {
                 return Poll::Ready(());
             }
         }
+    }
+
+    /// The most messages of the next batch: one that keeps nobody else, while too much is kept that way.
+    fn burst(&self) -> usize {
+        if self.books.pinned() < self.actor.capacity as u64 { BATCH } else { 1 }
     }
 
     fn on_burst(&mut self, items: Vec<Item<T>>) {

@@ -22,6 +22,7 @@ mod harness;
 mod kit;
 mod lifecycle;
 mod logs;
+mod memory;
 mod sinks;
 mod supervise_events;
 mod supervise_probe;

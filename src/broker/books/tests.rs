@@ -1,7 +1,7 @@
 //! Do the topic's books free each place once, when its last group has settled it? (G2, G4, G5, G25) Sets of numbers
 //! play the bits, and a table of who has still to settle what plays the books.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
@@ -136,6 +136,12 @@ impl Model {
             }
         }
         assert_eq!((books.unsettled(), books.next_offset()), (self.kept.len() as u64, self.next));
+        let kept_of = |(base, len): &(u64, u16)| {
+            (u64::from(*len), self.kept.range(*base..base + u64::from(*len)).count() as u64)
+        };
+        let pinned =
+            self.batches.iter().map(kept_of).filter(|(_, kept)| *kept > 0).map(|(len, kept)| len - kept);
+        assert_eq!(books.pinned(), pinned.sum::<u64>());
         for group in &self.groups {
             let open = self.kept.values().filter(|open| open.contains(group)).count() as u64;
             assert_eq!(books.open(*group), open);
@@ -166,6 +172,38 @@ proptest! {
         }
         prop_assert_eq!(books.unsettled(), 0);
         prop_assert!(books.live.is_empty(), "the payloads are let go");
+    }
+}
+
+/// G2: however messages are settled, if large batches are made only while less is pinned than the capacity.
+#[test]
+fn payloads_that_are_alive_or_pinned_stay_below_three_times_the_capacity() {
+    const CAPACITY: u64 = 1000;
+    // In each of these ways the nth message is settled late, if ever.
+    let late: [fn(u64) -> bool; 4] = [|n| n % 256 == 0, |n| n % 100 == 7, |n| n % 2 == 0, |n| n % 1000 < 3];
+    for late in late {
+        let mut books = Books::new();
+        books.on_group(GroupId(0), |_: &(), _, kept| kept);
+        let (mut most, mut in_batches) = (0, VecDeque::new());
+        while books.next_offset() < 200_000 {
+            let room = CAPACITY - books.unsettled();
+            let burst = if books.pinned() < CAPACITY { BATCH as u64 } else { 1 };
+            let (base, len) = (books.next_offset(), burst.min(room) as u16);
+            if len > 0 {
+                books.on_batch((), len, |_| Bits::range(0, len));
+                in_batches.push_back((base, len));
+            }
+            // Full of what is late: the oldest batch is settled after all.
+            if books.unsettled() == CAPACITY {
+                let (base, len) = in_batches.pop_front().unwrap();
+                books.on_settled(GroupId(0), base, 0, len);
+            }
+            for at in (0..len).filter(|at| !late(base + u64::from(*at))) {
+                books.on_settled(GroupId(0), base, at, at + 1);
+            }
+            most = most.max(books.unsettled() + books.pinned());
+        }
+        assert!((CAPACITY..3 * CAPACITY).contains(&most), "{most}");
     }
 }
 
