@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::delayed::Delayed;
 use super::outcome::Verdict;
 use super::workers::{ConsumerId, Credit, Workers};
 use super::{DeadReason, Retry};
@@ -145,12 +146,6 @@ struct Lease<B> {
     past: Past,
     /// When it was handed out.
     since: Moment,
-}
-
-struct Delayed<B> {
-    due: Moment,
-    slice: Slice<B>,
-    past: Past,
 }
 
 impl<B: Clone> Ledger<B> {
@@ -430,27 +425,6 @@ impl<B: Clone> Ledger<B> {
 fn mixed(random: u64, offset: u64) -> u64 {
     random ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
-
-// Why by hand: the earliest first, ties by offset; the payload has no part in it.
-impl<B: Clone> Ord for Delayed<B> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due, self.slice.first()).cmp(&(other.due, other.slice.first()))
-    }
-}
-
-impl<B: Clone> PartialOrd for Delayed<B> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<B: Clone> PartialEq for Delayed<B> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<B: Clone> Eq for Delayed<B> {}
 
 #[cfg(test)]
 mod properties;

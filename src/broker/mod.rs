@@ -53,6 +53,7 @@ mod books;
 mod consumer;
 mod core;
 mod dead_letter;
+mod delayed;
 mod drain;
 mod error;
 mod group;
