@@ -128,14 +128,15 @@ impl<B: Clone> Books<B> {
         self.next_offset += u64::from(len);
     }
 
-    /// Lets go of what no group wants or has still to settle. Returns how many places that frees.
+    /// Lets go of what no group wants or has still to settle, in the batches from the one at `base` on. Returns how
+    /// many places that frees.
     ///
     /// Without a group, nothing: it waits for one.
-    pub(crate) fn sweep(&mut self) -> u64 {
+    pub(crate) fn sweep(&mut self, base: u64) -> u64 {
         if self.groups.is_empty() {
             return 0;
         }
-        let bases: Vec<u64> = self.live.keys().copied().collect();
+        let bases: Vec<u64> = self.live.range(base..).map(|(base, _)| *base).collect();
         bases.into_iter().map(|base| self.free(base, Bits::range(0, BATCH as u16))).sum()
     }
 

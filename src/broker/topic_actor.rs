@@ -144,14 +144,14 @@ impl<T: Send + Sync + 'static> Life<T> {
             link.hand(Handout { batch: batch.clone(), open: *open }, self.actor.held);
         }
         if some_skipped {
-            self.sweep();
+            self.sweep(batch.base());
         }
     }
 
-    /// Lets go of what every group has skipped. Not while the topic is held: more groups may come.
-    fn sweep(&mut self) {
+    /// Lets go of what every group has skipped, from the batch at `from` on. Not while the topic is held: more groups may come.
+    fn sweep(&mut self, from: u64) {
         if !self.actor.held {
-            let freed = self.books.sweep();
+            let freed = self.books.sweep(from);
             self.free(freed);
         }
     }
@@ -182,7 +182,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                     link.hand(Handout { batch, open }, self.actor.held);
                 }
                 self.links.push(link);
-                self.sweep();
+                self.sweep(0);
                 let _ = done.send(());
             }
             TopicWord::Hold(hold) => {
@@ -190,7 +190,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.actor.held = hold;
                 if !hold {
                     self.links.iter_mut().for_each(Link::release);
-                    self.sweep();
+                    self.sweep(0);
                 }
             }
             TopicWord::WhenQuiet(reply) => {
