@@ -1,15 +1,20 @@
 //! Do logs keep the names that the docs promise, and does what a handler logs say which message it was at?
 
 use std::fmt::Write as _;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use callboard::prelude::*;
+use callboard::runtime::BoxFuture;
 use callboard::sim::Sim;
+use futures::FutureExt as _;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::actor_probe::{Do, Log, Probe};
 
 /// Collects each event as `span{fields}:span{fields}: message fields`.
 #[derive(Clone, Default)]
@@ -41,25 +46,31 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collect {
     }
 }
 
-fn logs_at(level: Level) -> Vec<String> {
+/// Runs `body` in the simulator and answers what it logged.
+fn logs_of(level: Level, body: impl Future<Output = ()>) -> Vec<String> {
     let collect = Collect::default();
     let filter = tracing_subscriber::filter::LevelFilter::from_level(level);
     let subscriber = tracing_subscriber::registry().with(filter).with(collect.clone());
-    tracing::subscriber::with_default(subscriber, || {
-        Sim::new(1).block_on(async {
-            let broker = Broker::start().unwrap();
-            let orders = broker.topic::<u32>("orders").open().await.unwrap();
-            let billing = orders.group("billing").retry(Retry::none());
-            let handle = async |_| {
-                tracing::info!("in the handler");
-                Err(Fault::new("no such customer"))
-            };
-            billing.run(handle).await.unwrap();
-            orders.publish(7).await.unwrap();
-            broker.shutdown().await;
-        });
-    });
+    // Why: while there is one subscriber only, tracing lets the thread that meets a span first decide for all threads
+    // whether anybody wants it. That thread may be of another test, which listens to nothing.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    tracing::subscriber::with_default(subscriber, || Sim::new(1).block_on(body));
     std::mem::take(&mut collect.0.lock().unwrap())
+}
+
+fn logs_at(level: Level) -> Vec<String> {
+    logs_of(level, async {
+        let broker = Broker::start().unwrap();
+        let orders = broker.topic::<u32>("orders").open().await.unwrap();
+        let billing = orders.group("billing").retry(Retry::none());
+        let handle = async |_| {
+            tracing::info!("in the handler");
+            Err(Fault::new("no such customer"))
+        };
+        billing.run(handle).await.unwrap();
+        orders.publish(7).await.unwrap();
+        broker.shutdown().await;
+    })
 }
 
 #[test]
@@ -73,6 +84,28 @@ fn an_event_of_a_handler_lies_in_the_span_of_its_lease_and_of_its_delivery_if_as
         traced.starts_with(&format!("{lease}[delivery id=")) && traced.contains("-0 attempt=1]"),
         "{traced}"
     );
+}
+
+/// G17
+#[test]
+fn an_actor_that_waits_for_itself_is_warned_of_once() {
+    let warnings = |wait: fn(Address<Do>) -> BoxFuture| {
+        let logs = logs_of(Level::WARN, async move {
+            let probe = Probe::new(&Log::default()).spawn_with(1);
+            let own = probe.downgrade();
+            let run = Do::Run(Box::new(move |_| wait(own.upgrade().unwrap())));
+            probe.send(run).await.unwrap();
+            Sim::current().unwrap().settle().await;
+            probe.kill().await;
+        });
+        let about = "an actor waits for itself in its own handler actor=probe wait=";
+        logs.iter().filter_map(|log| Some(log.split_once(about)?.1.to_owned())).collect::<Vec<_>>()
+    };
+    let room = |own: Address<Do>| async move { drop(own.send(Do::Note(1)).await) }.boxed();
+    assert_eq!(warnings(room), ["\"for room in its mailbox\""]);
+    assert_eq!(warnings(|own| own.ended().map(drop).boxed()), ["\"for its own end\""]);
+    assert_eq!(warnings(|own| own.stop_now().map(drop).boxed()), ["\"for its own end\""]);
+    assert!(warnings(|own| async move { drop(own.try_send(Do::Note(1))) }.boxed()).is_empty());
 }
 
 #[test]
