@@ -8,15 +8,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Sink;
-use futures::channel::oneshot;
 use futures::future::join;
 
 use super::ask::{ask, ask_within};
 use super::desk::{Stop, Word};
-use super::here::{Me, warn_of_deadlock};
+use super::here::Me;
 use super::life::Until;
 use super::sending::Sending;
-use super::{AskError, Core, Ended, Recipient};
+use super::{AskError, Core, Ending, Recipient};
 use crate::base::Name;
 use crate::mailbox::{Reply, SendError, SendSink, Sender, TrySendError, WeakSender, reply};
 
@@ -340,44 +339,6 @@ impl<M: Send + 'static> WeakAddress<M> {
     }
 }
 
-/// Waits for the end of an actor; made by [`Address::stop`], [`Address::kill`] and [`Address::ended`].
-///
-/// Ready after the actor's last hook ran, its state was dropped and its mailbox was closed. Every future of the same
-/// actor answers the same, whenever it was made.
-///
-/// # Cancel safety
-/// Dropping it changes nothing: a stop or a kill goes on.
-#[must_use = "the stop goes on without it; await it to know when the actor has ended"]
-pub struct Ending {
-    told: oneshot::Receiver<Ended>,
-    core: Arc<Core>,
-    warned: bool,
-}
-
-impl Ending {
-    fn of(core: &Arc<Core>, until: Until) -> Ending {
-        let (tell, told) = oneshot::channel();
-        core.life.watch(until, Box::new(tell));
-        Ending { told, core: core.clone(), warned: false }
-    }
-}
-
-impl Future for Ending {
-    type Output = Ended;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
-        let this = &mut *self;
-        match Pin::new(&mut this.told).poll(cx) {
-            Poll::Ready(Ok(ended)) => Poll::Ready(ended),
-            // Polled again after it was ready.
-            Poll::Ready(Err(_)) => this.core.life.ended().map_or(Poll::Pending, Poll::Ready),
-            Poll::Pending => {
-                warn_of_deadlock(&this.core, &mut this.warned, "for its own end");
-                Poll::Pending
-            }
-        }
-    }
-}
-
 /// Sends to an actor through `futures::Sink`; made by [`Address::sink`].
 ///
 /// Once it was ready it has a place in the mailbox, and keeps it until it is used, or the sink is closed or dropped. A
@@ -434,11 +395,5 @@ impl<M> fmt::Debug for WeakAddress<M> {
 impl<M> fmt::Debug for AddressSink<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.sink.fmt(f)
-    }
-}
-
-impl fmt::Debug for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ending({})", self.core.name)
     }
 }
