@@ -16,7 +16,9 @@ use crate::base::Fault;
 pub enum Outcome {
     /// Handled: the group is done with it.
     Ack,
-    /// Failed: deliver it again after the group's backoff. Counts as a failure; the text is kept for dead letters.
+    /// Failed: deliver it again after the group's backoff. Counts as a failure.
+    ///
+    /// The text, or its first 4,096 bytes, is kept for dead letters; so is every other text here.
     Retry(String),
     /// Not now: deliver it again after this long. Counts as a failure.
     RetryAfter(Duration),
@@ -84,7 +86,7 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     pub(crate) fn failed(error: impl Into<Arc<str>>) -> Verdict {
-        Verdict::Retry { error: error.into(), after: None }
+        Verdict::Retry { error: kept(error.into()), after: None }
     }
 }
 
@@ -97,8 +99,53 @@ impl From<Outcome> for Verdict {
             Outcome::RetryAfter(after) => {
                 Verdict::Retry { error: "retried later".into(), after: Some(after) }
             }
-            Outcome::NoRoom(error) => Verdict::NoRoom { error: error.into() },
-            Outcome::DeadLetter(reason) => Verdict::Dead { reason: reason.into() },
+            Outcome::NoRoom(error) => Verdict::NoRoom { error: kept(error.into()) },
+            Outcome::DeadLetter(reason) => Verdict::Dead { reason: kept(reason.into()) },
         }
+    }
+}
+
+/// The most bytes of a text that are kept with a message: some thousand messages may wait, each with its own (G2).
+const MOST_TEXT: usize = 4096;
+
+fn kept(text: Arc<str>) -> Arc<str> {
+    if text.len() <= MOST_TEXT {
+        return text;
+    }
+    // A character has four bytes at most.
+    let start = (0..=MOST_TEXT).rev().find_map(|end| text.get(..end));
+    Arc::from(start.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// G2, G11.
+    #[test]
+    fn of_a_long_text_the_beginning_is_kept() {
+        for (text, len) in [("e".repeat(4096), 4096), ("e".repeat(4097), 4096), ("€".repeat(2000), 4095)] {
+            let outcomes =
+                [Outcome::Retry, Outcome::NoRoom, Outcome::DeadLetter].map(|says| says(text.clone()));
+            for outcome in outcomes {
+                let (Verdict::Retry { error: kept, .. }
+                | Verdict::NoRoom { error: kept }
+                | Verdict::Dead { reason: kept }) = Verdict::from(outcome)
+                else {
+                    panic!("a text")
+                };
+                assert!(kept.len() == len && text.starts_with(&*kept), "{}", kept.len());
+            }
+        }
+        assert_eq!(Verdict::failed(""), Verdict::Retry { error: "".into(), after: None });
+    }
+
+    #[test]
+    fn a_text_made_of_an_error_that_found_no_room_is_a_failure_and_the_error_is_none() {
+        let error = || crate::broker::PublishError::Full(());
+        assert_eq!(Outcome::from(Err(error().into())), Outcome::NoRoom(error().to_string()));
+        let text = error().to_string();
+        assert_eq!(Outcome::from(Err(Fault::new(text.clone()))), Outcome::Retry(text));
+        assert_eq!(Outcome::from(Ok(())), Outcome::Ack);
     }
 }
