@@ -223,6 +223,11 @@ fn messages_that_own_a_sender_are_dropped_without_a_deadlock() {
         assert!(tx.try_send(Talker(Some(tx.clone()))).is_err());
     });
     comes_back(|| {
+        let (tx, rx) = mailbox::<Talker, (), ()>(2, ());
+        assert!(tx.try_send(Talker(Some(tx.clone()))).is_ok());
+        drop(rx);
+    });
+    comes_back(|| {
         let (tx, mut rx) = mailbox::<Talker, (), ()>(2, ());
         assert!(tx.try_send(Talker(Some(tx.clone()))).is_ok());
         drop(tx);
