@@ -27,8 +27,8 @@
 //! - **Control** is a second queue under the same lock, served before messages, never waited for by those who
 //!   write it. It carries the framework's words (stop, a child's exit, outcomes), and each writer bounds
 //!   what it writes: one word per lease, child or watcher. Closing the message side loses neither lane.
-//! - **Budget.** After [`BUDGET`] messages or control words in a row the receiver yields to its executor, and so
-//!   does the sender that would put in the `BUDGET`th message in a row. No executor would make them.
+//! - **Budget.** After [`BUDGET`] messages or control words in a row the receiver yields to its executor. So does
+//!   whoever would put in one more after `BUDGET` that found room at once. No executor would make them.
 //! - Nothing is woken and nothing is dropped while the lock is held: a waker or a message may own a `Sender`.
 //!
 //! # What it refuses
