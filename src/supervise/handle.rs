@@ -91,6 +91,9 @@ impl SupervisorHandle {
 
     /// Adds a child behind the others and waits until it is up.
     ///
+    /// Where a start waits its turn, so does this: behind a restart that is under way, and for a nested supervisor
+    /// that waits to be restarted itself.
+    ///
     /// # Errors
     /// [`AddError`] says what is wrong with it. If its first start fails, it is forgotten, and nothing else changes.
     ///

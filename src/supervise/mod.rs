@@ -49,7 +49,7 @@
 //!   accepted; for a restart, and when the supervisor gives up, it ends after the message in hand. After its stop
 //!   timeout it is killed, which takes effect at its next await. One that has not ended a second after that is
 //!   *stuck*: reported, left behind, and never replaced while it is there; a restart that needs that fails the
-//!   supervisor.
+//!   supervisor. A start, on the other hand, may take as long as it takes.
 //! - **A stop through an address** ([`Address::stop`](crate::actor::Address::stop) and the like) ends the
 //!   incarnation, and is answered then. To its supervisor that is a normal end (a kill a failure), so under
 //!   [`Restart::Always`] the child is back soon, and its mailbox open. While it drains it refuses messages. To

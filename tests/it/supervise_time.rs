@@ -279,9 +279,13 @@ impl Actor for Blocker {
 /// Runs a test on threads of its own, of which children may block some. It takes real time: a kill has a second
 /// to take effect.
 fn on_threads(test: impl Future<Output = ()> + Send + 'static) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(6).enable_all().build().unwrap();
-    runtime.block_on(runtime.spawn(test)).unwrap();
-    runtime.shutdown_background();
+    let end = every::watched(Duration::from_secs(30), || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(6).enable_all().build().unwrap();
+        runtime.block_on(runtime.spawn(test)).unwrap();
+        runtime.shutdown_background();
+    });
+    assert_eq!(end, Ok(()));
 }
 
 /// G14, G19

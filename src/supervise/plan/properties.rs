@@ -19,6 +19,7 @@ fn step() -> impl proptest::strategy::Strategy<Value = Step> {
         1 => child.clone().prop_map(Step::Started),
         8 => (child.clone(), end).prop_map(|(child, end)| Step::Exit(child, end)),
         6 => Just(Step::StopDone),
+        1 => Just(Step::Stuck),
         8 => Just(Step::StartDone),
         5 => Just(Step::Alarm),
         3 => (0..40_u64).prop_map(Step::Sleep),

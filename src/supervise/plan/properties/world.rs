@@ -20,6 +20,8 @@ pub(super) enum Step {
     Exit(u64, End),
     /// An exit of the last child that was told to stop: makes progress likely.
     StopDone,
+    /// The last child that was told to stop can't be ended.
+    Stuck,
     /// The last child that was told to start is up.
     StartDone,
     Alarm,
@@ -36,6 +38,8 @@ pub(super) struct World {
     random: u64,
     pub(super) toys: BTreeMap<ChildId, (Toy, Restart)>,
     removed: BTreeSet<ChildId>,
+    /// Never ended, for all that is known.
+    stuck: BTreeSet<ChildId>,
     starts: Vec<(ChildId, Moment)>,
     /// Ends of children that were not told to stop.
     unasked: Vec<Moment>,
@@ -54,6 +58,7 @@ impl World {
             random: 1,
             toys: BTreeMap::new(),
             removed: BTreeSet::new(),
+            stuck: BTreeSet::new(),
             starts: Vec::new(),
             unasked: Vec::new(),
             ready: false,
@@ -92,6 +97,7 @@ impl World {
             Step::Started(n) => self.started(n),
             Step::Exit(n, end) => self.exited(n, end),
             Step::StopDone => last(self, Toy::Stopping).map_or(vec![], |n| self.exited(n, End::Normal)),
+            Step::Stuck => last(self, Toy::Stopping).map_or(vec![], |n| self.is_stuck(n)),
             Step::StartDone => last(self, Toy::Starting).map_or(vec![], |n| self.started(n)),
             Step::Alarm => {
                 self.now = self.plan.next_alarm().unwrap_or(now).max(now);
@@ -139,6 +145,19 @@ impl World {
             *toy = Toy::Down;
         }
         self.plan.on_exit(ChildId(n), end, self.now, self.random)
+    }
+
+    fn is_stuck(&mut self, n: u64) -> Vec<Effect> {
+        self.stuck.insert(ChildId(n));
+        if let Some((toy, _)) = self.toys.get_mut(&ChildId(n)) {
+            *toy = Toy::Down;
+        }
+        let effects = self.plan.on_stuck(ChildId(n), self.now);
+        assert!(
+            self.plan.is_ending() || effects.contains(&Effect::Forget(ChildId(n))),
+            "it goes on beside {n}"
+        );
+        effects
     }
 
     fn check(&mut self, effects: &[Effect]) {
@@ -192,6 +211,7 @@ impl World {
         }
         let (toy, restart) = self.toys.get_mut(&id).expect("a started child is known");
         assert_eq!(*toy, Toy::Down, "two incarnations of {id:?}");
+        assert!(!self.stuck.contains(&id), "{id:?} is started beside one that is stuck");
         *toy = Toy::Starting;
         let before = self.starts.iter().filter(|(other, _)| *other == id).count();
         assert!(before == 0 || *restart != Restart::Never, "{id:?} must never be restarted");
