@@ -19,8 +19,8 @@ use tracing::Span;
 use super::Message;
 use super::group_actor::{GroupWord, Handout};
 use super::handler::Handle;
-use super::lease::{Lease, Progress};
-use super::ledger::{LeaseId, Report};
+use super::lease::{Handling, Lease, LeaseId, Progress, Slot};
+use super::ledger::Report;
 use super::outcome::Verdict;
 use super::scope::Scope;
 use super::workers::ConsumerId;
@@ -29,8 +29,8 @@ use crate::mailbox::{BUDGET, Event, Receiver, WeakSender};
 
 /// What the group says to a consumer.
 pub(crate) enum ConsumerWord {
-    /// Drop the handling that shows this number; it is past its deadline.
-    Cancel(u64),
+    /// Drop this handling; it is past its deadline.
+    Cancel(Handling),
     /// Try again to make a handler.
     Build,
     /// End: after the current message, or in the middle of it.
@@ -45,6 +45,10 @@ pub(crate) enum ConsumerNews {
     Broken(Arc<str>),
     /// A handler was lost to a panic or a deadline, and is being made anew.
     Rebuilt,
+    /// That takes time: nothing can be taken until it is ready.
+    Away,
+    /// It has seen that messages were taken back from it, and can take others.
+    Here,
     /// The task is over.
     Ended,
 }
@@ -65,27 +69,31 @@ pub(crate) struct ConsumerSeat<T> {
     pub(crate) scope: Scope,
     group_name: Name,
     work: Option<Work>,
-    stop: Option<Stop>,
-    build: bool,
+    pub(super) stop: Option<Stop>,
+    /// The group says to try again to make a handler.
+    pub(super) build: bool,
+    /// The group knows that nothing can be taken here.
+    pub(super) away: bool,
     budget: u32,
 }
 
 /// The lease being worked on.
 struct Work {
     id: LeaseId,
+    slot: Slot,
     to: u16,
     /// Messages before this index are through.
     upto: u16,
     exceptions: Vec<(u16, Verdict)>,
     unreported: bool,
-    /// The handling of `upto` goes on, under this number.
-    in_hand: Option<u64>,
+    /// The handling of `upto` goes on, under this name.
+    in_hand: Option<Handling>,
     /// It is to be dropped.
     cancelled: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stop {
+pub(super) enum Stop {
     Gently,
     Kill,
 }
@@ -106,55 +114,45 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         progress: Arc<Progress>,
         scope: Scope,
     ) -> ConsumerSeat<T> {
-        let (work, stop, build, budget) = (None, None, false, BUDGET);
-        ConsumerSeat { id, mailbox, group, progress, scope, group_name, work, stop, build, budget }
+        let (work, stop, build, away, budget) = (None, None, false, true, BUDGET);
+        ConsumerSeat { id, mailbox, group, progress, scope, group_name, work, stop, build, away, budget }
     }
 
     /// Runs the consumer until it is told to stop.
     pub(crate) async fn run<H: Handle<T>>(mut self, make: impl Fn() -> H) {
         while self.stop.is_none() {
             match self.build(&make).await {
-                Ok(handler) => {
-                    self.say(ConsumerNews::Ready);
-                    self.serve(handler, &make).await;
-                }
-                Err(text) => {
-                    self.give_back();
-                    self.say(ConsumerNews::Broken(text));
-                    self.build_word().await;
-                }
+                Ok(handler) => self.serve(handler, &make).await,
+                Err(text) => self.wait_broken(text).await,
             }
         }
+        drop_quietly(make);
     }
 
     /// Works off leases until a handler can't be rebuilt, or a stop.
-    async fn serve<H: Handle<T>>(&mut self, handler: H, make: &impl Fn() -> H) {
-        let mut handler = Some(handler);
+    async fn serve<H: Handle<T>>(&mut self, mut handler: H, make: &impl Fn() -> H) {
         while self.stop.is_none()
             && let Some(lease) = self.next_lease().await
         {
             let mut message =
                 Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
-            self.work = Some(Work::on(lease.id, lease.from, lease.to));
+            self.work = Some(Work::on(lease.id, lease.slot, lease.from, lease.to));
             let span = self.lease_span(&message, lease.to);
-            while message.index < lease.to && self.stop.is_none() {
-                if handler.is_none() {
-                    match self.build(make).await {
-                        Ok(made) => handler = Some(made),
-                        Err(text) => {
-                            self.give_back();
-                            return self.say_broken(text).await;
-                        }
-                    }
-                }
-                let Some(current) = &mut handler else { return };
-                match self.handle(current, &message, &span).await {
+            while self.stop.is_none() && self.begin() {
+                match self.handle(&mut handler, &message, &span).await {
                     Handled::Done(verdict) => self.note(message.index, verdict),
                     Handled::Lost(verdict) => {
-                        drop_quietly(handler.take());
+                        drop_quietly(handler);
                         self.note(message.index, verdict);
                         self.report();
+                        if self.stop.is_some() {
+                            return self.give_back();
+                        }
                         self.say(ConsumerNews::Rebuilt);
+                        match self.build(make).await {
+                            Ok(made) => handler = made,
+                            Err(text) => return self.wait_broken(text).await,
+                        }
                     }
                 }
                 message.index += 1;
@@ -167,17 +165,23 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         drop_quietly(handler);
     }
 
-    async fn say_broken(&mut self, text: Arc<str>) {
-        self.say(ConsumerNews::Broken(text));
-        self.build_word().await;
+    /// Starts the lease's next message, if it still has one.
+    fn begin(&mut self) -> bool {
+        let Some(work) = &mut self.work else { return false };
+        work.in_hand = self.progress.begin(work.slot, work.id);
+        work.cancelled = false;
+        if work.in_hand.is_none() && work.upto < work.to {
+            // The group has taken the rest, and waits to hear that this was seen.
+            work.to = work.upto;
+            self.report();
+            self.say(ConsumerNews::Here);
+            return false;
+        }
+        work.in_hand.is_some()
     }
 
     /// One handling of one message, with everything that can happen to it.
     async fn handle<H: Handle<T>>(&mut self, handler: &mut H, message: &Message<T>, lease: &Span) -> Handled {
-        if let Some(work) = &mut self.work {
-            work.in_hand = Some(self.progress.begin());
-            work.cancelled = false;
-        }
         let (scope, span) = (self.scope, delivery_span(lease, message));
         // Why the call is inside of the catch: a sync handler runs in it.
         let future = match catch(|| scope.enter(|| span.in_scope(|| handler.handle(message)))) {
@@ -214,45 +218,6 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         }
     }
 
-    /// Makes a handler and runs its `started` hook.
-    async fn build<H: Handle<T>>(&mut self, make: &impl Fn() -> H) -> Result<H, Arc<str>> {
-        let scope = self.scope;
-        let mut handler = catch(|| scope.enter(make)).map_err(|text| text.0)?;
-        let started = {
-            let mut slot = pin!(Some(handler.started()));
-            let started = std::future::poll_fn(|cx| {
-                let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
-                match catch(|| scope.enter(|| future.poll(cx))) {
-                    Err(text) => return Poll::Ready(Err(text.0)),
-                    Ok(Poll::Ready(started)) => {
-                        return Poll::Ready(started.map_err(|fault| fault_text(&fault)));
-                    }
-                    Ok(Poll::Pending) => {}
-                }
-                while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
-                    self.hear(word);
-                }
-                if self.stop.is_some() {
-                    Poll::Ready(Err("stopped while starting".into()))
-                } else {
-                    Poll::Pending
-                }
-            })
-            .await;
-            match catch(|| slot.set(None)) {
-                Ok(()) => started,
-                Err(text) => Err(text.0),
-            }
-        };
-        match started {
-            Ok(()) => Ok(handler),
-            Err(text) => {
-                drop_quietly(Some(handler));
-                Err(text)
-            }
-        }
-    }
-
     async fn next_lease(&mut self) -> Option<Lease<T>> {
         std::future::poll_fn(|cx| {
             loop {
@@ -274,19 +239,6 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             }
         })
         .await
-    }
-
-    /// Waits until the group says to try again.
-    async fn build_word(&mut self) {
-        std::future::poll_fn(|cx| {
-            while !self.build && self.stop.is_none() {
-                let word = std::task::ready!(self.mailbox.poll_control(cx));
-                self.hear(word);
-            }
-            Poll::Ready(())
-        })
-        .await;
-        self.build = false;
     }
 
     /// A lease of 256 ready messages must not keep other tasks waiting.
@@ -319,7 +271,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         )
     }
 
-    fn hear(&mut self, word: ConsumerWord) {
+    pub(super) fn hear(&mut self, word: ConsumerWord) {
         match word {
             ConsumerWord::Cancel(number) => {
                 if let Some(work) = &mut self.work {
@@ -348,7 +300,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
 
 impl<T> ConsumerSeat<T> {
     /// Tells the group how far the lease is, if it does not know.
-    fn report(&mut self) {
+    pub(super) fn report(&mut self) {
         let Some(work) = &mut self.work else { return };
         if std::mem::take(&mut work.unreported) {
             let exceptions = std::mem::take(&mut work.exceptions);
@@ -358,13 +310,19 @@ impl<T> ConsumerSeat<T> {
     }
 
     /// Gives back what is not started of the current lease.
-    fn give_back(&mut self) {
-        if let Some(work) = self.work.take().filter(|work| work.upto < work.to) {
-            drop(self.group.control(GroupWord::From(FromConsumer::GiveBack(work.id))));
+    pub(super) fn give_back(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.give_back_lease(work.slot, work.id);
         }
     }
 
-    fn say(&self, news: ConsumerNews) {
+    pub(super) fn give_back_lease(&self, slot: Slot, lease: LeaseId) {
+        if self.progress.take_back(slot, lease).is_some() {
+            drop(self.group.control(GroupWord::From(FromConsumer::GiveBack(lease))));
+        }
+    }
+
+    pub(super) fn say(&self, news: ConsumerNews) {
         drop(self.group.control(GroupWord::From(FromConsumer::News(self.id, news))));
     }
 }
@@ -384,16 +342,17 @@ impl<T> Drop for ConsumerSeat<T> {
         // Closed first: what the group sends from now on bounces, and stays with the group.
         self.mailbox.close();
         for lease in self.mailbox.take_rest() {
-            drop(self.group.control(GroupWord::From(FromConsumer::GiveBack(lease.id))));
+            self.give_back_lease(lease.slot, lease.id);
         }
         self.say(ConsumerNews::Ended);
     }
 }
 
 impl Work {
-    fn on(id: LeaseId, from: u16, to: u16) -> Work {
+    fn on(id: LeaseId, slot: Slot, from: u16, to: u16) -> Work {
         Work {
             id,
+            slot,
             to,
             upto: from,
             exceptions: Vec::new(),
@@ -417,13 +376,9 @@ fn failed_by_panic(text: &PanicText) -> Verdict {
     Verdict::failed(format!("panicked: {text}"))
 }
 
-fn fault_text(fault: &crate::base::Fault) -> Arc<str> {
-    catch(|| Arc::from(fault.to_string())).unwrap_or_else(|text| text.0)
-}
-
 /// Drops what a user made; its panic is a log line.
-fn drop_quietly<H>(handler: Option<H>) {
-    if let Err(text) = catch(|| drop(handler)) {
+pub(super) fn drop_quietly<H>(made: H) {
+    if let Err(text) = catch(|| drop(made)) {
         tracing::error!(target: "callboard::broker", panic = %text, "a consumer's drop panicked");
     }
 }

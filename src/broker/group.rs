@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::books::GroupId;
 use super::consumer::ConsumerSeat;
+use super::dying::Dying;
 use super::group_actor::{GroupActor, GroupWord, Handout};
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::scope::Scope;
@@ -357,7 +358,7 @@ fn start_group<T: Send + Sync + 'static>(
         mailbox: receiver,
         own: sender.downgrade(),
         topic: topic.sender.downgrade(),
-        dead_letters: dead.shared.sender.sink(),
+        dying: Dying::new(topic.name.clone(), name.clone(), dead.shared.sender.sink()),
     };
     topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
     tracing::info!(target: "callboard::broker", topic = %topic.name, group = %name, "group opened");

@@ -3,25 +3,25 @@
 //! Everything it decides is in the ledger; here its effects are carried out. No code of a user runs in this task:
 //! errors and panics arrive as texts, payloads are dropped with care (`Batch`).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::books::{Bits, GroupId};
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
-use super::ledger::{Effect, Ledger, Past, Report, Slice};
+use super::dying::Dying;
+use super::ledger::{Effect, Ledger, Report, Slice};
 use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
 use super::outcome::Verdict;
 use super::scope::Scope;
 use super::topic_actor::TopicWord;
 use super::workers::{ConsumerId, Credit};
-use super::{DeadLetter, DeadReason, DeliveryStream, GroupReport, GroupSettings, GroupState, GroupStats};
+use super::{DeliveryStream, GroupReport, GroupSettings, GroupState, GroupStats};
 use crate::base::{Moment, Name};
-use crate::mailbox::{Event, Receiver, Reply, SendSink, WeakSender, mailbox};
+use crate::mailbox::{Event, Receiver, Reply, WeakSender, mailbox};
 use crate::runtime::{Clock, Rt};
 use crate::supervise::{Allowance, RestartWindow};
 
@@ -53,6 +53,8 @@ pub(crate) enum GroupWord<T> {
     },
 }
 
+/// How long a consumer may keep what it has not started from one that has nothing to do (G9).
+const PATIENCE: Duration = Duration::from_millis(5);
 /// How long a stop waits for handlers that don't yield, before it reports them stuck.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
@@ -66,7 +68,7 @@ pub(crate) struct GroupActor<T> {
     pub(crate) mailbox: Receiver<Handout<T>, GroupWord<T>>,
     pub(crate) own: WeakSender<Handout<T>, GroupWord<T>>,
     pub(crate) topic: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
-    pub(crate) dead_letters: SendSink<Item<DeadLetter>, TopicWord<DeadLetter>, IdStamp>,
+    pub(crate) dying: Dying<T>,
 }
 
 /// The actor with everything it keeps while it lives.
@@ -75,15 +77,15 @@ pub(crate) struct Life<T> {
     ledger: Ledger<Arc<Batch<T>>>,
     effects: Vec<Effect<Arc<Batch<T>>>>,
     members: Members<T>,
-    /// On the way to the dead-letter topic. Limit: the topic's capacity, which they still hold.
-    dying: VecDeque<(Slice<Arc<Batch<T>>>, Past, DeadReason)>,
-    parked_was_told: bool,
     window: RestartWindow,
     failures_in_a_row: u32,
     restarts: u64,
     state: GroupState,
     clock: Clock,
     look_at: Option<Moment>,
+    share_at: Option<Moment>,
+    /// There was nothing to share when last seen, and nothing was handed out since.
+    shared: bool,
     stop: Option<Stopping>,
     told: (bool, u64),
     /// Limit: each is a future somewhere.
@@ -91,7 +93,8 @@ pub(crate) struct Life<T> {
 }
 
 struct Stopping {
-    deadline: Moment,
+    /// When handlers that are still there are called stuck; `None` once they were.
+    deadline: Option<Moment>,
     reports: Vec<Reply<GroupReport>>,
 }
 
@@ -103,14 +106,14 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
             ledger: Ledger::new(self.settings.retry),
             effects: Vec::new(),
             members: Members::default(),
-            dying: VecDeque::new(),
-            parked_was_told: false,
             window,
             failures_in_a_row: 0,
             restarts: 0,
             state: GroupState::Running,
             clock,
             look_at: None,
+            share_at: None,
+            shared: false,
             stop: None,
             told: (false, 0),
             nudges: Vec::new(),
@@ -125,11 +128,15 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Works off what there is. `Ready` when the group has stopped.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            while let Poll::Ready(now) = self.clock.poll_alarm(self.next_alarm(), cx) {
+            if let Poll::Ready(now) = self.clock.poll_alarm(self.next_alarm(), cx) {
                 self.on_alarm(now);
                 self.carry_out(now);
+                continue;
             }
-            self.poll_dead_letters(cx);
+            // Why again after it: each of the two may give the other something to do.
+            if self.poll_dead_letters(cx) {
+                continue;
+            }
             for nudged in self.nudges.drain(..) {
                 let _ = nudged.send(());
             }
@@ -214,6 +221,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.failures_in_a_row = 0;
                 self.ledger.on_ready(id, true);
             }
+            ConsumerNews::Here => self.ledger.on_ready(id, true),
+            ConsumerNews::Away => self.ledger.on_ready(id, false),
             ConsumerNews::Rebuilt => self.restarts += 1,
             ConsumerNews::Broken(text) => self.on_broken(id, &text, now),
             ConsumerNews::Ended => {
@@ -250,7 +259,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn on_stop(&mut self, kill: bool, report: Reply<GroupReport>, now: Moment) {
         self.state = GroupState::Stopping;
-        let deadline = now + STOP_GRACE;
+        let deadline = Some(now + STOP_GRACE);
         self.stop.get_or_insert(Stopping { deadline, reports: Vec::new() }).reports.push(report);
         self.members.stop(kill);
         self.members.ids().for_each(|id| self.ledger.on_ready(id, false));
@@ -264,8 +273,32 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.look_at = busy.then(|| now + self.actor.settings.ack_timeout);
         }
         self.members.rebuild(now);
-        if self.stop.as_ref().is_some_and(|stop| stop.deadline <= now) {
+        if self.share_at.is_some_and(|at| at <= now) {
+            self.share(now);
+        }
+        if let Some(stop) = self.stop.as_mut().filter(|stop| stop.deadline.is_some_and(|at| at <= now)) {
+            stop.deadline = None;
             self.members.call_stuck();
+        }
+    }
+
+    /// Takes back what is not started from those who have had it for a while, if others have nothing to do.
+    fn share(&mut self, now: Moment) {
+        self.share_at = None;
+        if !self.ledger.is_uneven() {
+            return;
+        }
+        let (holders, more_later) = self.ledger.holders(now - PATIENCE);
+        self.shared = !more_later;
+        for consumer in holders {
+            let taken = self.members.take_back(consumer);
+            if !taken.is_empty() {
+                // Until it says that it is here: it may be at its message for long.
+                self.ledger.on_ready(consumer, false);
+            }
+            for (lease, end) in taken {
+                self.ledger.on_taken_back(lease, end);
+            }
         }
     }
 
@@ -288,6 +321,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.apply(effect);
             }
         }
+        if self.share_at.is_none() && !self.shared && self.ledger.is_uneven() {
+            self.share_at = Some(now + PATIENCE);
+        }
         if self.look_at.is_none() && self.ledger.counts().in_flight > 0 {
             self.look_at = Some(now + self.actor.settings.ack_timeout);
         }
@@ -299,8 +335,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let group = self.actor.id;
                 drop(self.actor.topic.control(TopicWord::Settled { group, base, from, to }));
             }
-            Effect::Dead { slice, past, reason } => self.dying.push_back((slice, past, reason)),
+            Effect::Dead { slice, past, reason } => self.actor.dying.push(slice, past, reason),
             Effect::Lease { consumer, id, slice, past } => {
+                self.shared = false;
                 if !self.members.hand(consumer, id, slice, past) {
                     // The consumer ended and its word is on the way.
                     self.ledger.on_ready(consumer, false);
@@ -310,42 +347,23 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    /// Moves what was given up to the dead-letter topic, as far as that has room.
-    fn poll_dead_letters(&mut self, cx: &mut Context<'_>) {
-        if self.dying.is_empty() {
-            return;
+    /// Moves what was given up to the dead-letter topic, as far as that has room. Answers whether it moved any.
+    fn poll_dead_letters(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Some(slice) = self.actor.dying.poll_move(cx) {
+            self.ledger.on_dead_lettered(&slice, &mut self.effects);
+            moved = true;
         }
-        while !self.dying.is_empty() {
-            let (topic, group) = (&self.actor.topic_name, &self.actor.name);
-            match self.actor.dead_letters.poll_reserve(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return,
-                Poll::Pending => {
-                    if !std::mem::replace(&mut self.parked_was_told, true) {
-                        warn!(target: "callboard::broker", %topic, %group, "parked: the dead-letter topic is full");
-                    }
-                    return;
-                }
-            }
-            self.parked_was_told = false;
-            let Some((slice, past, reason)) = self.dying.pop_front() else { return };
-            let id = slice.batch.id(slice.from);
-            info!(target: "callboard::broker", %topic, %group, %id, %reason, attempts = past.attempts, "dead letter");
-            let (batch, group) = (slice.batch.clone(), group.clone());
-            let letter =
-                DeadLetter::new(batch, slice.from, group, past.attempts, reason.clone(), past.error.clone());
-            match self.actor.dead_letters.fill(Item::new(letter)) {
-                Ok(_) => self.ledger.on_dead_lettered(&slice, &mut self.effects),
-                Err(_) => self.dying.push_front((slice, past, reason)),
-            }
+        if moved {
+            let now = self.actor.rt.now();
+            self.carry_out(now);
         }
-        let now = self.actor.rt.now();
-        self.carry_out(now);
+        moved
     }
 
     fn next_alarm(&self) -> Option<Moment> {
-        let stop = self.stop.as_ref().map(|stop| stop.deadline);
-        [self.members.next_rebuild(), self.ledger.next_alarm(), self.look_at, stop]
+        let stop = self.stop.as_ref().and_then(|stop| stop.deadline);
+        [self.members.next_rebuild(), self.ledger.next_alarm(), self.look_at, self.share_at, stop]
             .into_iter()
             .flatten()
             .min()

@@ -3,8 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::ledger::{LeaseId, Past};
+use super::ledger::Past;
 use super::message::Batch;
+
+/// Names one lease of a group; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LeaseId(u64);
+
+impl LeaseId {
+    pub(crate) fn new(number: u64) -> LeaseId {
+        LeaseId(number)
+    }
+}
 
 /// Messages on loan to one consumer.
 pub(crate) struct Lease<T> {
@@ -13,36 +23,113 @@ pub(crate) struct Lease<T> {
     pub(crate) from: u16,
     pub(crate) to: u16,
     pub(crate) past: Past,
+    /// Where its progress is kept, if it goes to a handler.
+    pub(crate) slot: Slot,
     /// Present if the lease goes to a pulled stream: it is then one message.
     pub(crate) held: Option<Arc<Held>>,
 }
 
-/// What a handler is at. The consumer writes it, the group looks at it now and then.
+/// How far a handler is with the leases it has. The consumer moves on in them, the group looks now and then.
 ///
-/// One number counts the messages whose handling began, times two, plus one while it goes on. The group that sees
-/// the same odd number in two looks, one deadline apart, knows that this handling took longer than the deadline.
-/// So a deadline costs a plain store per message and no clock is read.
+/// A handler has two leases at most: the one it works on, and one that waits. Each has a slot, one number:
+///
+/// ```text
+///   63        33   32     31     16 15      0
+///   which lease   busy     next       end
+/// ```
+///
+/// - Messages before `next` were started, and `busy` says that the last of them still goes on. The group that sees
+///   the same message busy in two looks, one deadline apart, knows that its handling took longer than that. So a
+///   deadline costs no clock per message.
+/// - Messages from `next` to `end` are free to be taken back: whoever lowers `end` has them, the group for another
+///   consumer or the consumer for the group. A message is started by raising `next`, so it can't be both.
+///
+/// Ordering: each number is its own message, so the order among them says nothing; what a lease is travels through
+/// a mailbox.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU64);
+pub(crate) struct Progress([AtomicU64; SLOTS]);
+
+/// A handler's leases at a time.
+pub(crate) const SLOTS: usize = 2;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Slot(bool);
+
+/// Names one handling of one message by one consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handling(u64);
+
+const END: u64 = 0xffff;
+const NEXT: u32 = 16;
+const BUSY: u64 = 1 << 32;
+const LEASE: u32 = 33;
+
+impl Slot {
+    pub(crate) fn other(self) -> Slot {
+        Slot(!self.0)
+    }
+
+    pub(crate) fn both() -> [Slot; SLOTS] {
+        [Slot(false), Slot(true)]
+    }
+
+    pub(crate) fn of<T>(self, both: &[T; SLOTS]) -> &T {
+        let [first, second] = both;
+        if self.0 { second } else { first }
+    }
+
+    pub(crate) fn of_mut<T>(self, both: &mut [T; SLOTS]) -> &mut T {
+        let [first, second] = both;
+        if self.0 { second } else { first }
+    }
+}
 
 impl Progress {
-    /// A handling begins. Ordering: one writer, and the number alone is the message.
-    pub(crate) fn begin(&self) -> u64 {
-        let now = (self.0.load(Ordering::Relaxed) | 1) + 2;
-        self.0.store(now, Ordering::Release);
-        now
+    /// A new lease has the slot; what it belonged to before is over.
+    pub(crate) fn put(&self, slot: Slot, lease: LeaseId, from: u16, to: u16) {
+        let new = tag(lease) | u64::from(from) << NEXT | u64::from(to);
+        slot.of(&self.0).store(new, Ordering::Release);
     }
 
-    /// The handling ended.
+    /// Starts the lease's next message. `None`: there is none left, or it was taken back.
+    pub(crate) fn begin(&self, slot: Slot, lease: LeaseId) -> Option<Handling> {
+        let started = |now| free(now, lease).map(|_| (now + (1 << NEXT)) | BUSY);
+        let before = slot.of(&self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, started).ok()?;
+        Some(Handling(((before + (1 << NEXT)) | BUSY) & !END))
+    }
+
+    /// Nothing is being handled.
     pub(crate) fn rest(&self) {
-        self.0.store(self.0.load(Ordering::Relaxed) & !1, Ordering::Release);
+        for slot in &self.0 {
+            slot.fetch_and(!BUSY, Ordering::AcqRel);
+        }
     }
 
-    /// The number, if a handling goes on.
-    pub(crate) fn busy(&self) -> Option<u64> {
-        let now = self.0.load(Ordering::Acquire);
-        (now & 1 == 1).then_some(now)
+    /// Takes what is not started of the lease; answers where that begins, or `None` if there is nothing.
+    pub(crate) fn take_back(&self, slot: Slot, lease: LeaseId) -> Option<u16> {
+        let cut = |now| free(now, lease).map(|next| now & !END | u64::from(next));
+        let before = slot.of(&self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, cut).ok()?;
+        free(before, lease)
     }
+
+    /// What is being handled.
+    pub(crate) fn busy(&self) -> Option<Handling> {
+        let looks = self.0.iter().map(|slot| slot.load(Ordering::Acquire));
+        looks.filter(|now| now & BUSY != 0).map(|now| Handling(now & !END)).next()
+    }
+}
+
+/// What tells a lease from those that had the slot before. It comes again after 2^31 leases, which no stale one
+/// outlives.
+fn tag(lease: LeaseId) -> u64 {
+    lease.0 << LEASE
+}
+
+/// The first message of the lease that is not started, if there is one.
+fn free(now: u64, lease: LeaseId) -> Option<u16> {
+    let next = now >> NEXT & END;
+    let free = now >> LEASE == tag(lease) >> LEASE && next < now & END;
+    if free { u16::try_from(next).ok() } else { None }
 }
 
 /// The state of one pulled delivery, shared by the delivery and the group. Whoever moves it out of `held` first
@@ -111,15 +198,39 @@ mod tests {
 
     #[test]
     fn the_same_handling_shows_the_same_number_and_the_next_another() {
-        let progress = Progress::default();
+        let ([first, second], progress) = (Slot::both(), Progress::default());
+        let (a, b) = (LeaseId::new(7), LeaseId::new(8));
+        progress.put(first, a, 3, 5);
+        progress.put(second, b, 0, 1);
         assert_eq!(progress.busy(), None);
-        let first = progress.begin();
-        assert_eq!(progress.busy(), Some(first));
+        let at_3 = progress.begin(first, a);
+        assert!(at_3.is_some() && progress.busy() == at_3);
         progress.rest();
         assert_eq!(progress.busy(), None);
-        let second = progress.begin();
-        let third = progress.begin();
-        assert!(first < second && second < third && progress.busy() == Some(third));
+        let at_4 = progress.begin(first, a);
+        assert!(at_4.is_some() && at_4 != at_3 && progress.busy() == at_4);
+        assert_eq!(progress.begin(first, a), None, "it ends before 5");
+        assert_eq!(progress.busy(), at_4, "and 4 goes on");
+        progress.rest();
+        assert!(progress.begin(second, b).is_some());
+    }
+
+    #[test]
+    fn a_message_is_started_or_taken_back_and_never_both() {
+        let ([slot, _], progress, lease) = (Slot::both(), Progress::default(), LeaseId::new(1 << 40));
+        progress.put(slot, lease, 0, 256);
+        let started = progress.begin(slot, lease);
+        assert_eq!(progress.take_back(slot, lease), Some(1));
+        assert_eq!(progress.busy(), started, "what is started goes on, under the same number");
+        assert_eq!((progress.begin(slot, lease), progress.take_back(slot, lease)), (None, None));
+        let next = LeaseId::new((1 << 40) + 1);
+        progress.put(slot, next, 4, 5);
+        assert_eq!(
+            (progress.begin(slot, lease), progress.take_back(slot, lease)),
+            (None, None),
+            "it is over"
+        );
+        assert_eq!(progress.take_back(slot, next), Some(4));
     }
 
     #[test]

@@ -22,11 +22,12 @@
 //! A lease's id is never used twice, so a report for one that is over changes nothing (G7).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::delayed::Delayed;
+use super::lease::LeaseId;
 use super::outcome::Verdict;
 use super::workers::{ConsumerId, Credit, Workers};
 use super::{DeadReason, Retry};
@@ -83,9 +84,6 @@ pub(crate) struct Past {
     pub(crate) no_room: u32,
     pub(crate) error: Option<Arc<str>>,
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LeaseId(u64);
 
 /// What the caller is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -221,6 +219,8 @@ impl<B: Clone> Ledger<B> {
         let over = upto == lease.slice.to;
         self.workers.on_report(lease.consumer, through, over, lease.since, now);
         self.counts.in_flight -= u64::from(through);
+        // Why here, where attempts end: a message that was leased and given back was not delivered.
+        self.counts.redeliveries += if lease.past.attempts > 0 { u64::from(through) } else { 0 };
         let mut acked_from = lease.reported;
         for (index, verdict) in report.exceptions {
             debug_assert!((acked_from..upto).contains(&index), "an exception lies in what is reported");
@@ -259,19 +259,40 @@ impl<B: Clone> Ledger<B> {
 
     /// A consumer gives back what it has not started of a lease. It costs those messages nothing.
     pub(crate) fn on_give_back(&mut self, id: LeaseId) -> bool {
-        let Some(lease) = self.leases.remove(&id) else {
-            self.counts.refused_reports += 1;
-            return false;
-        };
-        let rest = lease.slice.part(lease.reported, lease.slice.to);
-        self.workers.on_give_back(lease.consumer, rest.len());
+        let known = self.on_taken_back(id, 0);
+        self.counts.refused_reports += u64::from(!known);
+        known
+    }
+
+    /// What a lease has from `end` on is not its consumer's any more. It costs those messages nothing.
+    pub(crate) fn on_taken_back(&mut self, id: LeaseId, end: u16) -> bool {
+        let Some(mut lease) = self.leases.remove(&id) else { return false };
+        let end = end.clamp(lease.reported, lease.slice.to);
+        let (rest, over) = (lease.slice.part(end, lease.slice.to), end == lease.reported);
+        self.workers.on_give_back(lease.consumer, rest.len(), over);
         self.counts.in_flight -= u64::from(rest.len());
-        if lease.past.attempts > 0 {
-            self.make_ready(rest, lease.past);
-        } else {
-            self.return_to_backlog(rest);
+        match rest.len() {
+            0 => {}
+            1.. if lease.past.attempts > 0 => self.make_ready(rest, lease.past.clone()),
+            1.. => self.return_to_backlog(rest),
+        }
+        if !over {
+            lease.slice.to = end;
+            self.leases.insert(id, lease);
         }
         true
+    }
+
+    /// Whether a consumer has nothing to do while others have something.
+    pub(crate) fn is_uneven(&self) -> bool {
+        self.counts.ready + self.counts.backlog == 0 && self.counts.in_flight > 0 && self.workers.any_idle()
+    }
+
+    /// The consumers that have had messages since `moment` or before; and whether some have had theirs for less.
+    pub(crate) fn holders(&self, moment: Moment) -> (BTreeSet<ConsumerId>, bool) {
+        let old = self.leases.values().filter(|lease| lease.since <= moment);
+        let young = self.leases.values().any(|lease| lease.since > moment);
+        (old.map(|lease| lease.consumer).collect(), young)
     }
 
     /// The dead-letter topic took the message.
@@ -303,10 +324,9 @@ impl<B: Clone> Ledger<B> {
             && let Some((slice, past)) = self.take_next(size)
         {
             self.workers.on_lease(consumer, slice.len());
-            let id = LeaseId(self.next_lease);
+            let id = LeaseId::new(self.next_lease);
             self.next_lease += 1;
             self.counts.in_flight += u64::from(slice.len());
-            self.counts.redeliveries += if past.attempts > 0 { 1 } else { 0 };
             let (reported, kept) = (slice.from, slice.clone());
             let lease = Lease { consumer, slice: kept, reported, past: past.clone(), since: now };
             self.leases.insert(id, lease);

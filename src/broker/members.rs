@@ -4,21 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::consumer::ConsumerWord;
-use super::lease::{Held, Lease, Progress};
-use super::ledger::{LeaseId, Past, Slice};
+use super::lease::{Handling, Held, Lease, LeaseId, Progress, SLOTS, Slot};
+use super::ledger::{Past, Slice};
 use super::message::Batch;
 use super::workers::ConsumerId;
 use crate::base::{Moment, Name};
 use crate::mailbox::{Receiver, Sender, mailbox};
 
-/// A handler's mailbox counts leases, of which the ledger gives it two at most.
-const LEASES: usize = 4;
+/// A handler's mailbox counts leases: those it has, and those that were taken back from it there.
+const LEASES: usize = 2 * SLOTS;
 
 pub(crate) struct Members<T> {
     list: BTreeMap<ConsumerId, Member<T>>,
     next: u32,
-    /// Pulled deliveries in flight, and what the last look saw of each. Limit: the streams' prefetch.
-    pulled: BTreeMap<LeaseId, (Arc<Held>, Option<u64>)>,
+    /// Pulled deliveries in flight. Limit: the streams' prefetch.
+    pulled: BTreeMap<LeaseId, Pulled>,
+}
+
+struct Pulled {
+    by: ConsumerId,
+    held: Arc<Held>,
+    /// What the last look saw.
+    seen: Option<u64>,
 }
 
 struct Member<T> {
@@ -30,10 +37,14 @@ struct Member<T> {
 #[derive(Default)]
 struct Handler {
     progress: Arc<Progress>,
+    /// The last leases it was handed. Those that are not over are among them, since it works them off in order and
+    /// is handed none after one was taken back, before it has seen that.
+    leases: [Option<LeaseId>; SLOTS],
+    next_slot: Slot,
     /// What the last look saw.
-    seen: Option<u64>,
+    seen: Option<Handling>,
     /// What was cancelled last.
-    cancelled: Option<u64>,
+    cancelled: Option<Handling>,
     stuck: bool,
     rebuild_at: Option<Moment>,
 }
@@ -78,17 +89,42 @@ impl<T> Members<T> {
         slice: Slice<Arc<Batch<T>>>,
         past: Past,
     ) -> bool {
-        let Some(member) = self.list.get(&to) else { return false };
+        let Some(member) = self.list.get_mut(&to) else { return false };
         let held = member.handler.is_none().then(Arc::<Held>::default);
-        let lease =
-            Lease { id, batch: slice.batch, from: slice.from, to: slice.to, past, held: held.clone() };
+        let slot = match &mut member.handler {
+            Some(handler) => handler.put(id, slice.from, slice.to),
+            None => Slot::default(),
+        };
+        let Slice { batch, from, to: end, .. } = slice;
+        let lease = Lease { id, batch, from, to: end, past, slot, held: held.clone() };
         if member.mailbox.try_send(lease).is_err() {
             return false;
         }
         if let Some(held) = held {
-            self.pulled.insert(id, (held, None));
+            self.pulled.insert(id, Pulled { by: to, held, seen: None });
         }
         true
+    }
+
+    /// Takes from a consumer what it has not started. Answers the leases, and from which message on they are cut.
+    pub(crate) fn take_back(&mut self, from: ConsumerId) -> Vec<(LeaseId, u16)> {
+        if let Some(handler) = self.list.get(&from).and_then(|member| member.handler.as_ref()) {
+            let leases = Slot::both().into_iter().zip(handler.leases);
+            let cut = |(slot, id): (Slot, Option<LeaseId>)| {
+                let id = id?;
+                handler.progress.take_back(slot, id).map(|at| (id, at))
+            };
+            return leases.filter_map(cut).collect();
+        }
+        let mut taken = Vec::new();
+        self.pulled.retain(|lease, pulled| {
+            let back = pulled.by == from && pulled.held.take_back();
+            if back {
+                taken.push((*lease, 0));
+            }
+            !back
+        });
+        taken
     }
 
     /// A pulled delivery was settled or given back.
@@ -113,13 +149,13 @@ impl<T> Members<T> {
             }
         }
         let mut expired = Vec::new();
-        self.pulled.retain(|lease, (held, seen)| {
-            let state = held.look();
-            let over = state.is_some_and(|now| state == *seen && held.expire(now));
+        self.pulled.retain(|lease, pulled| {
+            let state = pulled.held.look();
+            let over = state.is_some_and(|now| state == pulled.seen && pulled.held.expire(now));
             if over {
                 expired.push(*lease);
             }
-            *seen = state;
+            pulled.seen = state;
             !over
         });
         expired
@@ -164,7 +200,7 @@ impl<T> Members<T> {
 
     /// Closes the doors of all pulled deliveries: the group is over, and a late ack is told so.
     pub(crate) fn close_all(&mut self) {
-        for (held, _) in self.pulled.values() {
+        for Pulled { held, .. } in self.pulled.values() {
             let _ = held.take_back() || held.look().is_some_and(|seen| held.expire(seen));
         }
     }
@@ -200,5 +236,16 @@ impl<T> Members<T> {
 
     fn handlers_mut(&mut self) -> impl Iterator<Item = &mut Handler> {
         self.list.values_mut().filter_map(|member| member.handler.as_mut())
+    }
+}
+
+impl Handler {
+    /// Notes a new lease; answers the slot it has.
+    fn put(&mut self, id: LeaseId, from: u16, to: u16) -> Slot {
+        let slot = self.next_slot;
+        self.next_slot = slot.other();
+        self.progress.put(slot, id, from, to);
+        *slot.of_mut(&mut self.leases) = Some(id);
+        slot
     }
 }

@@ -11,8 +11,8 @@ use futures::stream::{FusedStream, Stream};
 
 use super::consumer::{ConsumerNews, ConsumerWord, FromConsumer};
 use super::group_actor::{GroupWord, Handout};
-use super::lease::{Held, Lease};
-use super::ledger::{LeaseId, Report};
+use super::lease::{Held, Lease, LeaseId};
+use super::ledger::Report;
 use super::outcome::Verdict;
 use super::workers::ConsumerId;
 use super::{AckError, Message, Outcome};
@@ -35,6 +35,8 @@ pub struct DeliveryStream<T> {
     id: ConsumerId,
     mailbox: Receiver<Lease<T>, ConsumerWord>,
     group: Group<T>,
+    /// The group took back what was not yielded, and waits to hear that this was seen.
+    taken_back: bool,
     over: bool,
 }
 
@@ -57,7 +59,11 @@ impl<T: Send + Sync + 'static> DeliveryStream<T> {
         mailbox: Receiver<Lease<T>, ConsumerWord>,
         group: Group<T>,
     ) -> DeliveryStream<T> {
-        DeliveryStream { id, mailbox, group, over: false }
+        DeliveryStream { id, mailbox, group, taken_back: false, over: false }
+    }
+
+    fn say(&self, news: ConsumerNews) {
+        drop(self.group.control(GroupWord::From(FromConsumer::News(self.id, news))));
     }
 
     fn hand_out(&self, lease: Lease<T>) -> Option<Delivery<T>> {
@@ -72,11 +78,18 @@ impl<T: Send + Sync + 'static> Stream for DeliveryStream<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery<T>>> {
         while !self.over {
-            match std::task::ready!(self.mailbox.poll_next(cx)) {
+            let Poll::Ready(event) = self.mailbox.poll_next(cx) else {
+                if std::mem::take(&mut self.taken_back) {
+                    self.say(ConsumerNews::Here);
+                }
+                return Poll::Pending;
+            };
+            match event {
                 Event::Message(lease) => {
                     self.mailbox.settle(1);
-                    if let Some(delivery) = self.hand_out(lease) {
-                        return Poll::Ready(Some(delivery));
+                    match self.hand_out(lease) {
+                        Some(delivery) => return Poll::Ready(Some(delivery)),
+                        None => self.taken_back = true,
                     }
                 }
                 Event::Control(ConsumerWord::Stop { .. }) | Event::Closed => self.over = true,

@@ -117,10 +117,10 @@ impl Workers {
         });
     }
 
-    /// A consumer gave back a lease with so many messages left.
-    pub(crate) fn on_give_back(&mut self, id: ConsumerId, messages: u16) {
+    /// So many messages of a consumer's lease are not its any more, and the lease is `over` or not.
+    pub(crate) fn on_give_back(&mut self, id: ConsumerId, messages: u16, over: bool) {
         self.change(id, |worker| {
-            worker.leases -= 1;
+            worker.leases -= u32::from(over);
             worker.messages -= u32::from(messages);
         });
     }
@@ -143,6 +143,11 @@ impl Workers {
     #[cfg(test)]
     pub(crate) fn held(&self, id: ConsumerId) -> Option<(u32, u32)> {
         self.list.get(&id).map(|worker| (worker.leases, worker.messages))
+    }
+
+    /// Whether a consumer that could take messages has none.
+    pub(crate) fn any_idle(&self) -> bool {
+        self.free.first().is_some_and(|(messages, ..)| *messages == 0)
     }
 }
 

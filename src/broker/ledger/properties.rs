@@ -36,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (which(), 0..40_u16, exceptions).prop_map(|(which, through, exceptions)| Step::Report { which, through, exceptions }),
         3 => (which(), says()).prop_map(|(which, says)| Step::Sole { which, says }),
         3 => which().prop_map(Step::GiveBack),
+        3 => (which(), 0..10_u16).prop_map(|(which, keep)| Step::TakeBack { which, keep }),
         4 => prop_oneof![5 => 0..9_u64, 1 => Just(100)].prop_map(Step::Later),
         3 => which().prop_map(Step::DeadLettered),
         2 => which().prop_map(Step::Stale),

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::super::Retry;
-use super::super::ledger::{Effect, LeaseId, Ledger, Report, Slice};
+use super::super::lease::LeaseId;
+use super::super::ledger::{Effect, Ledger, Report, Slice};
 use super::*;
 
 const NS: Duration = Duration::from_nanos(1);
@@ -291,7 +292,7 @@ fn words_of_one_that_is_gone_are_past_change() {
     }
     workers.remove(ConsumerId(0));
     workers.on_report(ConsumerId(0), 1, true, Moment::ZERO, Moment::ZERO);
-    workers.on_give_back(ConsumerId(0), 1);
+    workers.on_give_back(ConsumerId(0), 1, true);
     workers.set_ready(ConsumerId(0), true);
     assert_eq!((workers.next(9), workers.held(ConsumerId(0))), (None, None));
     workers.on_report(ConsumerId(1), 1, true, Moment::ZERO, Moment::ZERO);

@@ -15,6 +15,7 @@ pub(super) enum Step {
     Report { which: u16, through: u16, exceptions: Vec<(u16, Says)> },
     Sole { which: u16, says: Says },
     GiveBack(u16),
+    TakeBack { which: u16, keep: u16 },
     Later(u64),
     DeadLettered(u16),
     Stale(u16),
@@ -165,6 +166,11 @@ impl Model {
                     self.give_back(id);
                 }
             }
+            Step::TakeBack { which, keep } => {
+                if let Some(id) = pick(&self.leases, which) {
+                    self.take_back(id, keep);
+                }
+            }
             Step::Later(ms) => {
                 self.now = self.now + Duration::from_millis(ms);
                 self.ledger.on_alarm(self.now);
@@ -266,6 +272,7 @@ impl Model {
         let offset = self.leases[&id].slice.base + u64::from(index);
         let toy = self.messages.get_mut(&offset).unwrap();
         assert_eq!(toy.place, Place::Held(id));
+        self.redeliveries += u64::from(toy.attempts > 0);
         toy.attempts += 1;
         let failed = matches!(says, Says::Fail | Says::FailFor(_));
         toy.failures += u32::from(failed);
@@ -297,13 +304,29 @@ impl Model {
     }
 
     fn give_back(&mut self, id: LeaseId) {
+        self.put_back(id, 0);
+        assert!(self.ledger.on_give_back(id));
+        self.end(id);
+    }
+
+    /// The group takes back all but the next `keep` messages.
+    fn take_back(&mut self, id: LeaseId, keep: u16) {
+        let end = self.leases[&id].reported.saturating_add(keep);
+        self.put_back(id, keep);
+        assert!(self.ledger.on_taken_back(id, end));
+        let lease = self.leases.get_mut(&id).unwrap();
+        lease.slice.to = lease.slice.to.min(end);
+        if keep == 0 {
+            self.end(id);
+        }
+    }
+
+    fn put_back(&mut self, id: LeaseId, keep: u16) {
         let lease = &self.leases[&id];
-        for index in lease.reported..lease.slice.to {
+        for index in lease.reported.saturating_add(keep)..lease.slice.to {
             let toy = self.messages.get_mut(&(lease.slice.base + u64::from(index))).unwrap();
             toy.place = if toy.attempts == 0 { Place::Backlog } else { Place::Ready };
         }
-        assert!(self.ledger.on_give_back(id));
-        self.end(id);
     }
 
     /// Words on a lease that is over change nothing but the count of such words.
@@ -312,7 +335,7 @@ impl Model {
         {
             let report = Report { lease, upto: 3, exceptions: vec![(1, Verdict::Drop)] };
             assert!(!self.ledger.on_report(report, self.now, 0, effects));
-            assert!(!self.ledger.on_give_back(lease));
+            assert!(!self.ledger.on_give_back(lease) && !self.ledger.on_taken_back(lease, 1));
             assert!(!self.ledger.on_sole(lease, Verdict::Ack, self.now, 0, effects));
             assert!(effects.is_empty());
             self.refused += 2;
@@ -365,7 +388,6 @@ impl Model {
                 assert_eq!((past.attempts, past.failures), (toy.attempts, toy.failures));
                 toy.place = Place::Held(id);
             }
-            self.redeliveries += u64::from(past.attempts > 0);
             assert!(self.consumers[&consumer].0, "{consumer:?} is not ready");
             let reported = slice.from;
             self.leases.insert(id, ToyLease { consumer, slice, reported });

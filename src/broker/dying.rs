@@ -1,0 +1,70 @@
+//! What a group gave up, on its way to the dead-letter topic.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tracing::{info, warn};
+
+use super::ledger::{Past, Slice};
+use super::message::{Batch, IdStamp, Item};
+use super::topic_actor::TopicWord;
+use super::{DeadLetter, DeadReason};
+use crate::base::Name;
+use crate::mailbox::SendSink;
+
+/// One message, as the group keeps it.
+type Sole<T> = Slice<Arc<Batch<T>>>;
+
+type Letters = SendSink<Item<DeadLetter>, TopicWord<DeadLetter>, IdStamp>;
+
+/// Messages that wait for room in the dead-letter topic, in the order in which they were given up.
+pub(crate) struct Dying<T> {
+    topic: Name,
+    group: Name,
+    letters: Letters,
+    /// Limit: the topic's capacity, of which each still holds a place.
+    waiting: VecDeque<(Sole<T>, Past, DeadReason)>,
+    /// It is in the log that there is no room.
+    told: bool,
+}
+
+impl<T: Send + Sync + 'static> Dying<T> {
+    pub(crate) fn new(topic: Name, group: Name, letters: Letters) -> Dying<T> {
+        Dying { topic, group, letters, waiting: VecDeque::new(), told: false }
+    }
+
+    pub(crate) fn push(&mut self, slice: Sole<T>, past: Past, reason: DeadReason) {
+        self.waiting.push_back((slice, past, reason));
+    }
+
+    /// Moves the next message, if there is one and room for it; else the task is woken when there is.
+    pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Option<Sole<T>> {
+        if self.waiting.is_empty() || !self.poll_room(cx) {
+            return None;
+        }
+        let (slice, past, reason) = self.waiting.pop_front()?;
+        let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
+        info!(target: "callboard::broker", %topic, %group, %id, %reason, attempts = past.attempts, "dead letter");
+        let (batch, group) = (slice.batch.clone(), group.clone());
+        let letter =
+            DeadLetter::new(batch, slice.from, group, past.attempts, reason.clone(), past.error.clone());
+        if self.letters.fill(Item::new(letter)).is_err() {
+            // The topic closed in between: it stays parked.
+            self.waiting.push_front((slice, past, reason));
+            return None;
+        }
+        Some(slice)
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> bool {
+        let room = self.letters.poll_reserve(cx);
+        if room.is_pending() && !std::mem::replace(&mut self.told, true) {
+            let (topic, group) = (&self.topic, &self.group);
+            warn!(target: "callboard::broker", %topic, %group, "parked: the dead-letter topic is full");
+        }
+        let room = matches!(room, Poll::Ready(Ok(())));
+        self.told &= !room;
+        room
+    }
+}
