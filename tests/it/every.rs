@@ -66,6 +66,17 @@ where
     }
 }
 
+/// Runs the test `body` on tokio beside three workers, on a thread of its own: for tests that block some of them.
+#[track_caller]
+pub(crate) fn threads(body: impl Future<Output = ()> + Send + 'static) {
+    let run = move || {
+        let tokio = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+        tokio.block_on(body);
+        tokio.shutdown_timeout(Duration::from_secs(1));
+    };
+    report("tokio-3", "", watched(LIMIT, run));
+}
+
 /// Answers the runtime that the test runs in, by the crate's own rule.
 pub(crate) fn current() -> Arc<dyn Runtime> {
     match (Sim::current(), Tokio::current()) {
