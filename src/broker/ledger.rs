@@ -29,6 +29,7 @@ use std::time::Duration;
 use super::delayed::Delayed;
 use super::lease::LeaseId;
 use super::outcome::Verdict;
+use super::stats::Counts;
 use super::workers::{ConsumerId, Credit, Workers};
 use super::{DeadReason, Retry};
 use crate::base::Moment;
@@ -103,25 +104,6 @@ pub(crate) struct Report {
     pub(crate) upto: u16,
     /// In order of their index.
     pub(crate) exceptions: Vec<(u16, Verdict)>,
-}
-
-/// What a group counts. The first block only grows; the second is the present.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) entered: u64,
-    pub(crate) acked: u64,
-    pub(crate) dropped: u64,
-    pub(crate) dead: u64,
-    pub(crate) failures: u64,
-    pub(crate) no_room: u64,
-    pub(crate) redeliveries: u64,
-    pub(crate) refused_reports: u64,
-
-    pub(crate) backlog: u64,
-    pub(crate) ready: u64,
-    pub(crate) in_flight: u64,
-    pub(crate) delayed: u64,
-    pub(crate) parked: u64,
 }
 
 pub(crate) struct Ledger<B> {

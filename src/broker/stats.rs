@@ -1,7 +1,5 @@
 //! What a topic and a group count.
 
-use super::ledger::Counts;
-
 /// Counts one group's messages at one instant.
 ///
 /// The books balance: `entered` is the sum of `acked`, `dropped`, `dead_lettered`, `backlog`, `in_flight`,
@@ -108,4 +106,23 @@ impl GroupStats {
     pub fn unsettled(&self) -> u64 {
         self.backlog + self.in_flight + self.delayed + self.parked
     }
+}
+
+/// What a group's ledger counts. The first block only grows; the second is the present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) entered: u64,
+    pub(crate) acked: u64,
+    pub(crate) dropped: u64,
+    pub(crate) dead: u64,
+    pub(crate) failures: u64,
+    pub(crate) no_room: u64,
+    pub(crate) redeliveries: u64,
+    pub(crate) refused_reports: u64,
+
+    pub(crate) backlog: u64,
+    pub(crate) ready: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) delayed: u64,
+    pub(crate) parked: u64,
 }

@@ -2,10 +2,12 @@
 //! one place per message, is asked after each of them.
 
 mod model;
+mod says;
 
 use super::*;
-use model::{Model, Says, Step};
+use model::{Model, Step};
 use proptest::prelude::*;
+use says::Says;
 use std::time::Duration;
 
 fn says() -> impl Strategy<Value = Says> {
