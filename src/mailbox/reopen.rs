@@ -19,8 +19,8 @@ impl<M, C, S> Shared<M, C, S> {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests {
-    #![cfg(not(callboard_shuttle))]
 
     use std::future::Future;
     use std::pin::pin;
