@@ -14,6 +14,7 @@ mod actor_watch;
 mod backpressure;
 mod cancel;
 mod chaos;
+mod contention;
 mod dead_letters;
 mod deadline;
 mod delivery;
