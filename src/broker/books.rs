@@ -114,6 +114,13 @@ impl<B: Clone> Books<B> {
         self.groups.iter().find(|(id, _)| *id == group).map_or(0, |(_, open)| *open)
     }
 
+    /// Whether `group` has still to settle the oldest messages that hold a place.
+    pub(crate) fn holds_oldest(&self, group: GroupId) -> bool {
+        let at = self.groups.iter().position(|(id, _)| *id == group);
+        let oldest = self.live.first_key_value().map(|(_, live)| live);
+        at.zip(oldest).and_then(|(at, live)| live.open.get(at)).is_some_and(|open| !open.is_empty())
+    }
+
     /// A new batch of `len` messages. Each group has those open that `wants` picks.
     pub(crate) fn on_batch(&mut self, batch: B, len: u16, wants: impl Fn(GroupId) -> Bits) {
         let all = Bits::range(0, len);

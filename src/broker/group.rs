@@ -368,7 +368,7 @@ fn start_group<T: Send + Sync + 'static>(
         Start::Latest => Start::Offset(topic.sender.accepted()),
         start => start,
     };
-    let word = TopicWord::AddGroup { group: id, to: sender.clone(), start, done: port };
+    let word = TopicWord::AddGroup { group: id, name: name.clone(), to: sender.clone(), start, done: port };
     drop(topic.sender.control(word));
     (Arc::new(GroupShared { id, name, settings, sender }), done)
 }

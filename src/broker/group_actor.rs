@@ -87,7 +87,7 @@ pub(crate) struct Life<T> {
     /// There was nothing to share when last seen, and nothing was handed out since.
     shared: bool,
     stop: Option<Stopping>,
-    told: (bool, u64),
+    told: (bool, bool, u64),
     /// Limit: each is a future somewhere.
     nudges: Vec<Reply<()>>,
 }
@@ -115,7 +115,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
             share_at: None,
             shared: false,
             stop: None,
-            told: (false, 0),
+            told: (false, false, 0),
             nudges: Vec::new(),
             actor: self,
         };
@@ -377,10 +377,11 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn tell_topic(&mut self) {
         let running = self.state == GroupState::Running && !self.members.is_empty();
         let parked = self.ledger.counts().parked;
-        if self.told != (running, parked) {
-            self.told = (running, parked);
+        let failed = self.state == GroupState::Failed;
+        if self.told != (running, failed, parked) {
+            self.told = (running, failed, parked);
             let group = self.actor.id;
-            drop(self.actor.topic.control(TopicWord::GroupNews { group, running, parked }));
+            drop(self.actor.topic.control(TopicWord::GroupNews { group, running, failed, parked }));
         }
     }
 

@@ -38,17 +38,19 @@
 //! |---|---|---|
 //! | debug span | `lease` | topic, group, consumer, first, messages |
 //! | trace span | `delivery`, inside of `lease` | id, attempt |
-//! | info | broker started, topic opened, group opened, broker stopped | runtime; topic, capacity; topic, group; lost, timed_out, took |
+//! | info | broker started, topic opened, group opened, broker stopped | runtime; topic, capacity, payload; topic, group; lost, timed_out, took |
 //! | info | dead letter | topic, group, id, reason, attempts |
 //! | debug | delivery failed, delivery found no room | topic, group, error |
 //! | warn | consumer could not be built | topic, group, error, wait |
 //! | warn | parked: the dead-letter topic is full | topic, group |
+//! | warn | publishers blocked | topic, group, why |
 //! | error | group failed, handler stuck | topic, group, error; group |
 //!
 //! # What it refuses
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
 //! several consumers: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
 
+mod blocked;
 mod books;
 mod consumer;
 mod core;
@@ -80,6 +82,7 @@ mod topic;
 mod topic_actor;
 mod workers;
 
+pub use blocked::{Blocked, WhyBlocked};
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use drain::{GroupReport, Report, TopicReport};
 pub use error::{AckError, Closed, ErrorKind, NoRoom, OpenError, PublishAllError, PublishError};

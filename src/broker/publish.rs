@@ -150,6 +150,9 @@ fn poll_limit<T: Send + Sync + 'static>(
     if !topic.may_publish() {
         return Poll::Ready(());
     }
+    if topic.waits.raise() {
+        drop(topic.sender.control(TopicWord::Waits));
+    }
     let Some(limit) = limit else { return Poll::Pending };
     let rt = &topic.core.rt;
     Pin::new(timer.get_or_insert_with(|| rt.sleep_until(rt.now() + limit))).poll(cx)

@@ -1,5 +1,7 @@
 //! What a topic and a group count.
 
+use super::Blocked;
+
 /// Counts one group's messages at one instant.
 ///
 /// The books balance: `entered` is the sum of `acked`, `dropped`, `dead_lettered`, `backlog`, `in_flight`,
@@ -67,6 +69,8 @@ pub struct TopicStats {
     pub groups: usize,
     /// Whether the topic hands out nothing until it is released.
     pub held: bool,
+    /// What publishers wait for, if they have waited for more than 5 s without a place coming free.
+    pub blocked_by: Option<Blocked>,
 }
 
 impl GroupStats {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use super::blocked::{Waits, Watch};
 use super::core::BrokerCore;
 use super::drain::quiet_at_once;
 use super::group::GroupShared;
@@ -46,6 +47,7 @@ pub(crate) struct TopicShared<T> {
     pub(crate) settings: TopicSettings,
     pub(crate) sender: Sender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) registry: Weak<Registry>,
+    pub(crate) waits: Arc<Waits>,
     pub(crate) next_group: AtomicU32,
     /// Limit: one per group that was opened.
     groups: Mutex<BTreeMap<Name, Arc<GroupShared<T>>>>,
@@ -119,13 +121,15 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     ) -> Arc<Self> {
         let core = registry.core.clone();
         let (sender, receiver) = mailbox(settings.capacity, IdStamp::new(core.rt.clone()));
-        let actor =
-            TopicActor { name: name.clone(), capacity: settings.capacity, held: hold, mailbox: receiver };
+        let waits = Arc::<Waits>::default();
+        let watch = Watch::new(core.rt.clone(), waits.clone());
+        let capacity = settings.capacity;
+        let actor = TopicActor { name: name.clone(), capacity, held: hold, watch, mailbox: receiver };
         core.rt.spawn(&format!("topic {name}"), actor.run());
-        tracing::info!(target: "callboard::broker", topic = %name, capacity = settings.capacity, message = type_name::<T>(), "topic opened");
+        tracing::info!(target: "callboard::broker", topic = %name, capacity = settings.capacity, payload = type_name::<T>(), "topic opened");
         let registry = Arc::downgrade(registry);
         let (next_group, groups) = (AtomicU32::new(0), Mutex::default());
-        Arc::new(TopicShared { name, core, settings, sender, registry, next_group, groups })
+        Arc::new(TopicShared { name, core, settings, sender, registry, waits, next_group, groups })
     }
 
     pub(crate) fn groups(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<GroupShared<T>>>> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::blocked::Watch;
 use super::books::{Bits, Books, GroupId};
 use super::group_actor::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item};
-use super::{Start, TopicStats};
+use super::{Blocked, Start, TopicStats, WhyBlocked};
 use crate::base::Name;
 use crate::mailbox::{Event, Receiver, Reply, Sender};
 
@@ -23,15 +24,19 @@ pub(crate) enum TopicWord<T> {
     GroupNews {
         group: GroupId,
         running: bool,
+        failed: bool,
         parked: u64,
     },
     AddGroup {
         group: GroupId,
+        name: Name,
         to: Sender<Handout<T>, GroupWord<T>>,
         start: Start,
         done: Reply<()>,
     },
     Hold(bool),
+    /// Somebody waits for room.
+    Waits,
     /// Answer when no running group has anything left to do.
     WhenQuiet(Reply<Quiet>),
     Stats(Reply<TopicStats>),
@@ -61,6 +66,7 @@ pub(crate) struct TopicActor<T> {
     pub(crate) name: Name,
     pub(crate) capacity: usize,
     pub(crate) held: bool,
+    pub(crate) watch: Watch,
     pub(crate) mailbox: Receiver<Item<T>, TopicWord<T>, IdStamp>,
 }
 
@@ -77,10 +83,12 @@ struct Life<T> {
 /// A group, as its topic sees it.
 struct Link<T> {
     group: GroupId,
+    name: Name,
     to: Sender<Handout<T>, GroupWord<T>>,
     /// From where on it reads. [`Start::Earliest`] once that is passed.
     start: Start,
     running: bool,
+    failed: bool,
     parked: u64,
     /// Not handed out while the topic is held. Limit: the topic's capacity.
     withheld: Vec<Handout<T>>,
@@ -113,6 +121,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 Poll::Pending => {
                     // Only now is it certain that nothing waits in the mailbox.
                     self.answer_if_quiet();
+                    self.watch(cx);
                     return Poll::Pending;
                 }
             }
@@ -158,6 +167,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn free(&mut self, places: u64) {
         if places > 0 {
+            self.actor.watch.on_freed();
             self.actor.mailbox.settle(usize::try_from(places).unwrap_or(usize::MAX));
         }
     }
@@ -168,15 +178,16 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let freed = self.books.on_settled(group, base, from, to);
                 self.free(freed);
             }
-            TopicWord::GroupNews { group, running, parked } => {
+            TopicWord::GroupNews { group, running, failed, parked } => {
                 self.changes += 1;
                 if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
-                    (link.running, link.parked) = (running, parked);
+                    (link.running, link.failed, link.parked) = (running, failed, parked);
                 }
             }
-            TopicWord::AddGroup { group, to, start, done } => {
+            TopicWord::AddGroup { group, name, to, start, done } => {
                 self.changes += 1;
-                let mut link = Link { group, to, start, running: false, parked: 0, withheld: Vec::new() };
+                let (running, failed, parked, withheld) = (false, false, 0, Vec::new());
+                let mut link = Link { group, name, to, start, running, failed, parked, withheld };
                 let handouts = self.books.on_group(group, |batch, _, kept| start.pick(batch, kept));
                 for (batch, open) in handouts {
                     link.hand(Handout { batch, open }, self.actor.held);
@@ -193,6 +204,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                     self.sweep(0);
                 }
             }
+            TopicWord::Waits => self.actor.watch.on_waits(),
             TopicWord::WhenQuiet(reply) => {
                 self.waiting.retain(|reply| !reply.is_abandoned());
                 self.waiting.push(reply);
@@ -205,10 +217,39 @@ impl<T: Send + Sync + 'static> Life<T> {
                     capacity: self.actor.capacity,
                     groups: self.links.len(),
                     held: self.actor.held,
+                    blocked_by: self.blocked_by(),
                 }));
             }
             TopicWord::Stop(reply) => self.over = Some(reply),
         }
+    }
+
+    /// Looks after those who wait for room. Last in a poll, so that its clock is set to what the words before said.
+    fn watch(&mut self, cx: &mut Context<'_>) {
+        let mailbox = &self.actor.mailbox;
+        if self.actor.watch.poll(cx, || mailbox.anyone_waits())
+            && let Some(Blocked { group, why }) = self.blocked_by()
+        {
+            let (topic, group) = (&self.actor.name, group.as_ref().map(tracing::field::display));
+            tracing::warn!(target: "callboard::broker", %topic, group, %why, "publishers blocked");
+        }
+    }
+
+    /// Who, and what, keeps publishers waiting; if they have waited for long.
+    fn blocked_by(&self) -> Option<Blocked> {
+        if !self.actor.watch.is_blocked() {
+            return None;
+        }
+        if self.actor.held {
+            return Some(Blocked { group: None, why: WhyBlocked::Held });
+        }
+        let holds = |link: &&Link<T>| self.books.holds_oldest(link.group);
+        let holders = self.links.iter().filter(holds).map(|link| (link.why(&self.books), &link.name));
+        // The gravest reason comes first.
+        Some(match holders.min() {
+            Some((why, group)) => Blocked { group: Some(group.clone()), why },
+            None => Blocked { group: None, why: WhyBlocked::NoGroup },
+        })
     }
 
     fn answer_if_quiet(&mut self) {
@@ -276,6 +317,16 @@ impl<T: Send + Sync + 'static> Link<T> {
     /// A group that runs and has been handed all it has open, and has settled that, but for what is parked.
     fn is_quiet(&self, books: &Books<Arc<Batch<T>>>) -> bool {
         !self.running || books.open(self.group) == self.withheld() + self.parked
+    }
+
+    /// Why it has not settled what it has.
+    fn why(&self, books: &Books<Arc<Batch<T>>>) -> WhyBlocked {
+        match () {
+            () if self.failed => WhyBlocked::Failed,
+            () if !self.running => WhyBlocked::NoConsumer,
+            () if books.open(self.group) == self.parked => WhyBlocked::DeadLettersFull,
+            () => WhyBlocked::Slow,
+        }
     }
 
     fn withheld(&self) -> u64 {

@@ -47,6 +47,11 @@ impl Line {
         self.waiting.front().map(|(front, _)| *front) == ticket
     }
 
+    /// Tells whether nobody is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// How many places are left for newcomers once each one who waits has one.
     pub(super) fn spare(&self, done: u64) -> u64 {
         self.free(done).saturating_sub(self.waiting.len() as u64)

@@ -129,6 +129,11 @@ impl<M, C, S> Receiver<M, C, S> {
         }
     }
 
+    /// Tells whether senders wait in the line.
+    pub fn anyone_waits(&self) -> bool {
+        !self.shared.lock().line.is_empty()
+    }
+
     /// Refuses messages from now on; what was accepted is still handed out, then `Closed`.
     pub fn close(&self) {
         self.shared.close(Phase::Closed);

@@ -41,17 +41,17 @@ async fn publish_on(
             0 => {
                 let done = topic.publish_all(many).await;
                 let ids = done.as_ref().unwrap_or_else(|error| &error.accepted);
-                accepted.extend(&numbers[..ids.len()]);
+                accepted.extend(numbers.iter().take(ids.len()));
                 done.is_err()
             }
             1 => {
                 let done = topic.try_publish(many.into_iter().next().unwrap());
-                accepted.extend(done.is_ok().then_some(numbers[0]));
+                accepted.extend(numbers.first().filter(|_| done.is_ok()));
                 matches!(done, Err(PublishError::Closed(_)))
             }
             _ => {
                 let done = topic.publish(many.into_iter().next().unwrap()).await;
-                accepted.extend(done.is_ok().then_some(numbers[0]));
+                accepted.extend(numbers.first().filter(|_| done.is_ok()));
                 done.is_err()
             }
         };

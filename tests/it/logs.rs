@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use callboard::prelude::*;
 use callboard::runtime::BoxFuture;
@@ -69,6 +70,11 @@ fn logs_at(level: Level) -> Vec<String> {
         };
         billing.run(handle).await.unwrap();
         orders.publish(7).await.unwrap();
+        let full = broker.topic::<u32>("full").capacity(1).open().await.unwrap();
+        full.publish(7).await.unwrap();
+        let sim = Sim::current().unwrap();
+        let six_seconds = sim.sleep(Duration::from_secs(6));
+        futures::future::select(Box::pin(full.publish(8)), Box::pin(six_seconds)).await;
         broker.shutdown().await;
     })
 }
@@ -113,9 +119,10 @@ fn the_events_have_the_names_that_the_docs_promise() {
     let logs = logs_at(Level::DEBUG);
     let has = |text: &str| assert!(logs.iter().any(|log| log.starts_with(text)), "no {text:?} in {logs:#?}");
     has(" broker started runtime=");
-    has(" topic opened topic=orders capacity=1024");
+    has(" topic opened topic=orders capacity=1024 payload=\"u32\"");
     has(" group opened topic=orders group=billing");
     has(" delivery failed topic=orders group=billing error=no such customer");
     has(" dead letter topic=orders group=billing id=");
+    has(" publishers blocked topic=full why=the topic has no group");
     has(" broker stopped");
 }

@@ -12,6 +12,7 @@ mod actor_sources;
 mod actor_stop;
 mod actor_watch;
 mod backpressure;
+mod blocked;
 mod cancel;
 mod chaos;
 mod contention;
