@@ -3,7 +3,8 @@
 pub use crate::actor::{Actor, Address, Context, Ended, Exit, System};
 pub use crate::base::Fault;
 pub use crate::broker::{
-    Broker, Consumer, DeadLetter, Delivery, Group, Message, MessageId, Outcome, Overflow, Retry, Start, Topic,
+    Broker, Consumer, DeadLetter, Delivery, DeliveryStream, ErrorKind, Group, Message, MessageId, Outcome,
+    Overflow, Retry, Start, Topic,
 };
 pub use crate::mailbox::Reply;
 pub use crate::supervise::{ChildSpec, Supervisor, SupervisorHandle};

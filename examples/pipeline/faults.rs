@@ -71,7 +71,7 @@ impl Faults {
 
     /// Says whether the message's last attempt had its effect.
     pub(crate) fn buried(&self, step: Step, letter: &DeadLetter) -> bool {
-        self.close((step, letter.id()), letter.attempts())
+        self.close((step, letter.original_id()), letter.attempts())
     }
 
     /// Deliveries so far, in all groups.

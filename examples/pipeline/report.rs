@@ -46,7 +46,7 @@ impl Letters {
         let mut first = lock(&self.first);
         if first.len() < LISTED {
             let start: String = text.chars().take(40).collect();
-            let (topic, group, id) = (letter.topic(), letter.group(), letter.id());
+            let (topic, group, id) = (letter.original_topic(), letter.group(), letter.original_id());
             let error = letter.error().unwrap_or("no error");
             first.push(format!("{topic}.{group} {id}: {}: {error}: {start:?}", letter.reason()));
         }

@@ -14,7 +14,7 @@ use crate::base::Name;
 /// type. A dead letter keeps the payload's whole batch, at most 256 payloads, in memory.
 ///
 /// A letter comes as the payload of a message of its own, with an id and a topic of its own: `letter.id()` on a
-/// [`Message`] or a delivery is that id. `DeadLetter::id(&letter)` is the one of the message that was given up.
+/// [`Message`] or a delivery is that one. [`DeadLetter::original_id`] is that of the message that was given up.
 ///
 /// # Examples
 /// ```
@@ -34,7 +34,7 @@ use crate::base::Name;
 /// let letter = letters.next().await.unwrap();
 /// assert_eq!(*letter.message::<String>().unwrap(), "one anvil");
 /// assert_eq!(letter.error(), Some("no such customer"));
-/// assert_eq!(DeadLetter::topic(&letter).as_str(), "orders");
+/// assert_eq!(letter.original_topic().as_str(), "orders");
 /// letter.ack()?;
 /// # Ok(()) }
 /// ```
@@ -96,13 +96,13 @@ impl DeadLetter {
         Some(Message { batch, index: self.index, attempt: self.attempts })
     }
 
-    /// Returns the id that the message had in its topic.
-    pub fn id(&self) -> MessageId {
+    /// Returns the id that the message had in the topic it was published to.
+    pub fn original_id(&self) -> MessageId {
         self.payload.id(self.index)
     }
 
     /// Returns the topic it was published to.
-    pub fn topic(&self) -> &Name {
+    pub fn original_topic(&self) -> &Name {
         self.payload.topic()
     }
 
@@ -130,8 +130,8 @@ impl DeadLetter {
 impl fmt::Debug for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadLetter")
-            .field("id", &format_args!("{}", self.id()))
-            .field("topic", self.topic())
+            .field("id", &format_args!("{}", self.original_id()))
+            .field("topic", self.original_topic())
             .field("group", &self.group)
             .field("attempts", &self.attempts)
             .field("reason", &self.reason)

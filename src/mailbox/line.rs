@@ -2,7 +2,8 @@
 //!
 //! | who | may enter when |
 //! |---|---|
-//! | a newcomer | more places are free than senders wait |
+//! | a newcomer that would wait | more places are free than senders wait |
+//! | a newcomer that would not | a place is free and nobody waits |
 //! | the front of the line | a place is free |
 //! | anyone else in it | never; it becomes the front |
 //!
@@ -40,6 +41,11 @@ impl Line {
             None => self.spare(done) > 0,
             Some(_) => self.is_first(ticket) && self.free(done) > 0,
         }
+    }
+
+    /// Tells whether a place is free and nobody waits for one.
+    pub(super) fn is_open(&self, done: u64) -> bool {
+        self.waiting.is_empty() && self.free(done) > 0
     }
 
     /// Tells whether nobody is ahead of the holder of `ticket` (`None`: a newcomer).

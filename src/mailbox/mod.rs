@@ -22,7 +22,8 @@
 //!   is free is ever hidden from a sender.
 //! - **The line.** A sender without room joins the line. Those in it enter strictly in turn, the front as soon as
 //!   one place is free: each settled message lets one in. Whoever comes later gets a place only if more are free
-//!   than senders wait, so nobody who waits ever loses one; else it joins behind, and `try_send` answers `Full`.
+//!   than senders wait, so nobody who waits ever loses one; else it joins behind. `try_send` overtakes nobody: it
+//!   answers `Full` while anyone waits.
 //!   Leaving the line (dropping the future) is exact: a `send` that did not answer `Ok` did not happen.
 //! - **Control** is a second queue under the same lock, served before messages, never waited for by those who
 //!   write it. It carries the framework's words (stop, a child's exit, outcomes), and each writer bounds

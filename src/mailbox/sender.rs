@@ -52,7 +52,7 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
         if locked.phase != Phase::Open {
             return Err(TrySendError::Closed(message));
         }
-        if !locked.line.admits(None, self.shared.done()) {
+        if !locked.line.is_open(self.shared.done()) {
             return Err(TrySendError::Full(message));
         }
         locked.line.take(1);

@@ -50,7 +50,11 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         if locked.phase != Phase::Open {
             return Err(TrySendError::Closed(()));
         }
-        if !locked.line.admits(self.slot, shared.done()) {
+        let admitted = match self.slot {
+            Some(_) => locked.line.admits(self.slot, shared.done()),
+            None => locked.line.is_open(shared.done()),
+        };
+        if !admitted {
             return Err(TrySendError::Full(()));
         }
         let own = self.slot.take().and_then(|ticket| locked.line.leave(ticket));

@@ -54,7 +54,7 @@ impl Runtime for Smol {
     }
 
     fn spawn(&self, _name: &str, task: BoxFuture) {
-        // Why catch: a detached smol task that panics takes down the executor's thread, tokio's doesn't.
+        // Why catch: what a detached task's panic does is up to the executor's version; here it ends the task.
         let task = std::panic::AssertUnwindSafe(task).catch_unwind().map(drop);
         match &self.executor {
             Some(executor) => {

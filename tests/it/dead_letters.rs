@@ -63,9 +63,9 @@ fn each_outcome_does_what_it_says() {
             let letter: &DeadLetter = &delivery;
             let message = letter.message::<u64>().unwrap();
             let value = *message;
-            assert_eq!((letter.id(), message.id()), (ids[value as usize], ids[value as usize]));
+            assert_eq!((letter.original_id(), message.id()), (ids[value as usize], ids[value as usize]));
             assert_eq!(message.attempt(), letter.attempts());
-            assert_eq!((letter.topic().as_str(), letter.group().as_str()), ("numbers", "g"));
+            assert_eq!((letter.original_topic().as_str(), letter.group().as_str()), ("numbers", "g"));
             assert!(letter.message::<String>().is_none(), "it is no String");
             dead.push((
                 value,

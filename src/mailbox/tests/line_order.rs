@@ -99,8 +99,14 @@ fn a_newcomer_gets_no_place_that_one_who_waits_needs() {
     }
     next(&mut rx);
     rx.settle(1);
-    assert_eq!(tx.try_send(20), Ok(()), "three free, two wait: one is left over");
-    assert_eq!(tx.try_send(99), Err(TrySendError::Full(99)));
+    assert_eq!(tx.try_send(99), Err(TrySendError::Full(99)), "who does not wait overtakes nobody");
+    assert_eq!(tx.sink().try_reserve(), Err(TrySendError::Full(())));
+    assert_eq!(
+        newcomer.poll(&mut tx.send(20)),
+        Poll::Ready(Ok(())),
+        "three free, two wait: one is left over"
+    );
+    assert!(newcomer.poll(&mut tx.send(99)).is_pending());
     for send in &mut sends {
         assert_eq!(waiting.poll(send), Poll::Ready(Ok(())));
     }

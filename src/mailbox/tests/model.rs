@@ -94,7 +94,8 @@ impl Toy {
     fn poll_place(&mut self, who: usize, joins: bool) -> Poll<Result<(), ()>> {
         let at = self.line.iter().position(|waits| *waits == who);
         let may = match at {
-            None => self.free() > self.line.len(),
+            None if joins => self.free() > self.line.len(),
+            None => self.line.is_empty() && self.free() > 0,
             Some(at) => at == 0 && self.free() > 0,
         };
         if self.closed {
