@@ -16,8 +16,11 @@ const POLLS: std::ops::RangeInclusive<usize> = 0..=5;
 /// A publish of some kind; answers whether its messages were accepted.
 type Publish = Pin<Box<dyn Future<Output = bool> + Send>>;
 
-/// Ways to publish the messages from 10 on: how, and how many.
-const WAYS: [(fn(Topic<u64>) -> Publish, u64); 4] = [
+/// One way to publish the messages from 10 on.
+type Way = fn(Topic<u64>) -> Publish;
+
+/// Ways to publish, and how many messages each of them does.
+const WAYS: [(Way, u64); 4] = [
     (|topic| Box::pin(async move { topic.publish(10).await.is_ok() }), 1),
     (|topic| Box::pin(async move { topic.publish_all([10, 11, 12]).await.is_ok() }), 3),
     (|topic| Box::pin(async move { topic.sink().send(10).await.is_ok() }), 1),
