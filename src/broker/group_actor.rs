@@ -175,6 +175,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             GroupWord::From(FromConsumer::News(id, news)) => self.on_news(id, news, now),
             GroupWord::AddHandlers { count, spawn, done } => {
+                self.revive();
                 for _ in 0..count {
                     self.add_handler(&*spawn);
                 }
@@ -183,6 +184,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let _ = done.send(());
             }
             GroupWord::AddStream(port) => {
+                self.revive();
                 let prefetch = self.actor.settings.prefetch;
                 let (sender, receiver) = mailbox(prefetch as usize, ());
                 let id = self.members.add_stream(sender);
@@ -241,20 +243,28 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.ledger.on_ready(id, false);
         let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
         if self.stop.is_some() || self.state == GroupState::Failed {
-            return;
+            return self.members.give_up(id);
         }
         self.restarts += 1;
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         if self.window.on_restart(now) == Allowance::Exceeded {
             error!(target: "callboard::broker", %topic, %group, error = text, "group failed: its consumers can't be built");
             self.state = GroupState::Failed;
-            self.members.give_up();
-            self.members.ids().for_each(|id| self.ledger.on_ready(id, false));
-            return;
+            return self.members.give_up(id);
         }
         let wait = self.actor.settings.backoff.delay(self.failures_in_a_row, self.actor.rt.random());
         warn!(target: "callboard::broker", %topic, %group, error = text, ?wait, "consumer could not be built");
         self.members.rebuild_at(id, now + wait);
+    }
+
+    /// A failed group begins anew when a consumer is added, without those that could not be built.
+    fn revive(&mut self) {
+        if self.state == GroupState::Failed {
+            self.state = GroupState::Running;
+            self.failures_in_a_row = 0;
+            self.window = RestartWindow::new(self.actor.settings.intensity);
+            self.members.dismiss().into_iter().for_each(|id| self.ledger.on_gone(id));
+        }
     }
 
     fn on_stop(&mut self, kill: bool, report: Reply<GroupReport>, now: Moment) {

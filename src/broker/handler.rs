@@ -37,8 +37,8 @@ pub trait Consumer<T>: Send + 'static {
     /// Handles one message; the [`Outcome`] decides what becomes of it.
     ///
     /// # Errors
-    /// An error is [`Outcome::Retry`], or [`Outcome::NoRoom`] if it says so; the instance stays. A panic is a failed delivery too, and the instance is
-    /// rebuilt.
+    /// An error is [`Outcome::Retry`], or [`Outcome::NoRoom`] if it says so; the instance stays. A panic is a failed
+    /// delivery too, and the instance is rebuilt.
     ///
     /// # Cancel safety
     /// Past the group's `ack_timeout` the future is dropped at an await, and the instance with it.
@@ -48,7 +48,8 @@ pub trait Consumer<T>: Send + 'static {
     ///
     /// # Errors
     /// An error (or a panic) counts against the group's restart intensity; the factory is called again after a
-    /// backoff. Too many in a row and the group is `Failed`, its messages kept.
+    /// backoff. Too many in a row and the group is `Failed`, its messages kept. While it runs there is no deadline, and
+    /// nothing is held up but this consumer.
     fn started(&mut self) -> impl Future<Output = Result<(), Fault>> + Send {
         async { Ok(()) }
     }

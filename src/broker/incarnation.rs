@@ -62,7 +62,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
 
     /// Waits until the group says to try again to make a handler.
     pub(super) async fn wait_broken(&mut self, text: Arc<str>) {
-        self.away = false;
+        (self.away, self.build) = (false, false);
         self.step_back(ConsumerNews::Broken(text));
         std::future::poll_fn(|cx| {
             while !self.build && self.stop.is_none() {
@@ -72,7 +72,6 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             Poll::Ready(())
         })
         .await;
-        self.build = false;
     }
 
     /// Says why nothing can be taken here, then gives back what is not started.

@@ -47,6 +47,8 @@ struct Handler {
     cancelled: Option<Handling>,
     stuck: bool,
     rebuild_at: Option<Moment>,
+    /// It was not to be rebuilt any more.
+    given_up: bool,
 }
 
 /// What the task of a new handler needs.
@@ -98,6 +100,10 @@ impl<T> Members<T> {
         let Slice { batch, from, to: end, .. } = slice;
         let lease = Lease { id, batch, from, to: end, past, slot, held: held.clone() };
         if member.mailbox.try_send(lease).is_err() {
+            // It has ended, or not yet seen that messages were taken back from it; then it will say so.
+            if let Some(handler) = &mut member.handler {
+                handler.next_slot = slot;
+            }
             return false;
         }
         if let Some(held) = held {
@@ -182,9 +188,22 @@ impl<T> Members<T> {
         }
     }
 
-    /// Nobody is rebuilt any more.
-    pub(crate) fn give_up(&mut self) {
-        self.handlers_mut().for_each(|handler| handler.rebuild_at = None);
+    /// This one, and whoever waits to be rebuilt, is not rebuilt any more.
+    pub(crate) fn give_up(&mut self, id: ConsumerId) {
+        for (member, handler) in self.list.iter_mut().filter_map(|(id, m)| Some((id, m.handler.as_mut()?))) {
+            handler.given_up |= handler.rebuild_at.take().is_some() || *member == id;
+        }
+    }
+
+    /// Sends those away that were given up: they have no handler, and hold nothing.
+    pub(crate) fn dismiss(&mut self) -> Vec<ConsumerId> {
+        let given_up = |member: &Member<T>| member.handler.as_ref().is_some_and(|handler| handler.given_up);
+        let ids: Vec<_> =
+            self.list.iter().filter(|(_, member)| given_up(member)).map(|(id, _)| *id).collect();
+        for member in ids.iter().filter_map(|id| self.list.remove(id)) {
+            drop(member.mailbox.control(ConsumerWord::Stop { kill: true }));
+        }
+        ids
     }
 
     pub(crate) fn stop(&mut self, kill: bool) {

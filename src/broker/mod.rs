@@ -25,6 +25,8 @@
 //! - **Leases.** A consumer holds messages on a lease with an id that is never used twice. Before a message is
 //!   handed on, the attempt that had it has ended: a handler's future was dropped, or a pulled delivery's door was
 //!   closed. A word on a lease that is over changes nothing.
+//! - **What is not started can be taken back.** When a consumer has nothing to do, what others have held for 5 ms and
+//!   not started goes back to the group, at no cost to the message: a slow message holds up no other.
 //! - **A failure costs the message an attempt, and the handler its state**; never its neighbours, its group, or
 //!   another group. Too many failures and the message moves to the dead-letter topic, or stays parked before it.
 //! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of

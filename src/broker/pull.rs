@@ -165,9 +165,10 @@ impl<T> Delivery<T> {
     /// Begins the deadline anew: the delivery stays valid for at least another `ack_timeout`.
     ///
     /// # Errors
-    /// [`AckError::LeaseExpired`] says that the deadline had passed.
+    /// [`AckError`] says that the deadline had passed, or that the broker is shut down.
     pub fn extend(&self) -> Result<(), AckError> {
-        if self.held.extend() { Ok(()) } else { Err(self.too_late()) }
+        // Why ask twice: where the runtime went away, nobody was left to close the door.
+        if self.held.extend() && !self.group.is_gone() { Ok(()) } else { Err(self.too_late()) }
     }
 
     /// Returns the message; it can be kept after the delivery is settled.

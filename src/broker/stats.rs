@@ -49,7 +49,8 @@ pub struct GroupStats {
 pub enum GroupState {
     /// It has consumers, or waits for one: messages flow, or wait in it.
     Running,
-    /// Its consumers could not be built, more often than its intensity allows. Its messages are kept.
+    /// Its consumers could not be built, more often than its intensity allows. Its messages are kept, and it works
+    /// again once other consumers are added to it, without those that could not be built.
     Failed,
     /// It is being stopped.
     Stopping,

@@ -323,3 +323,33 @@ fn on_real_threads_no_message_is_held_by_two_and_none_is_lost() {
         assert_eq!(broker.shutdown().await.lost(), 0);
     });
 }
+
+#[test]
+fn what_is_taken_back_from_a_busy_thread_is_handled_once() {
+    every::threads(async {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<u64>("numbers").capacity(4000).hold().open().await.unwrap();
+        let tracks: Arc<Vec<Track>> = Arc::new((0..4000).map(|_| Track::default()).collect());
+        let kept = tracks.clone();
+        let rt = every::current();
+        let group = topic.group("g").consumers(4).run_fn(move |message: &Message<u64>| {
+            let _handling = Handling::begin(&kept[**message as usize], message.attempt());
+            // Most are quick, so that leases are large; some take longer than a lease may be kept from an idle one.
+            if **message % 500 == 250 {
+                let until = rt.now() + Duration::from_millis(15);
+                while rt.now() < until {
+                    std::hint::spin_loop();
+                }
+            }
+            Ok(())
+        });
+        let group = group.await.unwrap();
+        topic.publish_all(0..4000).await.unwrap();
+        topic.release();
+        topic.settled().await.unwrap();
+        assert!(tracks.iter().all(|track| track.begun.load(Ordering::SeqCst) == 1));
+        let stats = balanced(group.stats().await.unwrap());
+        assert_eq!((stats.acked, stats.failures, stats.redeliveries, stats.refused), (4000, 0, 0, 0));
+        assert_eq!(broker.shutdown().await.lost(), 0);
+    });
+}

@@ -267,3 +267,25 @@ fn what_a_task_held_when_it_was_dropped_comes_to_another() {
         assert_eq!(end(&broker).await.acked, 20);
     });
 }
+
+#[test]
+fn a_delivery_that_outlives_its_runtime_says_closed_and_so_does_its_topic() {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (topic, mut stream, delivery) = tokio.block_on(async {
+        let (broker, topic) = open().await;
+        // Never ends, and is dropped in the middle of it.
+        topic.group("h").run(async |_| std::future::pending().await).await.unwrap();
+        let mut stream = topic.group("g").stream().await.unwrap();
+        topic.publish(7).await.unwrap();
+        let delivery = next(&mut stream).await;
+        // The broker's end must not be what ends them.
+        std::mem::forget(broker);
+        (topic, stream, delivery)
+    });
+    tokio.shutdown_timeout(Duration::from_secs(1));
+    assert_eq!(delivery.extend(), Err(AckError::Closed));
+    assert_eq!(delivery.ack(), Err(AckError::Closed));
+    assert!(smol::block_on(stream.next()).is_none());
+    assert!(smol::block_on(topic.publish(8)).is_err());
+    assert!(smol::block_on(topic.settled()).is_err());
+}

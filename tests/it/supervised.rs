@@ -357,3 +357,93 @@ fn a_panic_in_the_drop_of_a_payload_reaches_nobody() {
         bomb.0.store(0, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_consumer_is_built_again_at_once_and_not_when_the_next_message_comes() {
+    every::seed(10, |sim| async move {
+        let (_broker, topic) = open("numbers").await;
+        let made = Arc::new(AtomicU32::new(0));
+        let (count, seen) = (made.clone(), Seen::default());
+        let make = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Fragile { breaks: None, seen: seen.clone() }
+        };
+        topic.group("g").run_with(make).await.unwrap();
+        topic.publish(13).await.unwrap();
+        sim.settle().await;
+        assert_eq!(made.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn a_failed_group_works_again_when_it_is_given_consumers_that_can() {
+    for how in WAYS_TO_BREAK {
+        every::seed(10, move |sim| async move {
+            let (broker, topic) = open("numbers").await;
+            let seen = Seen::default();
+            let open = || topic.group("g").restart_backoff(Backoff::fixed(MS)).retry(Retry::immediately());
+            let limited = || open().intensity(Intensity::new(2, MS * 1000));
+            // The first one works, the second never does; what the first held or was about to get waits with it.
+            let make = fragile(how, &seen, |number| number > 0);
+            let group = limited().consumers(2).run_with(make).await.unwrap();
+            sim.sleep(MS * 100).await;
+            assert_eq!(group.stats().await.unwrap().state, GroupState::Failed);
+            topic.publish_all(100..120).await.unwrap();
+            sim.sleep(MS * 100).await;
+            let stats = balanced(group.stats().await.unwrap());
+            assert_eq!((stats.acked, stats.backlog), (0, 20));
+            let group = limited().run_with(fragile(how, &seen, |_| false)).await.unwrap();
+            topic.settled().await.unwrap();
+            let stats = balanced(group.stats().await.unwrap());
+            assert_eq!((stats.state, stats.acked), (GroupState::Running, 20), "{how:?}");
+            sim.sleep(MS * 100).await;
+            let stats = group.stats().await.unwrap();
+            assert_eq!(
+                (stats.state, stats.consumers),
+                (GroupState::Running, 2),
+                "the one that never works is gone"
+            );
+            assert_eq!(broker.shutdown().await.lost(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_panic_in_the_drop_of_what_a_closure_owns_ends_nothing() {
+    every::runtime(|| async {
+        let (broker, topic) = open("numbers").await;
+        let bomb = Bomb::new(u32::MAX);
+        let owned = bomb.clone();
+        let group = topic.group("g").run_fn(move |_| {
+            let _ = &owned;
+            Ok(())
+        });
+        group.await.unwrap();
+        topic.publish_all(0..20).await.unwrap();
+        topic.settled().await.unwrap();
+        let report = broker.shutdown().await;
+        let group = report.group("numbers", "g").unwrap();
+        assert_eq!((group.settled, group.stuck, report.timed_out), (20, 0, false));
+        bomb.0.store(0, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_panic_in_the_drop_of_a_payload_that_nobody_read_ends_nothing() {
+    every::runtime(|| async {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<Bomb>("bombs").capacity(8).open().await.unwrap();
+        let other = broker.topic::<u64>("numbers").open().await.unwrap();
+        let handled = other.group("g").run_fn(|_| Ok(()));
+        handled.await.unwrap();
+        let bomb = Bomb::new(u32::MAX);
+        for _ in 0..8 {
+            topic.publish(bomb.clone()).await.unwrap();
+        }
+        other.publish_all(0..10).await.unwrap();
+        let report = broker.shutdown_within(Duration::from_millis(1)).await;
+        let unread: u64 = report.topics.iter().map(|topic| topic.unread).sum();
+        assert_eq!(unread, 8, "{report:?}");
+        bomb.0.store(0, Ordering::Relaxed);
+    });
+}
