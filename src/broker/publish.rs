@@ -1,6 +1,6 @@
 //! Publishing: waiting for room, or not, and for how long.
 
-use std::future::Future as _;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::{ErrorKind, MessageId, Overflow, PublishAllError, PublishError, Topic};
-use crate::mailbox::{SendError, SendSink, TrySendError};
+use crate::mailbox::{self, SendError, SendSink, TrySendError};
 use crate::runtime::Sleep;
 
 /// How long a publish may wait.
@@ -53,34 +53,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         })
     }
 
-    pub(crate) async fn publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
-        let wait = match self.wait() {
-            Wait::Not => return self.try_publish(value),
-            Wait::ForEver => None,
-            Wait::AtMost(limit) => Some(limit),
-        };
-        let mut send = self.sender.send(Item::new(value));
-        let mut timer: Option<Sleep> = None;
-        let sent = std::future::poll_fn(|cx| {
-            // Why at each poll: a drain that begins while this waits sends it away.
-            if !self.may_publish() {
-                return Poll::Ready(None);
-            }
-            match Pin::new(&mut send).poll(cx) {
-                Poll::Ready(sent) => Poll::Ready(Some(sent)),
-                Poll::Pending => poll_limit(&mut timer, wait, self, cx).map(|()| None),
-            }
-        })
-        .await;
-        match sent {
-            Some(Ok(id)) => Ok(id),
-            Some(Err(SendError(item))) => Err(PublishError::Closed(item.into_value())),
-            None => match send.take_back() {
-                Some(item) if self.may_publish() => Err(PublishError::TimedOut(item.into_value())),
-                Some(item) => Err(PublishError::Closed(item.into_value())),
-                None => unreachable_send(),
-            },
-        }
+    pub(crate) fn publish(&self, value: T) -> Publish<'_, T> {
+        Publish { topic: self, send: self.sender.send(Item::new(value)), limit: None }
     }
 
     pub(crate) async fn publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
@@ -139,6 +113,58 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 }
 
+/// Publishes one message.
+///
+/// Why by hand: the message is moved once, from the caller to the mailbox. An `async fn` would move it from one
+/// future to the next on the way.
+pub(crate) struct Publish<'a, T: Send + Sync + 'static> {
+    topic: &'a TopicShared<T>,
+    send: mailbox::Send<'a, Item<T>, TopicWord<T>, IdStamp>,
+    limit: Option<Sleep>,
+}
+
+impl<T: Send + Sync + 'static> Future for Publish<'_, T> {
+    type Output = Result<MessageId, PublishError<T>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Why at each poll: a drain that begins while this waits sends it away.
+        if !self.topic.may_publish() || self.topic.settings.overflow == Overflow::Reject {
+            return self.poll_at_once();
+        }
+        match Pin::new(&mut self.send).poll(cx) {
+            Poll::Ready(Ok(id)) => Poll::Ready(Ok(id)),
+            Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
+            Poll::Pending => self.poll_limit(cx),
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Publish<'_, T> {
+    /// Where nobody may wait.
+    #[cold]
+    fn poll_at_once(&mut self) -> Poll<Result<MessageId, PublishError<T>>> {
+        match self.send.take_back() {
+            Some(item) => Poll::Ready(self.topic.try_publish(item.into_value())),
+            // Polled again after it was ready.
+            None => Poll::Pending,
+        }
+    }
+
+    #[cold]
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<MessageId, PublishError<T>>> {
+        let limit = match self.topic.wait() {
+            Wait::AtMost(limit) => Some(limit),
+            Wait::ForEver | Wait::Not => None,
+        };
+        std::task::ready!(poll_limit(&mut self.limit, limit, self.topic, cx));
+        match self.send.take_back() {
+            Some(item) => Poll::Ready(Err(PublishError::TimedOut(item.into_value()))),
+            None => Poll::Pending,
+        }
+    }
+}
+
 /// What ends a wait for room: the limit, if there is one, or a drain. The timer is made when it is first needed: most publishes find room.
 fn poll_limit<T: Send + Sync + 'static>(
     timer: &mut Option<Sleep>,
@@ -156,10 +182,6 @@ fn poll_limit<T: Send + Sync + 'static>(
     let Some(limit) = limit else { return Poll::Pending };
     let rt = &topic.core.rt;
     Pin::new(timer.get_or_insert_with(|| rt.sleep_until(rt.now() + limit))).poll(cx)
-}
-
-fn unreachable_send() -> ! {
-    panic!("callboard bug: a send that is not ready still has its message")
 }
 
 /// Publishes to a topic through `futures::Sink`; made by [`Topic::sink`].

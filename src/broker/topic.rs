@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -153,8 +154,9 @@ impl<T: Send + Sync + 'static> Topic<T> {
     ///
     /// # Cancel safety
     /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it.
-    pub async fn publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
-        self.shared.publish(value).await
+    #[inline]
+    pub fn publish(&self, value: T) -> impl Future<Output = Result<MessageId, PublishError<T>>> + Send + '_ {
+        self.shared.publish(value)
     }
 
     /// Publishes `value` if there is room and nobody waits for it.
