@@ -23,6 +23,7 @@ impl BrokerCore {
         Arc::new(BrokerCore { id: NEXT.fetch_add(1, Ordering::Relaxed), rt, phase: AtomicU8::new(OPEN) })
     }
 
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.phase.load(Ordering::Acquire) == OPEN
     }

@@ -17,6 +17,7 @@ pub struct MessageId {
 }
 
 impl MessageId {
+    #[inline]
     pub(crate) fn new(millis: u64, offset: u64) -> MessageId {
         MessageId { millis, offset }
     }

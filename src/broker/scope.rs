@@ -23,6 +23,7 @@ thread_local! {
 
 impl Scope {
     /// Runs `f` inside of this scope. Scopes nest, as a handler may poll another broker's future.
+    #[inline]
     pub(crate) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
         struct Leave(Option<Scope>);
         impl Drop for Leave {

@@ -36,6 +36,7 @@ impl Line {
     }
 
     /// Tells whether the holder of `ticket` (`None`: a newcomer) may enter now, when `done` places were given back.
+    #[inline]
     pub(super) fn admits(&self, ticket: Option<Ticket>, done: u64) -> bool {
         match ticket {
             None => self.spare(done) > 0,
@@ -64,6 +65,7 @@ impl Line {
     }
 
     /// Takes `places`, which are free.
+    #[inline]
     pub(super) fn take(&mut self, places: u64) {
         self.taken += places;
     }

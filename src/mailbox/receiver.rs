@@ -88,10 +88,15 @@ impl<M, C, S> Receiver<M, C, S> {
         }
         if !locked.queue.is_empty() {
             let most = most.max(1);
-            let whole = locked.queue.len() <= most;
-            let burst =
-                if whole { std::mem::take(&mut locked.queue) } else { locked.queue.drain(..most).collect() };
+            if locked.queue.len() <= most {
+                // `burst` serves as the next queue, with room for as much as came this time.
+                std::mem::swap(&mut self.burst, &mut locked.queue);
+            } else {
+                self.burst.extend(locked.queue.drain(..most));
+            }
             drop(locked);
+            let burst = std::mem::take(&mut self.burst);
+            self.burst = VecDeque::with_capacity(burst.len());
             self.budget = self.budget.saturating_sub(u32::try_from(burst.len()).unwrap_or(BUDGET));
             return Poll::Ready(Event::Message(burst.into()));
         }
