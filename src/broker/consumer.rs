@@ -10,11 +10,11 @@
 //! the same message (G7).
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use tracing::Span;
+use tracing::{Instrument as _, Span};
 
 use super::Message;
 use super::group_actor::{GroupWord, Handout};
@@ -86,10 +86,10 @@ struct Work {
     upto: u16,
     exceptions: Vec<(u16, Verdict)>,
     unreported: bool,
-    /// The handling of `upto` goes on, under this name.
-    in_hand: Option<Handling>,
-    /// It is to be dropped.
+    /// The handling that goes on is to be dropped.
     cancelled: bool,
+    /// What was not started is kept from the handler, and goes back to the group once it has heard the rest.
+    cut: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,10 +98,15 @@ pub(super) enum Stop {
     Kill,
 }
 
-/// How one handling ended.
-enum Handled {
-    Done(Verdict),
-    /// The handler is not to be used again.
+/// Why the handler stopped to work off a lease.
+enum Halt {
+    /// Nothing is left of it.
+    Through,
+    /// The last message was not acked.
+    Exception(Verdict),
+    /// It is time to let other tasks run.
+    Pause,
+    /// The handling of the current message was lost, and the handler is not to be used again.
     Lost(Verdict),
 }
 
@@ -138,12 +143,18 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                 Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
             self.work = Some(Work::on(lease.id, lease.slot, lease.from, lease.to));
             let span = self.lease_span(&message, lease.to);
-            while self.stop.is_none() && self.begin() {
-                match self.handle(&mut handler, &message, &span).await {
-                    Handled::Done(verdict) => self.note(message.index, verdict),
-                    Handled::Lost(verdict) => {
+            loop {
+                match self.handle(&mut handler, &mut message, &span).await {
+                    Halt::Through => break self.end_lease(message.index),
+                    Halt::Exception(verdict) => self.except(message.index, verdict),
+                    Halt::Pause => {
+                        self.note(message.index);
+                        pause().await;
+                    }
+                    Halt::Lost(verdict) => {
                         drop_quietly(handler);
-                        self.note(message.index, verdict);
+                        message.index += 1;
+                        self.except(message.index, verdict);
                         self.report();
                         if self.stop.is_some() {
                             return self.give_back();
@@ -155,67 +166,70 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                         }
                     }
                 }
-                message.index += 1;
-                self.pause_on_budget().await;
             }
-            self.progress.rest();
-            self.report();
-            self.give_back();
         }
         drop_quietly(handler);
     }
 
-    /// Starts the lease's next message, if it still has one.
-    fn begin(&mut self) -> bool {
-        let Some(work) = &mut self.work else { return false };
-        work.in_hand = self.progress.begin(work.slot, work.id);
-        work.cancelled = false;
-        if work.in_hand.is_none() && work.upto < work.to {
+    /// Nothing is left of the lease at hand.
+    fn end_lease(&mut self, upto: u16) {
+        self.note(upto);
+        self.progress.rest();
+        self.report();
+        let taken = self.work.as_ref().is_some_and(|work| work.upto < work.to && !work.cut);
+        self.give_back();
+        if taken && self.stop.is_none() {
             // The group has taken the rest, and waits to hear that this was seen.
-            work.to = work.upto;
-            self.report();
             self.say(ConsumerNews::Here);
-            return false;
         }
-        work.in_hand.is_some()
     }
 
-    /// One handling of one message, with everything that can happen to it.
-    async fn handle<H: Handle<T>>(&mut self, handler: &mut H, message: &Message<T>, lease: &Span) -> Handled {
-        let (scope, span) = (self.scope, delivery_span(lease, message));
-        // Why the call is inside of the catch: a sync handler runs in it.
-        let future = match catch(|| scope.enter(|| span.in_scope(|| handler.handle(message)))) {
-            Ok(future) => future,
-            Err(text) => return Handled::Lost(failed_by_panic(&text)),
-        };
-        let mut slot = pin!(Some(future));
-        let ended = std::future::poll_fn(|cx| {
-            let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
-            match catch(|| scope.enter(|| span.in_scope(|| future.poll(cx)))) {
-                Err(text) => return Poll::Ready(Handled::Lost(failed_by_panic(&text))),
-                Ok(Poll::Ready(verdict)) => return Poll::Ready(Handled::Done(verdict)),
-                Ok(Poll::Pending) => {}
-            }
-            // What is through must not wait for a handler that waits (G17).
-            self.report();
-            while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
-                self.hear(word);
-            }
-            let cancelled = self.work.as_ref().is_some_and(|work| work.cancelled);
-            match (cancelled, self.stop) {
-                (true, _) => {
-                    Poll::Ready(Handled::Lost(Verdict::failed("not handled within the ack timeout")))
+    /// Lets the handler work off the lease, with everything that can happen to it meanwhile.
+    ///
+    /// Why the catch is around all messages and not around each: it costs as much as a quick handler.
+    async fn handle<H: Handle<T>>(&mut self, handler: &mut H, message: &mut Message<T>, span: &Span) -> Halt {
+        let Some(Work { id, slot, .. }) = self.work else { return Halt::Through };
+        let (progress, scope, mut budget) = (self.progress.clone(), self.scope, self.budget);
+        let halt = {
+            let open = Open { progress: &progress, id, slot, span };
+            let mut work = pin!(Some(open.work_off(handler, message, &mut budget)));
+            let halt = std::future::poll_fn(|cx| {
+                let Some(work) = work.as_mut().as_pin_mut() else { return Poll::Pending };
+                match catch(|| scope.enter(|| span.in_scope(|| work.poll(cx)))) {
+                    Err(text) => Poll::Ready(Halt::Lost(failed_by_panic(&text))),
+                    Ok(Poll::Ready(halt)) => Poll::Ready(halt),
+                    Ok(Poll::Pending) => self.poll_lost(cx).map(Halt::Lost),
                 }
-                (_, Some(Stop::Kill)) => Poll::Ready(Handled::Lost(Verdict::Release)),
-                _ => Poll::Pending,
-            }
-        })
-        .await;
-        // The future may own what panics when it is dropped; it does so in here.
-        match (catch(|| scope.enter(|| slot.set(None))), ended) {
-            (Err(text), Handled::Done(_)) => Handled::Lost(failed_by_panic(&text)),
-            (_, ended) => ended,
+            })
+            .await;
+            // A handling that is lost may own what panics when it is dropped.
+            drop(catch(|| scope.enter(|| work.set(None))));
+            halt
+        };
+        self.budget = budget;
+        halt
+    }
+
+    /// While a handler waits: tells what is through, and hears whether its current message is to be dropped.
+    fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        // What is through must not wait for a handler that waits (G17).
+        if let Some(started) = self.started() {
+            self.note(started.saturating_sub(1));
+            self.report();
         }
+        while let Poll::Ready(word) = self.mailbox.poll_control(cx) {
+            self.hear(word);
+        }
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        if work.cancelled {
+            return Poll::Ready(Verdict::failed("not handled within the ack timeout"));
+        }
+        match self.stop {
+            Some(Stop::Kill) => return Poll::Ready(Verdict::Release),
+            Some(Stop::Gently) => work.cut |= self.progress.take_back(work.slot, work.id).is_some(),
+            None => {}
+        }
+        Poll::Pending
     }
 
     async fn next_lease(&mut self) -> Option<Lease<T>> {
@@ -241,24 +255,6 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         .await
     }
 
-    /// A lease of 256 ready messages must not keep other tasks waiting.
-    async fn pause_on_budget(&mut self) {
-        self.budget -= 1;
-        if self.budget > 0 {
-            return;
-        }
-        self.budget = BUDGET;
-        let mut yielded = false;
-        std::future::poll_fn(|cx| {
-            if std::mem::replace(&mut yielded, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-    }
-
     fn lease_span(&self, message: &Message<T>, to: u16) -> Span {
         tracing::debug_span!(
             target: "callboard::broker",
@@ -273,9 +269,9 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
 
     pub(super) fn hear(&mut self, word: ConsumerWord) {
         match word {
-            ConsumerWord::Cancel(number) => {
+            ConsumerWord::Cancel(handling) => {
                 if let Some(work) = &mut self.work {
-                    work.cancelled |= work.in_hand == Some(number);
+                    work.cancelled |= self.progress.busy() == Some(handling);
                 }
             }
             ConsumerWord::Build => self.build = true,
@@ -285,20 +281,33 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             ConsumerWord::Stop { .. } => self.stop = Some(Stop::Gently),
         }
     }
-
-    fn note(&mut self, index: u16, verdict: Verdict) {
-        if let Some(work) = &mut self.work {
-            work.upto = index + 1;
-            work.unreported = true;
-            work.in_hand = None;
-            if verdict != Verdict::Ack {
-                work.exceptions.push((index, verdict));
-            }
-        }
-    }
 }
 
 impl<T> ConsumerSeat<T> {
+    /// The messages before `upto` are through.
+    fn note(&mut self, upto: u16) {
+        if let Some(work) = &mut self.work
+            && work.upto < upto
+        {
+            work.upto = upto;
+            work.unreported = true;
+        }
+    }
+
+    /// The messages before `upto` are through, and the last of them was not acked.
+    fn except(&mut self, upto: u16, verdict: Verdict) {
+        self.note(upto);
+        if let Some(work) = &mut self.work {
+            work.exceptions.push((upto - 1, verdict));
+            work.cancelled = false;
+        }
+    }
+
+    /// The messages of the lease at hand before this one were started.
+    fn started(&self) -> Option<u16> {
+        self.work.as_ref().and_then(|work| self.progress.started(work.slot, work.id))
+    }
+
     /// Tells the group how far the lease is, if it does not know.
     pub(super) fn report(&mut self) {
         let Some(work) = &mut self.work else { return };
@@ -311,7 +320,10 @@ impl<T> ConsumerSeat<T> {
 
     /// Gives back what is not started of the current lease.
     pub(super) fn give_back(&mut self) {
-        if let Some(work) = self.work.take() {
+        let Some(work) = self.work.take() else { return };
+        if work.cut {
+            drop(self.group.control(GroupWord::From(FromConsumer::GiveBack(work.id))));
+        } else {
             self.give_back_lease(work.slot, work.id);
         }
     }
@@ -330,11 +342,12 @@ impl<T> ConsumerSeat<T> {
 impl<T> Drop for ConsumerSeat<T> {
     /// However the task ends (a stop, or a runtime that goes away), the group gets everything back.
     fn drop(&mut self) {
-        if let Some(work) = self.work.as_mut().filter(|work| work.in_hand.is_some()) {
-            // The task was dropped in the middle of a handling, which so ended without a verdict.
-            work.exceptions.push((work.upto, Verdict::Release));
-            work.upto += 1;
-            work.unreported = true;
+        if let Some(started) = self.started()
+            && self.work.as_ref().is_some_and(|work| work.upto < started)
+        {
+            // The task was dropped in the middle of a handling, which so ended without a verdict. All before it are
+            // noted, as they are whenever a handler waits.
+            self.except(started, Verdict::Release);
         }
         self.progress.rest();
         self.report();
@@ -357,17 +370,106 @@ impl Work {
             upto: from,
             exceptions: Vec::new(),
             unreported: false,
-            in_hand: None,
             cancelled: false,
+            cut: false,
         }
     }
 }
 
-/// A span per message only where somebody asked for that much; else the lease's serves.
-fn delivery_span<T>(lease: &Span, message: &Message<T>) -> Span {
-    if !tracing::enabled!(target: "callboard::broker", tracing::Level::TRACE) {
-        return lease.clone();
+/// A lease as its handler sees it.
+struct Open<'a> {
+    progress: &'a Progress,
+    id: LeaseId,
+    slot: Slot,
+    span: &'a Span,
+}
+
+impl Open<'_> {
+    /// Handles message after message. `message` is the first one that is not handled when this ends, however it
+    /// does; or the one that is being handled.
+    async fn work_off<T: Send + Sync + 'static, H: Handle<T>>(
+        self,
+        handler: &mut H,
+        message: &mut Message<T>,
+        budget: &mut u32,
+    ) -> Halt {
+        let traced = tracing::enabled!(target: "callboard::broker", tracing::Level::TRACE);
+        loop {
+            if *budget == 0 {
+                *budget = BUDGET;
+                return Halt::Pause;
+            }
+            *budget -= 1;
+            if self.progress.begin(self.slot, self.id).is_none() {
+                return Halt::Through;
+            }
+            let verdict = match traced {
+                false => Shielded::new(handler.handle(message)).await,
+                true => {
+                    let span = delivery_span(self.span, message);
+                    let handling = span.in_scope(|| handler.handle(message));
+                    Shielded::new(handling.instrument(span)).await
+                }
+            };
+            message.index += 1;
+            if !matches!(verdict, Verdict::Ack) {
+                return Halt::Exception(verdict);
+            }
+        }
     }
+}
+
+pin_project_lite::pin_project! {
+    /// A handling whose drop may panic in the middle of another panic, and ends nothing by that.
+    struct Shielded<F> {
+        #[pin]
+        handling: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Shielded<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut handling = this.project().handling;
+            if handling.is_some() {
+                drop(catch(|| handling.set(None)));
+            }
+        }
+    }
+}
+
+impl<F> Shielded<F> {
+    fn new(handling: F) -> Shielded<F> {
+        Shielded { handling: Some(handling) }
+    }
+}
+
+impl<F: Future> Future for Shielded<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut handling = self.project().handling;
+        let Some(future) = handling.as_mut().as_pin_mut() else { return Poll::Pending };
+        let output = std::task::ready!(future.poll(cx));
+        handling.set(None);
+        Poll::Ready(output)
+    }
+}
+
+/// A lease of 256 ready messages must not keep other tasks waiting.
+async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Why not always: a span per message costs more than a quick handler; the lease's serves.
+fn delivery_span<T>(lease: &Span, message: &Message<T>) -> Span {
     let (id, attempt) = (message.id(), message.attempt());
     tracing::trace_span!(target: "callboard::broker", parent: lease, "delivery", %id, attempt)
 }

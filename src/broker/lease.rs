@@ -92,10 +92,18 @@ impl Progress {
     }
 
     /// Starts the lease's next message. `None`: there is none left, or it was taken back.
+    #[inline]
     pub(crate) fn begin(&self, slot: Slot, lease: LeaseId) -> Option<Handling> {
         let started = |now| free(now, lease).map(|_| (now + (1 << NEXT)) | BUSY);
         let before = slot.of(&self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, started).ok()?;
         Some(Handling(((before + (1 << NEXT)) | BUSY) & !END))
+    }
+
+    /// The messages of the lease before this one were started. `None`: the slot belongs to another lease by now.
+    pub(crate) fn started(&self, slot: Slot, lease: LeaseId) -> Option<u16> {
+        let now = slot.of(&self.0).load(Ordering::Acquire);
+        let same = now >> LEASE == tag(lease) >> LEASE;
+        if same { u16::try_from(now >> NEXT & END).ok() } else { None }
     }
 
     /// Nothing is being handled.

@@ -33,6 +33,7 @@ pub enum Outcome {
 }
 
 impl From<Result<(), Fault>> for Outcome {
+    #[inline]
     fn from(result: Result<(), Fault>) -> Outcome {
         match result {
             Ok(()) => Outcome::Ack,
@@ -42,6 +43,7 @@ impl From<Result<(), Fault>> for Outcome {
 }
 
 impl From<Fault> for Outcome {
+    #[cold]
     fn from(fault: Fault) -> Outcome {
         let text = fault.to_string();
         if says_no_room(&fault) { Outcome::NoRoom(text) } else { Outcome::Retry(text) }
@@ -91,7 +93,19 @@ impl Verdict {
 }
 
 impl From<Outcome> for Verdict {
+    #[inline]
     fn from(outcome: Outcome) -> Verdict {
+        match outcome {
+            Outcome::Ack => Verdict::Ack,
+            other => Verdict::not_acked(other),
+        }
+    }
+}
+
+impl Verdict {
+    /// Why apart: the way of an ack is short only if this is not in it.
+    #[cold]
+    fn not_acked(outcome: Outcome) -> Verdict {
         match outcome {
             Outcome::Ack => Verdict::Ack,
             Outcome::Drop => Verdict::Drop,
