@@ -127,12 +127,10 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
 impl<T: Send + Sync + 'static> Life<T> {
     /// Works off what there is. `Ready` when the group has stopped.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Why one for all: what a poll works off is bounded by the mailbox's budget, and a clock costs as much as a
+        // lease. A moment that is a little early makes nothing late that was not late before.
+        let mut read = None;
         loop {
-            if let Poll::Ready(now) = self.clock.poll_alarm(self.next_alarm(), cx) {
-                self.on_alarm(now);
-                self.carry_out(now);
-                continue;
-            }
             // Why again after it: each of the two may give the other something to do.
             if self.poll_dead_letters(cx) {
                 continue;
@@ -144,8 +142,15 @@ impl<T: Send + Sync + 'static> Life<T> {
                 return Poll::Ready(());
             }
             self.tell_topic();
-            let event = std::task::ready!(self.actor.mailbox.poll_next(cx));
-            let now = self.actor.rt.now();
+            let Poll::Ready(event) = self.actor.mailbox.poll_next(cx) else {
+                // Why last: the mailbox lets it come to this after at most its budget of events.
+                let now = std::task::ready!(self.clock.poll_alarm(self.next_alarm(), cx));
+                self.on_alarm(now);
+                self.carry_out(now);
+                read = Some(now);
+                continue;
+            };
+            let now = *read.get_or_insert_with(|| self.actor.rt.now());
             match event {
                 Event::Control(word) => self.hear(word, now),
                 Event::Message(handout) => {
@@ -327,8 +332,11 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.ledger.dispatch(now, &mut self.effects);
         }
         while !self.effects.is_empty() {
-            for effect in std::mem::take(&mut self.effects) {
-                self.apply(effect);
+            let mut effects = std::mem::take(&mut self.effects);
+            effects.drain(..).for_each(|effect| self.apply(effect));
+            // Why back: applying makes no effects, as a rule, and the buffer serves again.
+            if self.effects.is_empty() {
+                self.effects = effects;
             }
         }
         if self.share_at.is_none() && !self.shared && self.ledger.is_uneven() {
