@@ -24,6 +24,10 @@ pub(crate) enum Credit {
 
 /// The time that one lease of a handler should take. Short enough to share, long enough to amortise.
 const LEASE_TIME: Duration = Duration::from_micros(250);
+/// A backlog is not split into leases that take less than this: what they cost would be more than they save.
+const SHARE_TIME: Duration = Duration::from_micros(20);
+/// And however quick they are, it is split into leases of this many: consumers of equal speed get equal shares.
+const SHARE_MOST: u16 = 128;
 /// A handler slower than this per message gets no second lease while it works on the first.
 const SLOW: Duration = Duration::from_millis(1);
 
@@ -81,9 +85,9 @@ impl Workers {
     /// The consumer that is served next, and the most messages of a backlog of `backlog` that it is given.
     pub(crate) fn next(&self, backlog: u64) -> Option<(ConsumerId, u16)> {
         let (_, _, id) = self.free.first()?;
-        let size = self.list.get(id)?.lease_size();
-        let share = u16::try_from(backlog.div_ceil(self.ready)).unwrap_or(u16::MAX);
-        Some((*id, size.min(share.max(1))))
+        let worker = self.list.get(id)?;
+        let share = backlog.div_ceil(self.ready).max(u64::from(worker.worth_a_lease())).min(backlog.max(1));
+        Some((*id, worker.lease_size().min(u16::try_from(share).unwrap_or(u16::MAX))))
     }
 
     /// A consumer was given a lease of so many messages.
@@ -166,14 +170,24 @@ impl Worker {
         self.ready && self.messages < prefetch && self.leases < leases
     }
 
+    /// So many messages take [`SHARE_TIME`]; fewer, if that would leave others without any for long.
+    fn worth_a_lease(&self) -> u16 {
+        self.messages_in(SHARE_TIME).min(SHARE_MOST)
+    }
+
+    /// How many messages it handles within `time`: at least 1, and 1 as long as nothing is known.
+    fn messages_in(&self, time: Duration) -> u16 {
+        let messages = self.pace.map_or(1, |pace| time.as_nanos() / pace.as_nanos().max(1));
+        u16::try_from(messages.clamp(1, BATCH as u128)).unwrap_or(1)
+    }
+
     fn lease_size(&self) -> u16 {
         match self.credit {
             Credit::Pull { .. } => 1,
             Credit::Handler { prefetch } => {
-                let by_pace = self.pace.map_or(1, |pace| LEASE_TIME.as_nanos() / pace.as_nanos().max(1));
                 // Why half: a second lease can wait at the consumer while it works on the first.
-                let most = u128::from((prefetch / 2).max(1).min(prefetch - self.messages));
-                u16::try_from(by_pace.clamp(1, BATCH as u128).min(most)).unwrap_or(1)
+                let most = (prefetch / 2).max(1).min(prefetch - self.messages);
+                self.messages_in(LEASE_TIME).min(u16::try_from(most).unwrap_or(u16::MAX))
             }
         }
     }

@@ -13,7 +13,7 @@ use callboard::sim::Sim;
 use futures::{FutureExt as _, StreamExt as _};
 
 use crate::every;
-use crate::seen::{Gate, Seen, balanced, give_way, some};
+use crate::seen::{Gate, Seen, balanced, give_way};
 
 #[test]
 fn every_group_sees_every_message() {
@@ -115,8 +115,8 @@ fn counting(
 #[test]
 fn consumers_of_equal_speed_get_between_half_and_twice_the_mean() {
     every::runtime(|| async {
-        // What is promised for a thousand each holds for a hundred of the simulator's, which has no noise.
-        let messages = some(4000);
+        // Promised for a thousand each. Quick handlers are handed many at a time, so for a hundred it does not hold.
+        let messages = 4000;
         let broker = Broker::start().unwrap();
         let topic = broker.topic::<u64>("numbers").open().await.unwrap();
         let (counts, make) = counting(4, Pace::Even);

@@ -214,18 +214,34 @@ fn a_lease_is_one_message_at_first_and_then_as_many_as_the_pace_allows() {
 
 #[test]
 fn a_lease_never_takes_more_than_a_share_and_a_share_is_never_nothing() {
+    let mut workers = four(Duration::from_micros(20));
+    for (backlog, size) in [(0, 1), (1, 1), (4, 1), (5, 2), (40, 10), (100, 12), (u64::MAX, 12)] {
+        assert_eq!(workers.next(backlog).map(|(_, size)| size), Some(size), "of {backlog}");
+    }
+    (1..4).for_each(|id| workers.set_ready(ConsumerId(id), false));
+    assert_eq!(workers.next(11), Some((ConsumerId(0), 11)), "who can't work has no share");
+}
+
+#[test]
+fn a_share_is_worth_its_way() {
+    for (nanos, backlog, size) in
+        [(0, 1, 1), (0, 200, 128), (0, 9999, 256), (1000, 40, 20), (1000, 200, 50), (20_001, 8, 2)]
+    {
+        let workers = four(Duration::from_nanos(nanos));
+        assert_eq!(workers.next(backlog).map(|(_, size)| size), Some(size), "{nanos} ns, of {backlog}");
+    }
+}
+
+/// Four consumers that take so long for each message.
+fn four(pace: Duration) -> Workers {
     let mut workers = Workers::default();
     for id in 0..4 {
         workers.add(ConsumerId(id), CREDITS[0]);
         workers.set_ready(ConsumerId(id), true);
         workers.on_lease(ConsumerId(id), 1);
-        workers.on_report(ConsumerId(id), 1, true, Moment::ZERO, Moment::ZERO);
+        workers.on_report(ConsumerId(id), 1, true, Moment::ZERO, Moment::ZERO + pace);
     }
-    for (backlog, size) in [(0, 1), (1, 1), (4, 1), (5, 2), (100, 25), (9999, 256), (u64::MAX, 256)] {
-        assert_eq!(workers.next(backlog).map(|(_, size)| size), Some(size), "of {backlog}");
-    }
-    (1..4).for_each(|id| workers.set_ready(ConsumerId(id), false));
-    assert_eq!(workers.next(100), Some((ConsumerId(0), 100)), "who can't work has no share");
+    workers
 }
 
 #[test]
