@@ -55,14 +55,22 @@ impl Bits {
 
     /// The maximal runs of neighbouring indices, in order.
     pub(crate) fn runs(self) -> impl Iterator<Item = (u16, u16)> {
-        let has =
-            move |at: u16| self.0.get(usize::from(at / 64)).is_some_and(|word| word >> (at % 64) & 1 == 1);
         let mut at = 0;
         std::iter::from_fn(move || {
-            let from = (at..BATCH as u16).find(|at| has(*at))?;
-            let to = (from..BATCH as u16).find(|at| !has(*at)).unwrap_or(BATCH as u16);
+            let from = self.first(at, 0)?;
+            let to = self.first(from, u64::MAX).unwrap_or(BATCH as u16);
             at = to;
             Some((from, to))
+        })
+    }
+
+    /// The first index from `at` on that is in the set; with all ones in `flip`, the first that is not.
+    fn first(&self, at: u16, flip: u64) -> Option<u16> {
+        self.0.iter().zip((0u16..).step_by(64)).find_map(|(word, base)| {
+            let before = u32::from(at.saturating_sub(base));
+            let rest = (word ^ flip) & u64::MAX.checked_shl(before).unwrap_or(0);
+            let at = u16::try_from(rest.trailing_zeros()).unwrap_or(64);
+            (rest != 0).then_some(base + at)
         })
     }
 }
@@ -79,7 +87,11 @@ pub(crate) struct Books<B> {
     unsettled: u64,
     pinned: u64,
     next_offset: u64,
+    /// Empty lists of batches that are over, for those to come. Limit: [`SPARE`].
+    spare: Vec<Vec<Bits>>,
 }
+
+const SPARE: usize = 8;
 
 struct Live<B> {
     batch: B,
@@ -92,7 +104,14 @@ struct Live<B> {
 
 impl<B: Clone> Books<B> {
     pub(crate) fn new() -> Books<B> {
-        Books { live: BTreeMap::new(), groups: Vec::new(), unsettled: 0, pinned: 0, next_offset: 0 }
+        Books {
+            live: BTreeMap::new(),
+            groups: Vec::new(),
+            unsettled: 0,
+            pinned: 0,
+            next_offset: 0,
+            spare: Vec::new(),
+        }
     }
 
     pub(crate) fn next_offset(&self) -> u64 {
@@ -124,7 +143,7 @@ impl<B: Clone> Books<B> {
     /// A new batch of `len` messages. Each group has those open that `wants` picks.
     pub(crate) fn on_batch(&mut self, batch: B, len: u16, wants: impl Fn(GroupId) -> Bits) {
         let all = Bits::range(0, len);
-        let mut opens = Vec::with_capacity(self.groups.len());
+        let mut opens = self.spare.pop().unwrap_or_default();
         for (group, count) in &mut self.groups {
             let open = wants(*group).and(all);
             *count += open.count();
@@ -143,8 +162,12 @@ impl<B: Clone> Books<B> {
         if self.groups.is_empty() {
             return 0;
         }
-        let bases: Vec<u64> = self.live.range(base..).map(|(base, _)| *base).collect();
-        bases.into_iter().map(|base| self.free(base, Bits::range(0, BATCH as u16))).sum()
+        let (mut next, mut freed) = (base, 0);
+        while let Some((base, _)) = self.live.range(next..).next() {
+            next = base + 1;
+            freed += self.free(*base, Bits::range(0, BATCH as u16));
+        }
+        freed
     }
 
     /// A new group, for which those kept messages are open that `wants` picks from a batch. Returns them.
@@ -186,9 +209,14 @@ impl<B: Clone> Books<B> {
         let done = live.open.iter().fold(candidates.and(live.kept), |done, open| done.without(*open));
         live.kept = live.kept.without(done);
         self.pinned += done.count();
-        if live.kept.is_empty() {
+        if live.kept.is_empty()
+            && let Some(mut live) = self.live.remove(&base)
+        {
             self.pinned -= u64::from(live.len);
-            self.live.remove(&base);
+            if self.spare.len() < SPARE {
+                live.open.clear();
+                self.spare.push(live.open);
+            }
         }
         self.unsettled -= done.count();
         done.count()

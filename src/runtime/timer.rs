@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::{Rt, Timer};
 use crate::base::Moment;
@@ -33,17 +33,30 @@ pub(crate) struct Clock {
     rt: Rt,
     timer: Option<Pin<Box<dyn Timer>>>,
     set: Option<Moment>,
+    /// Whom the timer, set as it is, wakes.
+    wakes: Option<Waker>,
 }
 
 impl Clock {
     pub(super) fn new(rt: Rt) -> Clock {
-        Clock { rt, timer: None, set: None }
+        Clock { rt, timer: None, set: None, wakes: None }
     }
 
     /// Waits for `next`, the earliest alarm there is. `None` disarms.
     ///
     /// Answers `Ready` with the time read at expiry; the caller then works off what is due by that time.
     pub(crate) fn poll_alarm(&mut self, next: Option<Moment>, cx: &mut Context<'_>) -> Poll<Moment> {
+        self.poll_alarm_at(next, None, cx)
+    }
+
+    /// As [`Clock::poll_alarm`], for a caller who may have read the time already: most often that is enough to
+    /// know that the alarm is not due, and costs less than to ask the timer.
+    pub(crate) fn poll_alarm_at(
+        &mut self,
+        next: Option<Moment>,
+        now: Option<Moment>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Moment> {
         let Some(next) = next else {
             if self.set.take().is_some() {
                 // Why drop: an armed timer that nobody waits for would keep a simulator from seeing a deadlock.
@@ -57,12 +70,23 @@ impl Clock {
                 None => self.timer = Some(self.rt.runtime().timer(next)),
             }
             self.set = Some(next);
+            self.wakes = None;
+        } else if now.is_some_and(|now| now < next)
+            && self.wakes.as_ref().is_some_and(|wakes| wakes.will_wake(cx.waker()))
+        {
+            return Poll::Pending;
         }
         let Some(timer) = &mut self.timer else { return Poll::Pending };
         match timer.as_mut().poll_expired(cx) {
             // Why max: a timer that fires a hair early must still find its alarm due, or its owner would spin.
-            Poll::Ready(()) => Poll::Ready(self.rt.now().max(next)),
-            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                self.wakes = None;
+                Poll::Ready(self.rt.now().max(next))
+            }
+            Poll::Pending => {
+                self.wakes.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+                Poll::Pending
+            }
         }
     }
 }
