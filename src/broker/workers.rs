@@ -27,7 +27,7 @@ const LEASE_TIME: Duration = Duration::from_micros(250);
 /// A backlog is not split into leases that take less than this: what they cost would be more than they save.
 const SHARE_TIME: Duration = Duration::from_micros(20);
 /// And however quick they are, it is split into leases of this many: consumers of equal speed get equal shares.
-const SHARE_MOST: u16 = 128;
+const SHARE_MOST: u16 = 64;
 /// A handler slower than this per message gets no second lease while it works on the first.
 const SLOW: Duration = Duration::from_millis(1);
 

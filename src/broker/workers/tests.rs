@@ -225,7 +225,7 @@ fn a_lease_never_takes_more_than_a_share_and_a_share_is_never_nothing() {
 #[test]
 fn a_share_is_worth_its_way() {
     for (nanos, backlog, size) in
-        [(0, 1, 1), (0, 200, 128), (0, 9999, 256), (1000, 40, 20), (1000, 200, 50), (20_001, 8, 2)]
+        [(0, 1, 1), (0, 200, 64), (0, 9999, 256), (1000, 40, 20), (1000, 200, 50), (20_001, 8, 2)]
     {
         let workers = four(Duration::from_nanos(nanos));
         assert_eq!(workers.next(backlog).map(|(_, size)| size), Some(size), "{nanos} ns, of {backlog}");
