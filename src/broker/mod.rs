@@ -82,6 +82,7 @@ mod start;
 mod stats;
 mod topic;
 mod topic_actor;
+mod work_off;
 mod workers;
 
 pub use blocked::{Blocked, WhyBlocked};

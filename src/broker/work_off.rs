@@ -1,0 +1,124 @@
+//! How a handler works off a lease: the way of every message, so the one that is kept short.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tracing::{Instrument as _, Span};
+
+use super::Message;
+use super::handler::Handle;
+use super::lease::{LeaseId, Progress, Slot};
+use super::outcome::Verdict;
+use crate::base::catch;
+use crate::mailbox::BUDGET;
+
+/// Why the handler stopped to work off a lease.
+pub(super) enum Halt {
+    /// Nothing is left of it.
+    Through,
+    /// The last message was not acked.
+    Exception(Verdict),
+    /// It is time to let other tasks run.
+    Pause,
+    /// The handling of the current message was lost, and the handler is not to be used again.
+    Lost(Verdict),
+}
+
+/// A lease as its handler sees it.
+pub(super) struct Open<'a> {
+    pub(super) progress: &'a Progress,
+    pub(super) id: LeaseId,
+    pub(super) slot: Slot,
+    pub(super) span: &'a Span,
+}
+
+impl Open<'_> {
+    /// Handles message after message. `message` is the first one that is not handled when this ends, however it
+    /// does; or the one that is being handled.
+    pub(super) async fn work_off<T: Send + Sync + 'static, H: Handle<T>>(
+        self,
+        handler: &mut H,
+        message: &mut Message<T>,
+        budget: &mut u32,
+    ) -> Halt {
+        let traced = tracing::enabled!(target: "callboard::broker", tracing::Level::TRACE);
+        loop {
+            if *budget == 0 {
+                *budget = BUDGET;
+                return Halt::Pause;
+            }
+            *budget -= 1;
+            if self.progress.begin(self.slot, self.id).is_none() {
+                return Halt::Through;
+            }
+            let verdict = match traced {
+                false => Shielded::new(handler.handle(message)).await,
+                true => {
+                    let span = delivery_span(self.span, message);
+                    let handling = span.in_scope(|| handler.handle(message));
+                    Shielded::new(handling.instrument(span)).await
+                }
+            };
+            message.index += 1;
+            if !matches!(verdict, Verdict::Ack) {
+                return Halt::Exception(verdict);
+            }
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A handling whose drop may panic in the middle of another panic, and ends nothing by that.
+    struct Shielded<F> {
+        #[pin]
+        handling: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Shielded<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut handling = this.project().handling;
+            if handling.is_some() {
+                drop(catch(|| handling.set(None)));
+            }
+        }
+    }
+}
+
+impl<F> Shielded<F> {
+    fn new(handling: F) -> Shielded<F> {
+        Shielded { handling: Some(handling) }
+    }
+}
+
+impl<F: Future> Future for Shielded<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut handling = self.project().handling;
+        let Some(future) = handling.as_mut().as_pin_mut() else { return Poll::Pending };
+        let output = std::task::ready!(future.poll(cx));
+        handling.set(None);
+        Poll::Ready(output)
+    }
+}
+
+/// A lease of 256 ready messages must not keep other tasks waiting.
+pub(super) async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Why not always: a span per message costs more than a quick handler; the lease's serves.
+fn delivery_span<T>(lease: &Span, message: &Message<T>) -> Span {
+    let (id, attempt) = (message.id(), message.attempt());
+    tracing::trace_span!(target: "callboard::broker", parent: lease, "delivery", %id, attempt)
+}
