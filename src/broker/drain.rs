@@ -49,6 +49,8 @@ pub struct GroupReport {
     pub group: Name,
     /// Messages that it settled: acked, dropped or dead-lettered.
     pub settled: u64,
+    /// Messages that consumers held when the time was up, and that were taken from them unsettled. Part of `lost`.
+    pub released: u64,
     /// Messages that it had and did not settle. A topic in memory loses them; none of them was acked.
     pub lost: u64,
     /// Handlers that did not yield to their end, and go on outside of the broker.
@@ -58,9 +60,9 @@ pub struct GroupReport {
 }
 
 impl GroupReport {
-    pub(crate) fn new(topic: Name, group: Name, stats: GroupStats) -> GroupReport {
+    pub(crate) fn new(topic: Name, group: Name, stats: GroupStats, released: u64) -> GroupReport {
         let (settled, lost, stuck) = (stats.settled(), stats.unsettled(), stats.stuck);
-        GroupReport { topic, group, settled, lost, stuck, stats }
+        GroupReport { topic, group, settled, released, lost, stuck, stats }
     }
 }
 

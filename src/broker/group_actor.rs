@@ -93,6 +93,8 @@ pub(crate) struct Life<T> {
 }
 
 struct Stopping {
+    /// What was settled when the stop began, or was with consumers; what of it is not settled in the end was released.
+    held: u64,
     /// When handlers that are still there are called stuck; `None` once they were.
     deadline: Option<Moment>,
     reports: Vec<Reply<GroupReport>>,
@@ -275,7 +277,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn on_stop(&mut self, kill: bool, report: Reply<GroupReport>, now: Moment) {
         self.state = GroupState::Stopping;
         let deadline = Some(now + STOP_GRACE);
-        self.stop.get_or_insert(Stopping { deadline, reports: Vec::new() }).reports.push(report);
+        let stats = self.stats();
+        let held = stats.in_flight + stats.settled();
+        self.stop.get_or_insert(Stopping { deadline, held, reports: Vec::new() }).reports.push(report);
         self.members.stop(kill);
         self.members.ids().for_each(|id| self.ledger.on_ready(id, false));
     }
@@ -434,8 +438,10 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.take_in(handout);
         }
         let stats = self.stats();
-        let report = GroupReport::new(self.actor.topic_name.clone(), self.actor.name.clone(), stats);
         let stop = self.stop.take();
+        let released = stop.as_ref().map_or(0, |stop| stop.held.saturating_sub(stats.settled()));
+        let report =
+            GroupReport::new(self.actor.topic_name.clone(), self.actor.name.clone(), stats, released);
         // Why before the reports: whoever was told of the end must find the group gone.
         drop(self);
         for reply in stop.into_iter().flat_map(|stop| stop.reports) {

@@ -123,6 +123,13 @@ fn at_the_timeout_the_rest_is_released_and_counted_and_never_acked() {
         assert_eq!(numbers("fast"), (50, 0, 0, 50));
         assert_eq!(numbers("bad"), (0, 50, 0, 0));
         assert_eq!(report.lost(), 93);
+        let released = |group| report.group("t", group).unwrap().released;
+        let held = report.group("t", "slow").unwrap().released;
+        assert!(
+            (1..=43).contains(&held),
+            "one was being handled, some may have waited at the consumer: {held}"
+        );
+        assert_eq!((released("fast"), released("bad")), (0, 0), "what waits for a retry is with nobody");
     });
 }
 
