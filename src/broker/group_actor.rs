@@ -93,7 +93,7 @@ pub(crate) struct Life<T> {
 }
 
 struct Stopping {
-    /// What was settled when the stop began, or was with consumers; what of it is not settled in the end was released.
+    /// What was settled or in flight when the stop began: what of it is unsettled in the end was released.
     held: u64,
     /// When handlers that are still there are called stuck; `None` once they were.
     deadline: Option<Moment>,
@@ -277,8 +277,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn on_stop(&mut self, kill: bool, report: Reply<GroupReport>, now: Moment) {
         self.state = GroupState::Stopping;
         let deadline = Some(now + STOP_GRACE);
-        let stats = self.stats();
-        let held = stats.in_flight + stats.settled();
+        let held = self.stats().in_flight + self.stats().settled();
         self.stop.get_or_insert(Stopping { deadline, held, reports: Vec::new() }).reports.push(report);
         self.members.stop(kill);
         self.members.ids().for_each(|id| self.ledger.on_ready(id, false));
