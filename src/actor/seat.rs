@@ -89,12 +89,15 @@ impl<M: Send + 'static> Seat<M> {
                         if let Some(stop) = context.stop.take() {
                             desk.ask_to_stop(stop);
                         }
-                        let message = match poll_fn(|cx| desk.poll_next(&mut context.sources, cx)).await {
-                            Next::Message(message) => message,
-                            Next::Stop(Stop::Kill) => return Exit::Killed,
-                            Next::Stop(_) => break Exit::Stopped,
-                            Next::Closed if desk.was_asked() => break Exit::Stopped,
-                            Next::Closed => break Exit::Abandoned,
+                        let message = match desk.at_hand(&context.sources) {
+                            Some(message) => message,
+                            None => match poll_fn(|cx| desk.poll_next(&mut context.sources, cx)).await {
+                                Next::Message(message) => message,
+                                Next::Stop(Stop::Kill) => return Exit::Killed,
+                                Next::Stop(_) => break Exit::Stopped,
+                                Next::Closed if desk.was_asked() => break Exit::Stopped,
+                                Next::Closed => break Exit::Abandoned,
+                            },
                         };
                         let result = desk.attend(actor.handle(message, context)).await;
                         desk.done();

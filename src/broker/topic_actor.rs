@@ -78,6 +78,8 @@ struct Life<T> {
     waiting: Vec<Reply<Quiet>>,
     changes: u64,
     over: Option<Reply<Unread>>,
+    /// What each group wants of the batch at hand; empty in between, kept for its memory.
+    wanted: Vec<(GroupId, Bits)>,
 }
 
 /// A group, as its topic sees it.
@@ -104,6 +106,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             waiting: Vec::new(),
             changes: 0,
             over: None,
+            wanted: Vec::new(),
         };
         std::future::poll_fn(|cx| life.poll(cx)).await;
         life.end();
@@ -141,7 +144,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let batch = Arc::new(Batch::new(self.actor.name.clone(), self.books.next_offset(), items));
         let (len, all) = (batch.len(), Bits::range(0, batch.len()));
         let mut some_skipped = false;
-        let mut wanted = Vec::with_capacity(self.links.len());
+        let mut wanted = std::mem::take(&mut self.wanted);
         for link in &mut self.links {
             let open = link.pick(&batch, all);
             some_skipped |= open != all;
@@ -152,6 +155,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         for (link, (_, open)) in self.links.iter_mut().zip(&wanted) {
             link.hand(Handout { batch: batch.clone(), open: *open }, self.actor.held);
         }
+        wanted.clear();
+        self.wanted = wanted;
         if some_skipped {
             self.sweep(batch.base());
         }

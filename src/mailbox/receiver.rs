@@ -39,14 +39,23 @@ impl<M, C, S> Receiver<M, C, S> {
     /// After [`BUDGET`] of them in a row it answers `Pending` once and wakes its own task.
     #[inline]
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event<M, C>> {
-        if self.budget > 0
-            && !self.is_urgent()
-            && let Some(message) = self.burst.pop_front()
-        {
-            self.budget -= 1;
-            return Poll::Ready(Event::Message(message));
+        match self.at_hand() {
+            Some(message) => Poll::Ready(Event::Message(message)),
+            None => self.poll_lanes(cx),
         }
-        self.poll_lanes(cx)
+    }
+
+    /// Hands out a message that was taken before with others; `None` if there is more to look at: [`poll_next`] does.
+    ///
+    /// [`poll_next`]: Receiver::poll_next
+    #[inline]
+    pub fn at_hand(&mut self) -> Option<M> {
+        if self.budget == 0 || self.is_urgent() {
+            return None;
+        }
+        let message = self.burst.pop_front()?;
+        self.budget -= 1;
+        Some(message)
     }
 
     /// As [`Receiver::poll_next`], when there is more to look at than the burst at hand.
