@@ -129,11 +129,13 @@ impl Progress {
 
 /// What tells a lease from those that had the slot before. It comes again after 2^31 leases, which no stale one
 /// outlives.
+#[inline]
 fn tag(lease: LeaseId) -> u64 {
     lease.0 << LEASE
 }
 
 /// The first message of the lease that is not started, if there is one.
+#[inline]
 fn free(now: u64, lease: LeaseId) -> Option<u16> {
     let next = now >> NEXT & END;
     let free = now >> LEASE == tag(lease) >> LEASE && next < now & END;

@@ -60,6 +60,7 @@ impl Line {
     }
 
     /// How many places are left for newcomers once each one who waits has one.
+    #[inline]
     pub(super) fn spare(&self, done: u64) -> u64 {
         self.free(done).saturating_sub(self.waiting.len() as u64)
     }
