@@ -413,3 +413,32 @@ fn consumers_that_are_added_later_take_their_share() {
         assert_eq!((stats.acked, stats.consumers), (100, 3));
     });
 }
+
+#[test]
+fn consumers_hold_no_more_than_their_prefetch() {
+    for prefetch in [1, 3, 10] {
+        every::seed(10, move |sim| async move {
+            let broker = Broker::start().unwrap();
+            let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+            let (gate, seen) = (Gate::new(), Seen::default());
+            let group = topic.group("g").consumers(2).prefetch(prefetch).with((gate.clone(), seen.clone()));
+            let handle = async |message: Message<u64>, (gate, seen): (Gate, Seen)| {
+                seen.note(&message);
+                // Quick ones first, so that the consumers are trusted with as much as they may have.
+                if *message >= 200 {
+                    gate.pass().await;
+                }
+                Ok(())
+            };
+            let group = group.run(handle).await.unwrap();
+            topic.publish_all(0..400).await.unwrap();
+            sim.settle().await;
+            let stats = balanced(group.stats().await.unwrap());
+            assert!((2..=2 * u64::from(prefetch)).contains(&stats.in_flight), "{stats:?}");
+            assert_eq!(seen.all().len() as u64, stats.acked + 2, "two are being handled, the others wait");
+            gate.open();
+            topic.settled().await.unwrap();
+            assert_eq!(seen.sorted(), (0..400).collect::<Vec<_>>());
+        });
+    }
+}
