@@ -49,7 +49,10 @@ fn exactly_the_capacity_fits_however_far_the_messages_have_come() {
             let (_broker, topic) = topic_of(capacity).await;
             let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(1);
             let group = group.run_fn(|_| Err(Fault::new("no"))).await.unwrap();
+            // The one that becomes a dead letter must not make room for one more meanwhile.
+            topic.hold();
             assert_eq!(fill(&topic), room);
+            topic.release();
             until(&group, |stats| stats.parked == room - 1).await;
             while topic.stats().await.unwrap().unsettled == room {}
             assert_eq!(fill(&topic), 1, "parked, but for the one dead letter that fits");
