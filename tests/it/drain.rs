@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use callboard::broker::{OpenError, PublishError};
 use callboard::prelude::*;
+use futures::{FutureExt as _, SinkExt as _};
 
 use crate::every;
 use crate::kit::{Valve, assert_balance, chain, poll_once, secs, stays_pending, until, valved};
@@ -42,6 +43,30 @@ fn a_shutdown_drains_the_backlog_and_refuses_everybody_else_at_once() {
         assert_eq!((report.lost(), report.timed_out), (0, false), "{report:?}");
         assert_eq!(report.group("numbers", "g").unwrap().settled, 10);
         assert_balance(&report);
+    });
+}
+
+#[test]
+fn whoever_stands_in_line_is_woken_and_sent_away_at_once() {
+    every::seed(20, |sim| async move {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<u64>("full").capacity(1).open().await.unwrap();
+        valved(&topic, "g", &Valve::shut()).await;
+        topic.publish(0).await.unwrap();
+        let (one, many, sink) = (topic.clone(), topic.clone(), topic.sink());
+        let waiting = [
+            every::spawn("one", async move { one.publish(1).await.is_err() }).boxed(),
+            every::spawn("many", async move { many.publish_all([2, 3]).await.is_err() }).boxed(),
+            every::spawn("sink", async move { { sink }.send(4).await.is_err() }).boxed(),
+        ];
+        sim.settle().await;
+        let mut shutdown = Box::pin(broker.shutdown());
+        assert!(poll_once(&mut shutdown).await.is_pending());
+        let began = sim.now();
+        assert_eq!(futures::future::join_all(waiting).await, [true; 3]);
+        assert_eq!(sim.now(), began, "not when the drain is over");
+        let report = shutdown.await;
+        assert_eq!((report.lost(), report.timed_out), (1, true));
     });
 }
 
