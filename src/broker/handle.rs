@@ -15,7 +15,8 @@ use crate::runtime::{NoRuntime, Rt, Runtime};
 /// Runs topics and their groups inside this process.
 ///
 /// Cloning is cheap and shares the broker. End it with [`Broker::shutdown`]; dropping the last handle stops it at
-/// once, without a drain, and logs a warning if messages were left.
+/// once, without a drain, and logs a warning if messages were left. A handler that owns a clone keeps the broker
+/// alive: only a shutdown ends it then. Topics and groups don't.
 ///
 /// # Examples
 /// ```
@@ -103,12 +104,19 @@ impl Broker {
     /// Shuts down: refuses publishes from outside at once, lets the running groups finish what was accepted and
     /// what their handlers publish, then stops everything and reports.
     ///
+    /// A publish is a handler's own if it is made while the handler's future is polled: a task that a handler
+    /// spawned is outside, and so is whoever pulls deliveries. What no running group can settle is not waited for,
+    /// as [`Topic::settled`] explains, and reported lost.
+    ///
     /// After `limit` it does not wait any longer: handlers are cancelled at their next await, and what they held
     /// is released, never acked. A handler that never yields is reported stuck. A second call, from any clone,
     /// returns the first one's report. Afterwards every call answers `Closed`.
     ///
+    /// A handler of this broker that awaits it waits for itself, until `limit`, and is then cancelled. It may begin
+    /// one in a task of its own, or drop the last handle.
+    ///
     /// # Cancel safety
-    /// The shutdown goes on if the future is dropped.
+    /// Once polled, the shutdown goes on even if the future is dropped.
     pub async fn shutdown_within(&self, limit: Duration) -> Report {
         let nothing = || Report { topics: Vec::new(), timed_out: true, took: Duration::ZERO };
         // An error means that the runtime is gone, and everything with it.

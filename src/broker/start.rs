@@ -6,7 +6,8 @@ use super::message::Batch;
 
 /// Says from where on a new group sees its topic's messages, among those that are still kept.
 ///
-/// A message is kept until every group has settled it; what has left is not seen again.
+/// A message is kept until every group has settled it; what has left is not seen again. What no group wants leaves
+/// at once, as soon as there is a group: hold the topic until all groups are open if a later one wants more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {

@@ -89,7 +89,8 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
 
     /// Opens the topic held: it accepts messages and hands out none until [`Topic::release`].
     ///
-    /// For opening several groups before the first message moves. Without effect on a topic that is open.
+    /// For opening several groups before the first message moves, or leaves since the first group begins after it.
+    /// Without effect on a topic that is open.
     pub fn hold(mut self) -> TopicBuilder<T> {
         self.hold = true;
         self
@@ -146,8 +147,9 @@ impl<T: Send + Sync + 'static> Topic<T> {
 
     /// Publishes `value`: answers with its id once the topic has it.
     ///
-    /// While the topic is full this waits, or not, as its [`Overflow`] says. From inside a handler of this broker
-    /// it waits at most the topic's `publish_timeout`.
+    /// While the topic is full this waits, or not, as its [`Overflow`] says. From inside a handler, of this broker or
+    /// another one, it waits at most the topic's `publish_timeout` and half of the handler's `ack_timeout`; a handler
+    /// that then returns the error is tried again, without a failure ([`NoRoom`](super::NoRoom)).
     ///
     /// # Errors
     /// [`PublishError`] says why it was not accepted, and gives the message back.
