@@ -159,13 +159,17 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
         };
         std::task::ready!(poll_limit(&mut self.limit, limit, self.topic, cx));
         match self.send.take_back() {
-            Some(item) => Poll::Ready(Err(PublishError::TimedOut(item.into_value()))),
+            Some(item) if self.topic.may_publish() => {
+                Poll::Ready(Err(PublishError::TimedOut(item.into_value())))
+            }
+            Some(item) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
             None => Poll::Pending,
         }
     }
 }
 
-/// What ends a wait for room: the limit, if there is one, or a drain. The timer is made when it is first needed: most publishes find room.
+/// What ends a wait for room: the limit, if there is one, or a drain. The timer is made when it is first needed:
+/// most publishes find room.
 fn poll_limit<T: Send + Sync + 'static>(
     timer: &mut Option<Sleep>,
     limit: Option<Duration>,
