@@ -115,8 +115,9 @@ fn counting(
 #[test]
 fn consumers_of_equal_speed_get_between_half_and_twice_the_mean() {
     every::runtime(|| async {
-        // Promised for a thousand each. Quick handlers are handed many at a time, so for a hundred it does not hold.
-        let messages = 4000;
+        // Promised for a thousand each, at equal speed. Real threads are kept waiting by whatever else the machine
+        // does, for as long as a thousand messages take; there the mean is taken over more.
+        let messages = if Sim::current().is_some() { 4000 } else { 40_000 };
         let broker = Broker::start().unwrap();
         let topic = broker.topic::<u64>("numbers").open().await.unwrap();
         let (counts, make) = counting(4, Pace::Even);
