@@ -274,6 +274,7 @@ fn a_stream_that_was_passed_over_takes_part_again_once_it_is_polled() {
 #[test]
 fn an_old_delivery_that_is_acked_after_another_has_the_message_is_refused() {
     every::seed(20, |sim| async move {
+        let sim = sim.without_slips();
         let (broker, topic) = open().await;
         let limit = MS * 50;
         let group = || topic.group("g").retry(Retry::immediately()).ack_timeout(limit);
