@@ -35,16 +35,6 @@ pub(crate) enum Stop {
     Kill,
 }
 
-/// What comes next for the actor.
-pub(super) enum Next<M> {
-    /// A message. If it has a place in the mailbox, [`Desk::done`] gives that back.
-    Message(M),
-    /// All messages were handled and no others can come.
-    Closed,
-    /// It is to end now: `Stop::Now` or `Stop::Kill`.
-    Stop(Stop),
-}
-
 /// How a handler's future ended.
 pub(super) enum Attended<R> {
     Done(R),
@@ -122,12 +112,9 @@ impl<M> Desk<M> {
         self.mailbox.sender()
     }
 
-    /// The next message, if one is at hand and nothing else can come before it.
-    ///
-    /// Why beside `poll_next`: nearly every message goes this way, and is moved once instead of once for each answer
-    /// that it would be wrapped in.
+    /// The next message, if one is at hand and nothing else can come before it: the way of nearly every message.
     #[inline]
-    pub(super) fn at_hand(&mut self, sources: &Sources<M>) -> Option<M> {
+    fn at_hand(&mut self, sources: &Sources<M>) -> Option<M> {
         if self.stop.is_some() || self.rare.is_some() || !sources.is_empty() {
             return None;
         }
@@ -136,8 +123,20 @@ impl<M> Desk<M> {
         Some(message)
     }
 
-    /// Waits for what comes next: control first, then notices, then mailbox and sources in turn.
-    pub(super) fn poll_next(&mut self, sources: &mut Sources<M>, cx: &mut Task<'_>) -> Poll<Next<M>> {
+    /// Waits for the next message: control first, then notices, then mailbox and sources in turn. One with a place
+    /// in the mailbox keeps it until [`Desk::done`].
+    ///
+    /// `None`: there is none any more, since it is to end ([`Desk::asked`]), or since no others can come.
+    #[inline]
+    pub(super) fn poll_next(&mut self, sources: &mut Sources<M>, cx: &mut Task<'_>) -> Poll<Option<M>> {
+        match self.at_hand(sources) {
+            // Why `Option` and no enum of our own: a message would be moved once more for each answer around it.
+            Some(message) => Poll::Ready(Some(message)),
+            None => self.poll_far(sources, cx),
+        }
+    }
+
+    fn poll_far(&mut self, sources: &mut Sources<M>, cx: &mut Task<'_>) -> Poll<Option<M>> {
         if self.in_a_row >= BUDGET {
             self.in_a_row = 0;
             cx.waker().wake_by_ref();
@@ -152,28 +151,28 @@ impl<M> Desk<M> {
         next
     }
 
-    fn poll_all(&mut self, sources: &mut Sources<M>, cx: &mut Task<'_>) -> Poll<Next<M>> {
+    fn poll_all(&mut self, sources: &mut Sources<M>, cx: &mut Task<'_>) -> Poll<Option<M>> {
         let turn = !sources.is_empty() && self.sources_first;
         self.sources_first = !self.sources_first;
         loop {
-            if let Some(stop @ (Stop::Now | Stop::Kill)) = self.stop {
-                return Poll::Ready(Next::Stop(stop));
+            if let Some(Stop::Now | Stop::Kill) = self.stop {
+                return Poll::Ready(None);
             }
             if let Some(notice) = self.rare.as_mut().and_then(|rare| rare.notices.pop_front()) {
-                return Poll::Ready(Next::Message(notice));
+                return Poll::Ready(Some(notice));
             }
             if turn && let Poll::Ready(message) = sources.poll_next(cx) {
-                return Poll::Ready(Next::Message(message));
+                return Poll::Ready(Some(message));
             }
             match self.mailbox.poll_next(cx) {
                 Poll::Ready(Event::Control(word)) => self.note(word),
                 Poll::Ready(Event::Message(message)) => {
                     self.in_hand = true;
-                    return Poll::Ready(Next::Message(message));
+                    return Poll::Ready(Some(message));
                 }
-                Poll::Ready(Event::Closed) => return Poll::Ready(Next::Closed),
+                Poll::Ready(Event::Closed) => return Poll::Ready(None),
                 Poll::Pending if turn || sources.is_empty() => return Poll::Pending,
-                Poll::Pending => return sources.poll_next(cx).map(Next::Message),
+                Poll::Pending => return sources.poll_next(cx).map(Some),
             }
         }
     }
@@ -205,9 +204,9 @@ impl<M> Desk<M> {
         }
     }
 
-    /// Whether anybody asked for the end.
-    pub(super) fn was_asked(&self) -> bool {
-        self.stop.is_some()
+    /// How it is to end, if anybody asked for it.
+    pub(super) fn asked(&self) -> Option<Stop> {
+        self.stop
     }
 
     /// Begins an incarnation on this mailbox, open again. A stop of the one before is none of its business.

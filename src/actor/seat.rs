@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use tracing::{debug, warn};
 
-use super::desk::{Attended, Desk, Next, Stop, Word};
+use super::desk::{Attended, Desk, Stop, Word};
 use super::here::Me;
 use super::span::InSpan;
 use super::{Actor, Context, Core, Ended, Exit};
@@ -89,14 +89,13 @@ impl<M: Send + 'static> Seat<M> {
                         if let Some(stop) = context.stop.take() {
                             desk.ask_to_stop(stop);
                         }
-                        let message = match desk.at_hand(&context.sources) {
+                        // Why in one expression: an answer with a name would be kept in this future, beside its message.
+                        let message = match poll_fn(|cx| desk.poll_next(&mut context.sources, cx)).await {
                             Some(message) => message,
-                            None => match poll_fn(|cx| desk.poll_next(&mut context.sources, cx)).await {
-                                Next::Message(message) => message,
-                                Next::Stop(Stop::Kill) => return Exit::Killed,
-                                Next::Stop(_) => break Exit::Stopped,
-                                Next::Closed if desk.was_asked() => break Exit::Stopped,
-                                Next::Closed => break Exit::Abandoned,
+                            None => match desk.asked() {
+                                Some(Stop::Kill) => return Exit::Killed,
+                                Some(_) => break Exit::Stopped,
+                                None => break Exit::Abandoned,
                             },
                         };
                         let result = desk.attend(actor.handle(message, context)).await;

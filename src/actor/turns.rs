@@ -17,7 +17,7 @@ impl<M: Send + 'static> Seat<M> {
     /// answered with the `last` end at once, since there is nothing to stop.
     pub(crate) fn poll_idle(&mut self, last: Option<&Lived>, cx: &mut Task<'_>) {
         self.desk.poll_idle(cx);
-        if self.desk.was_asked() {
+        if self.desk.asked().is_some() {
             let unhandled = self.desk.hand_back().unhandled;
             if let Some(last) = last {
                 self.open(&Lived { exit: last.exit.clone(), unhandled });
