@@ -89,7 +89,7 @@ impl<M: Send + 'static> Seat<M> {
                         if let Some(stop) = context.stop.take() {
                             desk.ask_to_stop(stop);
                         }
-                        // Why in one expression: an answer with a name would be kept in this future, beside its message.
+                        // Why in one expression: an answer with a name would be kept beside its message.
                         let message = match poll_fn(|cx| desk.poll_next(&mut context.sources, cx)).await {
                             Some(message) => message,
                             None => match desk.asked() {
