@@ -128,6 +128,13 @@ impl<B: Clone> Books<B> {
         self.pinned
     }
 
+    /// What is unsettled and what is pinned, counted anew.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        let kept: u64 = self.live.values().map(|live| live.kept.count()).sum();
+        let all: u64 = self.live.values().map(|live| u64::from(live.len)).sum();
+        (kept, all - kept)
+    }
+
     /// What `group` has still to settle.
     pub(crate) fn open(&self, group: GroupId) -> u64 {
         self.groups.iter().find(|(id, _)| *id == group).map_or(0, |(_, open)| *open)

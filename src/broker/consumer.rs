@@ -17,15 +17,16 @@ use std::task::{Context, Poll};
 use tracing::Span;
 
 use super::Message;
-use super::group_actor::{GroupWord, Handout};
+use super::group_word::{GroupWord, Handout};
 use super::handler::Handle;
 use super::lease::{Handling, Lease, LeaseId, Progress, Slot};
 use super::ledger::Report;
 use super::outcome::Verdict;
 use super::scope::Scope;
+use super::witness::Window;
 use super::work_off::{Halt, Open, pause};
 use super::workers::ConsumerId;
-use crate::base::{Name, PanicText, catch};
+use crate::base::{PanicText, catch};
 use crate::mailbox::{BUDGET, Event, Receiver, WeakSender};
 
 /// What the group says to a consumer.
@@ -68,7 +69,7 @@ pub(crate) struct ConsumerSeat<T> {
     pub(crate) group: WeakSender<Handout<T>, GroupWord<T>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) scope: Scope,
-    group_name: Name,
+    pub(super) window: Arc<Window>,
     work: Option<Work>,
     pub(super) stop: Option<Stop>,
     /// The group says to try again to make a handler.
@@ -101,15 +102,15 @@ pub(super) enum Stop {
 
 impl<T: Send + Sync + 'static> ConsumerSeat<T> {
     pub(crate) fn new(
-        id: ConsumerId,
-        group_name: Name,
+        window: Arc<Window>,
         mailbox: Receiver<Lease<T>, ConsumerWord>,
         group: WeakSender<Handout<T>, GroupWord<T>>,
         progress: Arc<Progress>,
         scope: Scope,
     ) -> ConsumerSeat<T> {
         let (work, stop, build, away, budget) = (None, None, false, true, BUDGET);
-        ConsumerSeat { id, mailbox, group, progress, scope, group_name, work, stop, build, away, budget }
+        let id = window.consumer;
+        ConsumerSeat { id, mailbox, group, progress, scope, window, work, stop, build, away, budget }
     }
 
     /// Runs the consumer until it is told to stop.
@@ -142,12 +143,14 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                     }
                     Halt::Lost(verdict) => {
                         drop_quietly(handler);
+                        self.window.show_end(&message, &verdict);
                         message.index += 1;
                         self.except(message.index, verdict);
                         self.report();
                         if self.stop.is_some() {
                             return self.give_back();
                         }
+                        self.window.show_rebuilt();
                         self.say(ConsumerNews::Rebuilt);
                         match self.build(make).await {
                             Ok(made) => handler = made,
@@ -179,8 +182,9 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
     async fn handle<H: Handle<T>>(&mut self, handler: &mut H, message: &mut Message<T>, span: &Span) -> Halt {
         let Some(Work { id, slot, .. }) = self.work else { return Halt::Through };
         let (progress, scope, mut budget) = (self.progress.clone(), self.scope, self.budget);
+        let window = self.window.clone();
         let halt = {
-            let open = Open { progress: &progress, id, slot, span };
+            let open = Open { progress: &progress, id, slot, span, window: &window };
             let mut work = pin!(Some(open.work_off(handler, message, &mut budget)));
             let halt = std::future::poll_fn(|cx| {
                 let Some(work) = work.as_mut().as_pin_mut() else { return Poll::Pending };
@@ -249,7 +253,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             target: "callboard::broker",
             "lease",
             topic = %message.topic(),
-            group = %self.group_name,
+            group = %self.window.group,
             consumer = self.id.0,
             first = message.id().offset(),
             messages = to - message.index,
@@ -331,6 +335,7 @@ impl<T> ConsumerSeat<T> {
 impl<T> Drop for ConsumerSeat<T> {
     /// However the task ends (a stop, or a runtime that goes away), the group gets everything back.
     fn drop(&mut self) {
+        self.window.show_gone();
         if let Some(started) = self.started()
             && self.work.as_ref().is_some_and(|work| work.upto < started)
         {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use super::witness::Watched;
 use crate::runtime::Rt;
 
 #[derive(Debug)]
@@ -10,6 +11,7 @@ pub(crate) struct BrokerCore {
     /// Tells brokers of one process apart, see `scope`.
     pub(crate) id: u64,
     pub(crate) rt: Rt,
+    pub(crate) watched: Watched,
     phase: AtomicU8,
 }
 
@@ -18,9 +20,10 @@ const DRAINING: u8 = 1;
 const CLOSED: u8 = 2;
 
 impl BrokerCore {
-    pub(crate) fn new(rt: Rt) -> Arc<BrokerCore> {
+    pub(crate) fn new(rt: Rt, watched: Watched) -> Arc<BrokerCore> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(BrokerCore { id: NEXT.fetch_add(1, Ordering::Relaxed), rt, phase: AtomicU8::new(OPEN) })
+        let (id, phase) = (NEXT.fetch_add(1, Ordering::Relaxed), AtomicU8::new(OPEN));
+        Arc::new(BrokerCore { id, rt, watched, phase })
     }
 
     #[inline]

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::ledger::{Past, Slice};
 use super::message::{Batch, IdStamp, Item};
 use super::topic_actor::TopicWord;
+use super::witness::{Sight, Watched};
 use super::{DeadLetter, DeadReason};
 use crate::base::Name;
 use crate::mailbox::SendSink;
@@ -27,15 +28,21 @@ pub(crate) struct Dying<T> {
     waiting: VecDeque<(Sole<T>, Past, DeadReason)>,
     /// It is in the log that there is no room.
     told: bool,
+    watched: Watched,
 }
 
 impl<T: Send + Sync + 'static> Dying<T> {
-    pub(crate) fn new(topic: Name, group: Name, letters: Letters) -> Dying<T> {
-        Dying { topic, group, letters, waiting: VecDeque::new(), told: false }
+    pub(crate) fn new(topic: Name, group: Name, letters: Letters, watched: Watched) -> Dying<T> {
+        Dying { topic, group, letters, waiting: VecDeque::new(), told: false, watched }
     }
 
     pub(crate) fn push(&mut self, slice: Sole<T>, past: Past, reason: DeadReason) {
         self.waiting.push_back((slice, past, reason));
+    }
+
+    /// Messages that wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.len() as u64
     }
 
     /// Moves the next message, if there is one and room for it; else the task is woken when there is.
@@ -54,6 +61,9 @@ impl<T: Send + Sync + 'static> Dying<T> {
             self.waiting.push_front((slice, past, reason));
             return None;
         }
+        let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
+        let (attempts, reason) = (past.attempts, &reason);
+        self.watched.show(|| Sight::Dead { topic, group, id, attempts, reason });
         Some(slice)
     }
 

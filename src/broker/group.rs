@@ -8,12 +8,14 @@ use std::time::Duration;
 use super::books::GroupId;
 use super::consumer::ConsumerSeat;
 use super::dying::Dying;
-use super::group_actor::{GroupActor, GroupWord, Handout};
+use super::group_actor::GroupActor;
+use super::group_word::{GroupWord, Handout};
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::scope::Scope;
 use super::settings::{GroupSettings, TopicSettings};
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
+use super::witness::Sight;
 use super::{
     Closed, DeadLetter, DeliveryStream, GroupReport, GroupStats, Message, OpenError, Outcome, Retry, Start,
     Topic,
@@ -358,8 +360,15 @@ fn start_group<T: Send + Sync + 'static>(
         mailbox: receiver,
         own: sender.downgrade(),
         topic: topic.sender.downgrade(),
-        dying: Dying::new(topic.name.clone(), name.clone(), dead.shared.sender.sink()),
+        watched: topic.core.watched.clone(),
+        dying: Dying::new(
+            topic.name.clone(),
+            name.clone(),
+            dead.shared.sender.sink(),
+            topic.core.watched.clone(),
+        ),
     };
+    topic.core.watched.show(|| Sight::Opened { topic: &topic.name, group: &name, settings: &settings });
     topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
     tracing::info!(target: "callboard::broker", topic = %topic.name, group = %name, "group opened");
     let (port, done) = reply();

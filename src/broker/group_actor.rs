@@ -9,49 +9,23 @@ use std::time::Duration;
 
 use tracing::{debug, error, warn};
 
-use super::books::{Bits, GroupId};
+use super::books::GroupId;
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::dying::Dying;
+use super::group_word::{GroupWord, Handout};
 use super::ledger::{Effect, Ledger, Report, Slice};
 use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
 use super::outcome::Verdict;
 use super::scope::Scope;
 use super::topic_actor::TopicWord;
+use super::witness::{Sight, Watched};
 use super::workers::{ConsumerId, Credit};
 use super::{DeliveryStream, GroupReport, GroupSettings, GroupState, GroupStats};
 use crate::base::{Moment, Name};
 use crate::mailbox::{Event, Receiver, Reply, WeakSender, mailbox};
 use crate::runtime::{Clock, Rt};
 use crate::supervise::{Allowance, RestartWindow};
-
-/// A batch on its way to a group.
-pub(crate) struct Handout<T> {
-    pub(crate) batch: Arc<Batch<T>>,
-    pub(crate) open: Bits,
-}
-
-/// What others say to a group.
-pub(crate) enum GroupWord<T> {
-    From(FromConsumer),
-    /// Add handlers; the closure spawns the task of one.
-    AddHandlers {
-        count: u32,
-        spawn: Arc<dyn Fn(ConsumerSeat<T>) + Send + Sync>,
-        done: Reply<()>,
-    },
-    /// Add a pulled stream, whose end of the mailbox somebody else reads.
-    AddStream(Reply<DeliveryStream<T>>),
-    /// Answer after another try to move what is parked.
-    Nudge(Reply<()>),
-    Stats(Reply<GroupStats>),
-    Stop {
-        kill: bool,
-        /// Messages for it that stayed with the topic.
-        withheld: u64,
-        report: Reply<GroupReport>,
-    },
-}
 
 /// How long a consumer may keep what it has not started from one that has nothing to do (G9).
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -69,6 +43,7 @@ pub(crate) struct GroupActor<T> {
     pub(crate) own: WeakSender<Handout<T>, GroupWord<T>>,
     pub(crate) topic: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) dying: Dying<T>,
+    pub(crate) watched: Watched,
 }
 
 /// The actor with everything it keeps while it lives.
@@ -145,6 +120,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             self.tell_topic();
             let Poll::Ready(event) = self.actor.mailbox.poll_next(cx) else {
+                self.show_books();
                 // Why last: the mailbox lets it come to this after at most its budget of events.
                 let now = std::task::ready!(self.clock.poll_alarm_at(self.next_alarm(), read, cx));
                 self.on_alarm(now);
@@ -199,7 +175,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_ready(id, self.stop.is_none());
                 self.tell_topic();
                 // If whoever asked for it is gone, it is dropped, here or there, and says so.
-                drop(port.send(DeliveryStream::new(id, receiver, self.actor.own.clone())));
+                drop(port.send(DeliveryStream::new(receiver, self.actor.own.clone(), self.window(id))));
             }
             GroupWord::Nudge(port) => self.nudges.push(port),
             GroupWord::Stats(reply) => drop(reply.send(self.stats())),
@@ -322,8 +298,9 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Takes back what is past its deadline.
     fn look(&mut self, now: Moment) {
-        for lease in self.members.look(&self.actor.name) {
+        for (lease, by) in self.members.look(&self.actor.name) {
             let verdict = Verdict::failed("no answer within the ack timeout");
+            self.show_expired(lease, by, &verdict);
             let random = self.actor.rt.random();
             self.ledger.on_sole(lease, verdict, now, random, &mut self.effects);
         }
@@ -353,6 +330,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn apply(&mut self, effect: Effect<Arc<Batch<T>>>) {
         match effect {
             Effect::Settled { base, from, to } => {
+                let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+                self.actor.watched.show(|| Sight::Settled { topic, group, base, from, to });
                 let group = self.actor.id;
                 drop(self.actor.topic.control(TopicWord::Settled { group, base, from, to }));
             }
@@ -410,8 +389,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         let (id, receiver, progress) = self.members.add_handler();
         let prefetch = self.actor.settings.prefetch;
         self.ledger.on_consumer(id, Credit::Handler { prefetch });
-        let (name, own) = (self.actor.name.clone(), self.actor.own.clone());
-        spawn(ConsumerSeat::new(id, name, receiver, own, progress, self.actor.scope));
+        let own = self.actor.own.clone();
+        let seat = ConsumerSeat::new(self.window(id), receiver, own, progress, self.actor.scope);
+        spawn(seat);
     }
 
     fn remove(&mut self, id: ConsumerId) {
@@ -437,6 +417,8 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.take_in(handout);
         }
         let stats = self.stats();
+        let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+        self.actor.watched.show(|| Sight::Over { topic, group });
         let stop = self.stop.take();
         let released = stop.as_ref().map_or(0, |stop| stop.held.saturating_sub(stats.settled()));
         let report =
@@ -448,3 +430,5 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 }
+
+mod show;

@@ -8,6 +8,7 @@ use super::core::BrokerCore;
 use super::drain::Report;
 use super::registry::Registry;
 use super::topic::TopicBuilder;
+use super::witness::Watched;
 use super::{Closed, OpenError, Topic};
 use crate::base::Name;
 use crate::runtime::{NoRuntime, Rt, Runtime};
@@ -46,6 +47,7 @@ pub struct Broker {
 #[derive(Debug, Default)]
 pub struct BrokerBuilder {
     rt: Option<Rt>,
+    watched: Watched,
 }
 
 /// Stops the broker when the last handle goes.
@@ -131,6 +133,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// Lets `witness` watch everything that the broker does.
+    #[cfg(feature = "sim")]
+    pub(crate) fn witness(mut self, witness: Arc<dyn super::witness::Witness>) -> BrokerBuilder {
+        self.watched = Watched::by(witness);
+        self
+    }
+
     /// Starts the broker.
     ///
     /// # Errors
@@ -141,7 +150,7 @@ impl BrokerBuilder {
             None => Rt::current()?,
         };
         tracing::info!(target: "callboard::broker", runtime = rt.name(), "broker started");
-        let registry = Registry::new(BrokerCore::new(rt));
+        let registry = Registry::new(BrokerCore::new(rt, self.watched));
         Ok(Broker { _guard: Arc::new(Guard(registry.clone())), registry })
     }
 }

@@ -428,6 +428,7 @@ fn mixed(random: u64, offset: u64) -> u64 {
     random ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
+mod look;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -140,7 +140,7 @@ impl<T> Members<T> {
 
     /// Looks at what is in flight. What has not moved since the last look is past its deadline (G13): a handler is
     /// told to drop it; a pulled delivery's door is closed, and its lease returned from here.
-    pub(crate) fn look(&mut self, group: &Name) -> Vec<LeaseId> {
+    pub(crate) fn look(&mut self, group: &Name) -> Vec<(LeaseId, ConsumerId)> {
         for member in self.list.values_mut() {
             let Some(handler) = &mut member.handler else { continue };
             let busy = handler.progress.busy();
@@ -159,7 +159,7 @@ impl<T> Members<T> {
             let state = pulled.held.look();
             let over = state.is_some_and(|now| state == pulled.seen && pulled.held.expire(now));
             if over {
-                expired.push(*lease);
+                expired.push((*lease, pulled.by));
             }
             pulled.seen = state;
             !over

@@ -63,6 +63,7 @@ mod dying;
 mod error;
 mod group;
 mod group_actor;
+mod group_word;
 mod handle;
 mod handler;
 mod id;
@@ -82,6 +83,7 @@ mod start;
 mod stats;
 mod topic;
 mod topic_actor;
+mod witness;
 mod work_off;
 mod workers;
 

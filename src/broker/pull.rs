@@ -10,11 +10,11 @@ use std::time::Duration;
 use futures::stream::{FusedStream, Stream};
 
 use super::consumer::{ConsumerNews, ConsumerWord, FromConsumer};
-use super::group_actor::{GroupWord, Handout};
+use super::group_word::{GroupWord, Handout};
 use super::lease::{Held, Lease, LeaseId};
 use super::ledger::Report;
 use super::outcome::Verdict;
-use super::workers::ConsumerId;
+use super::witness::{Sight, Window};
 use super::{AckError, Message, Outcome};
 use crate::mailbox::{Event, Receiver, WeakSender};
 
@@ -32,7 +32,7 @@ type Group<T> = WeakSender<Handout<T>, GroupWord<T>>;
 /// # Cancel safety
 /// Dropping a `next()` future loses nothing: a message leaves the stream only when `next` returns it.
 pub struct DeliveryStream<T> {
-    id: ConsumerId,
+    window: Arc<Window>,
     mailbox: Receiver<Lease<T>, ConsumerWord>,
     group: Group<T>,
     /// The group took back what was not yielded, and waits to hear that this was seen.
@@ -51,25 +51,31 @@ pub struct Delivery<T> {
     lease: LeaseId,
     held: Arc<Held>,
     group: Group<T>,
+    window: Arc<Window>,
 }
 
 impl<T: Send + Sync + 'static> DeliveryStream<T> {
     pub(crate) fn new(
-        id: ConsumerId,
         mailbox: Receiver<Lease<T>, ConsumerWord>,
         group: Group<T>,
+        window: Arc<Window>,
     ) -> DeliveryStream<T> {
-        DeliveryStream { id, mailbox, group, taken_back: false, over: false }
+        DeliveryStream { window, mailbox, group, taken_back: false, over: false }
     }
 
     fn say(&self, news: ConsumerNews) {
-        drop(self.group.control(GroupWord::From(FromConsumer::News(self.id, news))));
+        drop(self.group.control(GroupWord::From(FromConsumer::News(self.window.consumer, news))));
     }
 
     fn hand_out(&self, lease: Lease<T>) -> Option<Delivery<T>> {
         let held = lease.held?;
         let message = Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
-        held.hold().then(|| Delivery { message, lease: lease.id, held, group: self.group.clone() })
+        if !held.hold() {
+            return None;
+        }
+        self.window.watched.show(|| Sight::Began(self.window.at(&message)));
+        let (group, window) = (self.group.clone(), self.window.clone());
+        Some(Delivery { message, lease: lease.id, held, group, window })
     }
 }
 
@@ -115,7 +121,10 @@ impl<T> Drop for DeliveryStream<T> {
                 drop(self.group.control(GroupWord::From(FromConsumer::GiveBack(lease.id))));
             }
         }
-        drop(self.group.control(GroupWord::From(FromConsumer::News(self.id, ConsumerNews::Ended))));
+        drop(
+            self.group
+                .control(GroupWord::From(FromConsumer::News(self.window.consumer, ConsumerNews::Ended))),
+        );
     }
 }
 
@@ -184,6 +193,7 @@ impl<T> Delivery<T> {
     }
 
     fn tell(&self, verdict: Verdict) -> Result<(), AckError> {
+        self.window.show_end(&self.message, &verdict);
         let index = self.message.index;
         let exceptions = if verdict == Verdict::Ack { Vec::new() } else { vec![(index, verdict)] };
         let report = Report { lease: self.lease, upto: index + 1, exceptions };

@@ -126,7 +126,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let waits = Arc::<Waits>::default();
         let watch = Watch::new(core.rt.clone(), waits.clone());
         let capacity = settings.capacity;
-        let actor = TopicActor { name: name.clone(), capacity, held: hold, watch, mailbox: receiver };
+        let (watched, mailbox) = (core.watched.clone(), receiver);
+        let actor = TopicActor { name: name.clone(), capacity, held: hold, watch, watched, mailbox };
         core.rt.spawn(&format!("topic {name}"), actor.run());
         tracing::info!(target: "callboard::broker", topic = %name, capacity = settings.capacity, payload = type_name::<T>(), "topic opened");
         let registry = Arc::downgrade(registry);

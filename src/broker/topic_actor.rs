@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 
 use super::blocked::Watch;
 use super::books::{Bits, Books, GroupId};
-use super::group_actor::{GroupWord, Handout};
+use super::group_word::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item};
+use super::witness::{Sight, TopicCounts, Watched};
 use super::{Blocked, Start, TopicStats, WhyBlocked};
 use crate::base::Name;
 use crate::mailbox::{Event, Receiver, Reply, Sender};
@@ -67,6 +68,7 @@ pub(crate) struct TopicActor<T> {
     pub(crate) capacity: usize,
     pub(crate) held: bool,
     pub(crate) watch: Watch,
+    pub(crate) watched: Watched,
     pub(crate) mailbox: Receiver<Item<T>, TopicWord<T>, IdStamp>,
 }
 
@@ -124,6 +126,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 Poll::Pending => {
                     // Only now is it certain that nothing waits in the mailbox.
                     self.answer_if_quiet();
+                    self.show_books();
                     self.watch(cx);
                     return Poll::Pending;
                 }
@@ -143,11 +146,14 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.changes += 1;
         let batch = Arc::new(Batch::new(self.actor.name.clone(), self.books.next_offset(), items));
         let (len, all) = (batch.len(), Bits::range(0, batch.len()));
+        let (topic, base) = (&self.actor.name, batch.base());
+        self.actor.watched.show(|| Sight::Accepted { topic, base, len });
         let mut some_skipped = false;
         let mut wanted = std::mem::take(&mut self.wanted);
         for link in &mut self.links {
             let open = link.pick(&batch, all);
             some_skipped |= open != all;
+            self.actor.watched.show(|| Sight::Offered { topic, group: &link.name, base, open });
             wanted.push((link.group, open));
         }
         let wants = |group| wanted.iter().find(|(id, _)| *id == group).map_or(all, |(_, open)| *open);
@@ -195,6 +201,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let mut link = Link { group, name, to, start, running, failed, parked, withheld };
                 let handouts = self.books.on_group(group, |batch, _, kept| start.pick(batch, kept));
                 for (batch, open) in handouts {
+                    let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
+                    self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
                     link.hand(Handout { batch, open }, self.actor.held);
                 }
                 self.links.push(link);
@@ -269,6 +277,17 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let _ = reply.send(quiet);
             }
         }
+    }
+
+    /// Shows what the topic says of itself beside what it holds, if anybody watches.
+    fn show_books(&self) {
+        self.actor.watched.show(|| {
+            let (mailbox, capacity) = (&self.actor.mailbox, self.actor.capacity as u64);
+            let (held, waiting) = (mailbox.held(), mailbox.waiting() as u64);
+            let said = |(unsettled, pinned)| TopicCounts { capacity, held, waiting, unsettled, pinned };
+            let books = said((self.books.unsettled(), self.books.pinned()));
+            Sight::TopicBooks { topic: &self.actor.name, books, counted: said(self.books.counted()) }
+        });
     }
 
     /// Counts what was accepted and not handed on, for each group.

@@ -10,6 +10,7 @@ use super::Message;
 use super::handler::Handle;
 use super::lease::{LeaseId, Progress, Slot};
 use super::outcome::Verdict;
+use super::witness::{Sight, Window};
 use crate::base::catch;
 use crate::mailbox::BUDGET;
 
@@ -31,6 +32,7 @@ pub(super) struct Open<'a> {
     pub(super) id: LeaseId,
     pub(super) slot: Slot,
     pub(super) span: &'a Span,
+    pub(super) window: &'a Window,
 }
 
 impl Open<'_> {
@@ -42,7 +44,7 @@ impl Open<'_> {
         message: &mut Message<T>,
         budget: &mut u32,
     ) -> Halt {
-        let traced = tracing::enabled!(target: "callboard::broker", tracing::Level::TRACE);
+        let looked_at = is_traced() || self.window.watched.is_watched();
         loop {
             if *budget == 0 {
                 *budget = BUDGET;
@@ -52,13 +54,9 @@ impl Open<'_> {
             if self.progress.begin(self.slot, self.id).is_none() {
                 return Halt::Through;
             }
-            let verdict = match traced {
+            let verdict = match looked_at {
                 false => Shielded::new(handler.handle(message)).await,
-                true => {
-                    let span = delivery_span(self.span, message);
-                    let handling = span.in_scope(|| handler.handle(message));
-                    Shielded::new(handling.instrument(span)).await
-                }
+                true => self.handle_looked_at(handler, message).await,
             };
             message.index += 1;
             if !matches!(verdict, Verdict::Ack) {
@@ -66,6 +64,31 @@ impl Open<'_> {
             }
         }
     }
+
+    /// Handles one message under a span of its own, if that is asked for, and before a witness, if there is one.
+    async fn handle_looked_at<T: Send + Sync + 'static, H: Handle<T>>(
+        &self,
+        handler: &mut H,
+        message: &Message<T>,
+    ) -> Verdict {
+        let (at, watched) = (self.window.at(message), &self.window.watched);
+        watched.show(|| Sight::Began(at));
+        if let Some(trick) = watched.witness().and_then(|witness| witness.before(&at)) {
+            trick.await;
+        }
+        let span = if is_traced() { delivery_span(self.span, message) } else { Span::none() };
+        let handling = span.in_scope(|| handler.handle(message));
+        let verdict = Shielded::new(handling.instrument(span)).await;
+        if let Some(trick) = watched.witness().and_then(|witness| witness.after(&at, &verdict)) {
+            trick.await;
+        }
+        watched.show(|| Sight::Ended(at, &verdict));
+        verdict
+    }
+}
+
+fn is_traced() -> bool {
+    tracing::enabled!(target: "callboard::broker", tracing::Level::TRACE)
 }
 
 pin_project_lite::pin_project! {

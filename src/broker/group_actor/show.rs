@@ -1,0 +1,34 @@
+//! What a witness is shown of a group.
+
+use std::sync::Arc;
+
+use super::super::lease::LeaseId;
+use super::super::outcome::Verdict;
+use super::super::witness::{At, Sight, Window};
+use super::super::workers::ConsumerId;
+use super::Life;
+
+impl<T: Send + Sync + 'static> Life<T> {
+    pub(super) fn window(&self, consumer: ConsumerId) -> Arc<Window> {
+        let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
+        Arc::new(Window { watched: self.actor.watched.clone(), topic, group, consumer })
+    }
+
+    pub(super) fn show_expired(&self, lease: LeaseId, consumer: ConsumerId, verdict: &Verdict) {
+        if let Some((slice, past)) = self.ledger.sole(lease) {
+            let (topic, group, id) = (&self.actor.topic_name, &self.actor.name, slice.batch.id(slice.from));
+            let at = At { topic, group, consumer, id, attempt: past.attempts + 1 };
+            self.actor.watched.show(|| Sight::Ended(at, verdict));
+        }
+    }
+
+    /// Shows what the group says of itself beside what it holds, if anybody watches.
+    pub(super) fn show_books(&self) {
+        if self.actor.watched.is_watched() {
+            let mut counted = self.ledger.counted();
+            counted.parked = self.actor.dying.waiting();
+            let (topic, group, stats) = (&self.actor.topic_name, &self.actor.name, &self.stats());
+            self.actor.watched.show(|| Sight::GroupBooks { topic, group, stats, counted });
+        }
+    }
+}

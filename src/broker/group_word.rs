@@ -1,0 +1,37 @@
+//! What others say to a group.
+
+use std::sync::Arc;
+
+use super::books::Bits;
+use super::consumer::{ConsumerSeat, FromConsumer};
+use super::message::Batch;
+use super::{DeliveryStream, GroupReport, GroupStats};
+use crate::mailbox::Reply;
+
+/// A batch on its way to a group.
+pub(crate) struct Handout<T> {
+    pub(crate) batch: Arc<Batch<T>>,
+    pub(crate) open: Bits,
+}
+
+/// What others say to a group.
+pub(crate) enum GroupWord<T> {
+    From(FromConsumer),
+    /// Add handlers; the closure spawns the task of one.
+    AddHandlers {
+        count: u32,
+        spawn: Arc<dyn Fn(ConsumerSeat<T>) + Send + Sync>,
+        done: Reply<()>,
+    },
+    /// Add a pulled stream, whose end of the mailbox somebody else reads.
+    AddStream(Reply<DeliveryStream<T>>),
+    /// Answer after another try to move what is parked.
+    Nudge(Reply<()>),
+    Stats(Reply<GroupStats>),
+    Stop {
+        kill: bool,
+        /// Messages for it that stayed with the topic.
+        withheld: u64,
+        report: Reply<GroupReport>,
+    },
+}

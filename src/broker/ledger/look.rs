@@ -1,0 +1,24 @@
+//! What a witness is shown of the ledger.
+
+use super::super::lease::LeaseId;
+use super::super::witness::Counted;
+use super::{Ledger, Past, Slice};
+
+impl<B: Clone> Ledger<B> {
+    /// Counts anew what is where, message by message; but for what is parked, which others keep.
+    pub(crate) fn counted(&self) -> Counted {
+        let backlog: u64 = self.backlog.iter().map(|slice| u64::from(slice.len())).sum();
+        let leased = self.leases.values().map(|lease| u64::from(lease.slice.to - lease.reported));
+        Counted {
+            backlog: backlog + self.ready.len() as u64,
+            in_flight: leased.sum(),
+            delayed: self.delayed.len() as u64,
+            parked: 0,
+        }
+    }
+
+    /// The message of a lease that is a single one, and its past.
+    pub(crate) fn sole(&self, id: LeaseId) -> Option<(&Slice<B>, &Past)> {
+        self.leases.get(&id).map(|lease| (&lease.slice, &lease.past))
+    }
+}

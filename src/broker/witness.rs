@@ -1,0 +1,157 @@
+//! Who watches a broker from inside, and may play it a trick: the test kit of the simulator, which lies above.
+//!
+//! Every broker has a place for a witness, and outside of the kit it is empty. What is shown there is what the broker
+//! does, told where it does it, so that a checker need not believe what the broker says of itself afterwards.
+//! Cost: one look at an empty place per message, and per poll of a topic or a group.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::books::Bits;
+use super::outcome::Verdict;
+use super::workers::ConsumerId;
+use super::{DeadReason, GroupSettings, GroupStats, Message, MessageId};
+use crate::base::Name;
+use crate::runtime::BoxFuture;
+
+/// Watches, and answers what a consumer is to await around its handler: it may panic, sleep, or never end.
+pub(crate) trait Witness: Send + Sync {
+    /// Something happened, or is so.
+    fn see(&self, sight: Sight<'_>);
+    /// Runs before the handler, as if it were the handler's beginning.
+    fn before(&self, at: &At<'_>) -> Option<BoxFuture>;
+    /// Runs after the handler, as if it were the handler's end.
+    fn after(&self, at: &At<'_>, verdict: &Verdict) -> Option<BoxFuture>;
+}
+
+/// One attempt of one message.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "read by the simulator's test kit"))]
+pub(crate) struct At<'a> {
+    pub(crate) topic: &'a Name,
+    pub(crate) group: &'a Name,
+    pub(crate) consumer: ConsumerId,
+    pub(crate) id: MessageId,
+    pub(crate) attempt: u32,
+}
+
+/// What there is to see.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "read by the simulator's test kit"))]
+pub(crate) enum Sight<'a> {
+    /// A group was opened.
+    Opened { topic: &'a Name, group: &'a Name, settings: &'a GroupSettings },
+    /// A topic froze what it had accepted into a batch.
+    Accepted { topic: &'a Name, base: u64, len: u16 },
+    /// A topic gave these messages to a group, to be settled by it.
+    Offered { topic: &'a Name, group: &'a Name, base: u64, open: Bits },
+    /// An attempt began: a handler is about to be called, or a delivery was pulled.
+    Began(At<'a>),
+    /// An attempt ended: nothing of it runs any more, or its delivery's door is closed.
+    Ended(At<'a>, &'a Verdict),
+    /// A consumer lost its handler and makes another.
+    Rebuilt { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
+    /// A consumer's task is over, and with it what it was at; what was pulled goes on.
+    Gone { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
+    /// A group is done with these messages.
+    Settled { topic: &'a Name, group: &'a Name, base: u64, from: u16, to: u16 },
+    /// The dead-letter topic took a message.
+    Dead { topic: &'a Name, group: &'a Name, id: MessageId, attempts: u32, reason: &'a DeadReason },
+    /// A group's books, when it has nothing to do.
+    GroupBooks { topic: &'a Name, group: &'a Name, stats: &'a GroupStats, counted: Counted },
+    /// A topic's books, when it has nothing to do.
+    TopicBooks { topic: &'a Name, books: TopicCounts, counted: TopicCounts },
+    /// A group is over.
+    Over { topic: &'a Name, group: &'a Name },
+}
+
+/// What a group's ledger really holds, message by message, beside what it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) backlog: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) delayed: u64,
+    pub(crate) parked: u64,
+}
+
+/// What a topic says that it holds; and what it really holds, batch by batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TopicCounts {
+    pub(crate) capacity: u64,
+    /// Places that are taken.
+    pub(crate) held: u64,
+    /// Messages in the mailbox.
+    pub(crate) waiting: u64,
+    /// Messages that some group has not settled, without those in the mailbox.
+    pub(crate) unsettled: u64,
+    /// Payloads that are kept by neighbours only.
+    pub(crate) pinned: u64,
+}
+
+/// The place for a witness.
+#[derive(Clone, Default)]
+pub(crate) struct Watched(Option<Arc<dyn Witness>>);
+
+impl Watched {
+    #[cfg(feature = "sim")]
+    pub(crate) fn by(witness: Arc<dyn Witness>) -> Watched {
+        Watched(Some(witness))
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The witness, if there is one.
+    #[inline]
+    pub(crate) fn witness(&self) -> Option<&dyn Witness> {
+        self.0.as_deref()
+    }
+
+    /// Shows what `sight` makes, if anybody watches.
+    #[inline]
+    pub(crate) fn show<'a>(&self, sight: impl FnOnce() -> Sight<'a>) {
+        if let Some(witness) = &self.0 {
+            witness.see(sight());
+        }
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_watched() { "Watched" } else { "Unwatched" })
+    }
+}
+
+/// Where a consumer's attempts are seen.
+#[derive(Debug)]
+pub(crate) struct Window {
+    pub(crate) watched: Watched,
+    pub(crate) topic: Name,
+    pub(crate) group: Name,
+    pub(crate) consumer: ConsumerId,
+}
+
+impl Window {
+    pub(crate) fn at<T>(&self, message: &Message<T>) -> At<'_> {
+        let Window { topic, group, consumer, .. } = self;
+        At { topic, group, consumer: *consumer, id: message.id(), attempt: message.attempt() }
+    }
+
+    /// The attempt on this message is over.
+    pub(crate) fn show_end<T>(&self, message: &Message<T>, verdict: &Verdict) {
+        self.watched.show(|| Sight::Ended(self.at(message), verdict));
+    }
+
+    /// A consumer lost its handler.
+    pub(crate) fn show_rebuilt(&self) {
+        let Window { topic, group, consumer, .. } = self;
+        self.watched.show(|| Sight::Rebuilt { topic, group, consumer: *consumer });
+    }
+
+    /// A consumer is no more.
+    pub(crate) fn show_gone(&self) {
+        let Window { topic, group, consumer, .. } = self;
+        self.watched.show(|| Sight::Gone { topic, group, consumer: *consumer });
+    }
+}
