@@ -7,8 +7,12 @@ mod fault;
 mod moment;
 mod name;
 mod panic;
+mod planted;
 
 pub use fault::Fault;
 pub use moment::Moment;
 pub use name::{InvalidName, Name};
 pub(crate) use panic::{PanicText, catch};
+#[cfg(test)]
+pub(crate) use planted::plant;
+pub(crate) use planted::{Bug, planted};

@@ -21,7 +21,7 @@ use super::group_word::{GroupWord, Handout};
 use super::handler::Handle;
 use super::lease::{Handling, Lease, LeaseId, Progress, Slot};
 use super::ledger::Report;
-use super::outcome::Verdict;
+use super::outcome::{TIMED_OUT, Verdict};
 use super::scope::Scope;
 use super::witness::Window;
 use super::work_off::{Halt, Open, pause};
@@ -35,6 +35,8 @@ pub(crate) enum ConsumerWord {
     Cancel(Handling),
     /// Try again to make a handler.
     Build,
+    /// The group has heard that the consumer is away, and hands it nothing more.
+    Noted,
     /// End: after the current message, or in the middle of it.
     Stop { kill: bool },
 }
@@ -76,6 +78,8 @@ pub(crate) struct ConsumerSeat<T> {
     pub(super) build: bool,
     /// The group knows that nothing can be taken here.
     pub(super) away: bool,
+    /// The group was told so, and has not answered yet.
+    pub(super) unheard: bool,
     budget: u32,
 }
 
@@ -108,9 +112,9 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         progress: Arc<Progress>,
         scope: Scope,
     ) -> ConsumerSeat<T> {
-        let (work, stop, build, away, budget) = (None, None, false, true, BUDGET);
+        let (work, stop, build, away, unheard, budget) = (None, None, false, true, false, BUDGET);
         let id = window.consumer;
-        ConsumerSeat { id, mailbox, group, progress, scope, window, work, stop, build, away, budget }
+        ConsumerSeat { id, mailbox, group, progress, scope, window, work, stop, build, away, unheard, budget }
     }
 
     /// Runs the consumer until it is told to stop.
@@ -215,7 +219,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         }
         let Some(work) = &mut self.work else { return Poll::Pending };
         if work.cancelled {
-            return Poll::Ready(Verdict::failed("not handled within the ack timeout"));
+            return Poll::Ready(Verdict::failed(TIMED_OUT));
         }
         match self.stop {
             Some(Stop::Kill) => return Poll::Ready(Verdict::Release),
@@ -267,7 +271,8 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                     work.cancelled |= self.progress.busy() == Some(handling);
                 }
             }
-            ConsumerWord::Build => self.build = true,
+            ConsumerWord::Build => (self.build, self.unheard) = (true, false),
+            ConsumerWord::Noted => self.unheard = false,
             ConsumerWord::Stop { kill } if kill || self.stop == Some(Stop::Kill) => {
                 self.stop = Some(Stop::Kill)
             }

@@ -16,7 +16,7 @@ use super::group_word::{GroupWord, Handout};
 use super::ledger::{Effect, Ledger, Report, Slice};
 use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
-use super::outcome::Verdict;
+use super::outcome::{TIMED_OUT, Verdict};
 use super::scope::Scope;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
@@ -207,7 +207,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_ready(id, true);
             }
             ConsumerNews::Here => self.ledger.on_ready(id, true),
-            ConsumerNews::Away => self.ledger.on_ready(id, false),
+            ConsumerNews::Away => {
+                self.ledger.on_ready(id, false);
+                self.members.note(id);
+            }
             ConsumerNews::Rebuilt => self.restarts += 1,
             ConsumerNews::Broken(text) => self.on_broken(id, &text, now),
             ConsumerNews::Ended => {
@@ -230,7 +233,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         self.restarts += 1;
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        if self.window.on_restart(now) == Allowance::Exceeded {
+        let failed = self.window.on_restart(now) == Allowance::Exceeded;
+        self.actor.watched.show(|| Sight::Broken { topic: &topic, group: &group, failed });
+        if failed {
             error!(target: "callboard::broker", %topic, %group, error = text, "group failed: its consumers can't be built");
             self.state = GroupState::Failed;
             return self.members.give_up(id);
@@ -299,7 +304,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Takes back what is past its deadline.
     fn look(&mut self, now: Moment) {
         for (lease, by) in self.members.look(&self.actor.name) {
-            let verdict = Verdict::failed("no answer within the ack timeout");
+            let verdict = Verdict::failed(TIMED_OUT);
             self.show_expired(lease, by, &verdict);
             let random = self.actor.rt.random();
             self.ledger.on_sole(lease, verdict, now, random, &mut self.effects);

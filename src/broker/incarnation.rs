@@ -18,8 +18,8 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         let mut handler = catch(|| scope.enter(make)).map_err(|text| text.0)?;
         match self.start(&mut handler).await {
             Ok(()) => {
-                if std::mem::take(&mut self.away) {
-                    self.say(ConsumerNews::Ready);
+                if self.away {
+                    self.come_back().await;
                 }
                 Ok(handler)
             }
@@ -60,6 +60,26 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         }
     }
 
+    /// Tells the group that there is a handler, once everything that was on its way here is back.
+    ///
+    /// Why it waits for the group's word: what the group sent before it heard that nothing can be taken here comes
+    /// after what was given back; handled now, it would overtake that (G10).
+    async fn come_back(&mut self) {
+        std::future::poll_fn(|cx| {
+            while self.unheard && self.stop.is_none() {
+                let event = std::task::ready!(self.mailbox.poll_next(cx));
+                self.decline(event);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        for lease in self.mailbox.take_rest() {
+            self.give_back_lease(lease.slot, lease.id);
+        }
+        self.away = false;
+        self.say(ConsumerNews::Ready);
+    }
+
     /// Waits until the group says to try again to make a handler.
     pub(super) async fn wait_broken(&mut self, text: Arc<str>) {
         (self.away, self.build) = (false, false);
@@ -78,6 +98,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
     fn step_back(&mut self, why: ConsumerNews) {
         if !std::mem::replace(&mut self.away, true) {
             // Why first: what comes back must not come here again.
+            self.unheard = true;
             self.say(why);
             self.report();
             self.give_back();

@@ -116,6 +116,8 @@ pub(crate) struct Ledger<B> {
     next_lease: u64,
     workers: Workers,
     counts: Counts,
+    /// Part of the backlog that is not here, but with the topic.
+    withheld: u64,
 }
 
 struct Lease<B> {
@@ -140,6 +142,7 @@ impl<B: Clone> Ledger<B> {
             next_lease: 0,
             workers: Workers::default(),
             counts: Counts::default(),
+            withheld: 0,
         }
     }
 
@@ -165,6 +168,7 @@ impl<B: Clone> Ledger<B> {
 
     /// Messages that stay with the topic for good, since the group ends.
     pub(crate) fn on_withheld(&mut self, messages: u64) {
+        self.withheld += messages;
         self.counts.entered += messages;
         self.counts.backlog += messages;
     }

@@ -167,6 +167,13 @@ impl<T> Members<T> {
         expired
     }
 
+    /// Tells a handler that it was heard to be away.
+    pub(crate) fn note(&self, id: ConsumerId) {
+        if let Some(member) = self.list.get(&id) {
+            drop(member.mailbox.control(ConsumerWord::Noted));
+        }
+    }
+
     pub(crate) fn rebuild_at(&mut self, id: ConsumerId, at: Moment) {
         if let Some(handler) = self.list.get_mut(&id).and_then(|member| member.handler.as_mut()) {
             handler.rebuild_at = Some(at);
@@ -255,6 +262,14 @@ impl<T> Members<T> {
 
     fn handlers_mut(&mut self) -> impl Iterator<Item = &mut Handler> {
         self.list.values_mut().filter_map(|member| member.handler.as_mut())
+    }
+}
+
+impl<T> Drop for Members<T> {
+    /// Where the group's task vanishes before its consumers do (with its runtime), nobody is left to end a handler that
+    /// hangs. Does nothing to those that have ended.
+    fn drop(&mut self) {
+        self.stop(true);
     }
 }
 

@@ -106,3 +106,10 @@ pub use stats::{GroupState, GroupStats, TopicStats};
 pub use topic::{Topic, TopicBuilder};
 
 pub(crate) use settings::GroupSettings;
+
+/// What the simulator's test kit sees of a broker.
+#[cfg(feature = "sim")]
+pub(crate) mod seen {
+    pub(crate) use super::outcome::{TIMED_OUT, Verdict};
+    pub(crate) use super::witness::{At, Counted, Sight, TopicCounts, Witness};
+}

@@ -86,6 +86,9 @@ pub(crate) enum Verdict {
     Release,
 }
 
+/// The error of an attempt that was cut short at its deadline.
+pub(crate) const TIMED_OUT: &str = "not handled within the ack timeout";
+
 impl Verdict {
     pub(crate) fn failed(error: impl Into<Arc<str>>) -> Verdict {
         Verdict::Retry { error: kept(error.into()), after: None }

@@ -192,7 +192,8 @@ fn poll_limit<T: Send + Sync + 'static>(
 ///
 /// `poll_ready` waits while the topic is full, whatever the topic's overflow answer is, and keeps the place it
 /// got. Inside of a handler it waits as long as a publish may there, then fails with
-/// [`PublishError::TimedOut`] and leaves the line. Flushing says that everything sent is accepted. Closing flushes,
+/// [`PublishError::TimedOut`] and leaves the line. A sink that is kept while it waits and is not polled keeps its turn,
+/// and with it everyone behind: poll it on, or drop it. Flushing says that everything sent is accepted. Closing flushes,
 /// gives a kept place back, and never closes the topic.
 ///
 /// # Examples

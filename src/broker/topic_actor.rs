@@ -199,7 +199,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.changes += 1;
                 let (running, failed, parked, withheld) = (false, false, 0, Vec::new());
                 let mut link = Link { group, name, to, start, running, failed, parked, withheld };
-                let handouts = self.books.on_group(group, |batch, _, kept| start.pick(batch, kept));
+                let (topic, group) = (&self.actor.name, &link.name);
+                self.actor.watched.show(|| Sight::Joined { topic, group });
+                let handouts = self.books.on_group(link.group, |batch, _, kept| start.pick(batch, kept));
                 for (batch, open) in handouts {
                     let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
                     self.actor.watched.show(|| Sight::Offered { topic, group, base, open });

@@ -41,6 +41,8 @@ pub(crate) struct At<'a> {
 pub(crate) enum Sight<'a> {
     /// A group was opened.
     Opened { topic: &'a Name, group: &'a Name, settings: &'a GroupSettings },
+    /// A topic took a group in: what it accepts from now on is offered to it, if its start says so.
+    Joined { topic: &'a Name, group: &'a Name },
     /// A topic froze what it had accepted into a batch.
     Accepted { topic: &'a Name, base: u64, len: u16 },
     /// A topic gave these messages to a group, to be settled by it.
@@ -51,6 +53,8 @@ pub(crate) enum Sight<'a> {
     Ended(At<'a>, &'a Verdict),
     /// A consumer lost its handler and makes another.
     Rebuilt { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
+    /// No handler could be made for a consumer; with that, the group may have failed.
+    Broken { topic: &'a Name, group: &'a Name, failed: bool },
     /// A consumer's task is over, and with it what it was at; what was pulled goes on.
     Gone { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
     /// A group is done with these messages.

@@ -8,7 +8,7 @@ use std::thread::Result as Caught;
 
 use super::ready::TaskId;
 use super::scene::{self, Scene, catch_quietly};
-use super::world::{Body, Turn, waker};
+use super::world::{Body, MAIN, Turn, waker};
 use super::{Panicked, Sim, Stuck};
 
 impl Sim {
@@ -80,7 +80,7 @@ impl Sim {
     }
 
     fn drive<F: Future>(&self, mut main: Pin<&mut F>) -> Result<Caught<F::Output>, Stuck> {
-        let main_task = self.shared.world().add("main".into(), |_| None);
+        let main_task = self.shared.world().add(MAIN.into(), |_| None);
         let main_waker = waker(&self.shared, main_task);
         let mut main_context = Context::from_waker(&main_waker);
         loop {
@@ -126,7 +126,7 @@ impl Sim {
         drop(wakers);
     }
 
-    fn drop_quietly<T>(&self, name: &str, value: T) {
+    pub(super) fn drop_quietly<T>(&self, name: &str, value: T) {
         if let Err(panic) = catch_quietly(|| drop(value)) {
             self.record(name, panic, true);
         }

@@ -146,6 +146,19 @@ impl Sim {
         self.shared.world().schedule.trace_hash()
     }
 
+    /// Lists the spawned tasks that have not ended, by name, the oldest first.
+    pub fn tasks(&self) -> Vec<String> {
+        self.shared.world().task_names()
+    }
+
+    /// Drops the oldest task of that name, as if its thread had died between two polls. Answers whether there was one.
+    ///
+    /// A task can't kill itself: while it is polled it is not found.
+    pub fn kill(&self, task: &str) -> bool {
+        let found = self.shared.world().take_named(task);
+        found.map(|body| self.drop_quietly(task, body)).is_some()
+    }
+
     /// Returns the panics that ended spawned tasks so far, and those of their drops.
     pub fn panics(&self) -> Vec<Panicked> {
         self.shared.world().panics.clone()

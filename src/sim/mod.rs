@@ -38,8 +38,10 @@
 //! - It does not police the code under test: whoever reads the machine's clock or iterates a `HashMap` breaks the
 //!   replay. [`Sim::trace_hash`], compared over two runs of a seed, shows it.
 
+mod check;
 mod drive;
 mod handle;
+mod kit;
 mod ready;
 mod rng;
 mod scene;
@@ -53,7 +55,11 @@ mod world;
 #[cfg(test)]
 mod replay_tests;
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod tests;
 
+pub use self::check::Violation;
 pub use self::handle::Sim;
+pub use self::kit::{Attempt, End, Faults, Point, Probe, TestBroker, run, seeds};
 pub use self::stuck::{Panicked, Stuck, Why};

@@ -19,6 +19,9 @@ const CHANCE: u64 = 1;
 /// The wall clock's start: the first second of 2024, in seconds since 1970.
 const WALL_START: Duration = Duration::from_secs(1_704_067_200);
 
+/// The name of the main future.
+pub(super) const MAIN: &str = "main";
+
 /// Guards the [`World`], shared by the handles, the timers and the wakers.
 ///
 /// Why a lock, where one thread runs everything: wakers and handles are `Send`, and a real thread may hold one.
@@ -176,6 +179,21 @@ impl World {
             }
             None => "?".into(),
         }
+    }
+
+    /// The spawned tasks that are there, the oldest first.
+    pub(super) fn task_names(&self) -> Vec<String> {
+        let spawned = self.tasks.values().filter(|task| &*task.name != MAIN);
+        spawned.map(|task| task.name.to_string()).collect()
+    }
+
+    /// Takes out the oldest task of that name that is not being polled, to be dropped outside of the lock.
+    pub(super) fn take_named(&mut self, name: &str) -> Option<Body> {
+        let is = |task: &Task| &*task.name == name && task.body.is_some();
+        let id = self.tasks.iter().find(|(_, task)| is(task)).map(|(id, _)| *id)?;
+        let body = self.tasks.get_mut(&id).and_then(|task| task.body.take());
+        self.finish(id);
+        body
     }
 
     /// Takes out the oldest task that is left, to be dropped outside of the lock.

@@ -10,7 +10,7 @@ impl<B: Clone> Ledger<B> {
         let backlog: u64 = self.backlog.iter().map(|slice| u64::from(slice.len())).sum();
         let leased = self.leases.values().map(|lease| u64::from(lease.slice.to - lease.reported));
         Counted {
-            backlog: backlog + self.ready.len() as u64,
+            backlog: backlog + self.ready.len() as u64 + self.withheld,
             in_flight: leased.sum(),
             delayed: self.delayed.len() as u64,
             parked: 0,

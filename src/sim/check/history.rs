@@ -1,0 +1,240 @@
+//! What was seen in one run, in order.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::Violation;
+use crate::base::{Moment, Name};
+use crate::broker::{MessageId, Report, Start};
+
+/// One group of one topic, as a history numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::sim) struct GroupKey(pub(in crate::sim) usize);
+
+/// What is known of a group from its opening.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct GroupFacts {
+    pub(in crate::sim) topic: Name,
+    pub(in crate::sim) group: Name,
+    pub(in crate::sim) consumers: u32,
+    pub(in crate::sim) prefetch: u32,
+    pub(in crate::sim) max_attempts: u32,
+    pub(in crate::sim) ack_timeout: Duration,
+    pub(in crate::sim) restarts: (u32, Duration),
+    pub(in crate::sim) start: Start,
+    /// Whether its consumers are of equal speed and always ready, so that they get equal shares (P19).
+    pub(in crate::sim) fair: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sim) enum How {
+    Acked,
+    Dropped,
+    Rejected,
+    Failed,
+    TimedOut,
+    NoRoom,
+    Released,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the scenarios make all of them"))]
+pub(in crate::sim) enum What {
+    Opened(GroupKey),
+    /// From here on the topic offers it what comes.
+    Joined(GroupKey),
+    Accepted {
+        topic: Name,
+        base: u64,
+        len: u16,
+    },
+    Offered {
+        group: GroupKey,
+        base: u64,
+        runs: Vec<(u16, u16)>,
+    },
+    Began {
+        group: GroupKey,
+        consumer: u32,
+        id: MessageId,
+        attempt: u32,
+    },
+    Ended {
+        group: GroupKey,
+        consumer: u32,
+        id: MessageId,
+        attempt: u32,
+        how: How,
+    },
+    Rebuilt {
+        group: GroupKey,
+        consumer: u32,
+    },
+    Broken {
+        group: GroupKey,
+        failed: bool,
+    },
+    Gone {
+        group: GroupKey,
+        consumer: u32,
+    },
+    Settled {
+        group: GroupKey,
+        from: u64,
+        to: u64,
+    },
+    Dead {
+        group: GroupKey,
+        id: MessageId,
+        attempts: u32,
+        too_many: bool,
+    },
+    Over(GroupKey),
+    /// A publisher's side: it tries, and is answered or dropped.
+    Tried {
+        topic: Name,
+        value: u64,
+    },
+    Confirmed {
+        topic: Name,
+        value: u64,
+        id: MessageId,
+    },
+    Refused {
+        topic: Name,
+        value: u64,
+    },
+    Cancelled {
+        topic: Name,
+        value: u64,
+    },
+    /// A handler's side: it saw this value.
+    Handled {
+        group: GroupKey,
+        id: MessageId,
+        value: u64,
+    },
+    /// From here on no fault strikes.
+    Calm,
+    /// From here on this group's handlers stand still.
+    Stalled(GroupKey),
+    /// The task of a topic or a group was killed: what it had is gone, as with its runtime.
+    Killed,
+    /// Everything that running groups had to do is done, while nobody published.
+    Quiet,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::sim) struct Event {
+    pub(in crate::sim) at: Moment,
+    pub(in crate::sim) what: What,
+}
+
+/// Everything that was seen.
+#[derive(Debug, Default)]
+pub(in crate::sim) struct History {
+    pub(in crate::sim) groups: Vec<GroupFacts>,
+    pub(in crate::sim) events: Vec<Event>,
+    /// What rules that look at each step have found.
+    pub(in crate::sim) seen_wrong: Vec<Violation>,
+    /// What the broker said at its end.
+    pub(in crate::sim) report: Option<Report>,
+    /// Tasks that were left when it had ended, and panics that ended tasks.
+    pub(in crate::sim) left: Vec<String>,
+    pub(in crate::sim) escaped: Vec<String>,
+}
+
+impl History {
+    /// The key of a group: the last one opened by these names.
+    pub(in crate::sim) fn key(&self, topic: &str, group: &str) -> Option<GroupKey> {
+        let is = |facts: &GroupFacts| facts.topic.as_str() == topic && facts.group.as_str() == group;
+        self.groups.iter().rposition(is).map(GroupKey)
+    }
+
+    pub(super) fn facts(&self) -> impl Iterator<Item = (GroupKey, &GroupFacts)> {
+        self.groups.iter().enumerate().map(|(at, facts)| (GroupKey(at), facts))
+    }
+
+    pub(super) fn name(&self, key: GroupKey) -> String {
+        self.groups.get(key.0).map_or("?".to_owned(), |facts| format!("{}.{}", facts.topic, facts.group))
+    }
+
+    pub(super) fn whats(&self) -> impl Iterator<Item = &What> {
+        self.events.iter().map(|event| &event.what)
+    }
+
+    /// For each message offered to a group: its offset, and how often it was settled.
+    pub(super) fn offered(&self) -> BTreeMap<(GroupKey, u64), u32> {
+        let mut offered = BTreeMap::new();
+        for what in self.whats() {
+            if let What::Offered { group, base, runs } = what {
+                for (from, to) in runs {
+                    offered.extend((*from..*to).map(|at| ((*group, base + u64::from(at)), 0)));
+                }
+            }
+        }
+        for what in self.whats() {
+            if let What::Settled { group, from, to } = what {
+                for offset in *from..*to {
+                    *offered.entry((*group, offset)).or_insert(0) += 1;
+                }
+            }
+        }
+        offered
+    }
+
+    /// The last events, a line each.
+    pub(in crate::sim) fn tail(&self, count: usize) -> String {
+        let first = self.events.len().saturating_sub(count);
+        let lines = self.events.iter().skip(first).map(|event| {
+            let Event { at, what } = event;
+            format!("    {at:?} {}\n", Shown(self, what))
+        });
+        lines.collect()
+    }
+}
+
+/// An event with its group's name.
+struct Shown<'a>(&'a History, &'a What);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |key: &GroupKey| self.0.name(*key);
+        match self.1 {
+            What::Opened(group) => write!(f, "{} opened", name(group)),
+            What::Joined(group) => write!(f, "{} joined", name(group)),
+            What::Accepted { topic, base, len } => {
+                write!(f, "{topic} accepted {base}..{}", base + u64::from(*len))
+            }
+            What::Offered { group, base, runs } => write!(f, "{} offered {base}+{runs:?}", name(group)),
+            What::Began { group, consumer, id, attempt } => {
+                write!(f, "{} consumer {consumer} began {id}, attempt {attempt}", name(group))
+            }
+            What::Ended { group, consumer, id, attempt, how } => {
+                write!(f, "{} consumer {consumer} ended {id}, attempt {attempt}: {how:?}", name(group))
+            }
+            What::Rebuilt { group, consumer } => write!(f, "{} consumer {consumer} rebuilt", name(group)),
+            What::Broken { group, failed } => {
+                let failed = if *failed { ", the group failed" } else { "" };
+                write!(f, "{} a consumer could not be built{failed}", name(group))
+            }
+            What::Gone { group, consumer } => write!(f, "{} consumer {consumer} gone", name(group)),
+            What::Settled { group, from, to } => write!(f, "{} settled {from}..{to}", name(group)),
+            What::Dead { group, id, attempts, .. } => {
+                write!(f, "{} dead-lettered {id} after {attempts} attempts", name(group))
+            }
+            What::Over(group) => write!(f, "{} over", name(group)),
+            What::Tried { topic, value } => write!(f, "publishing {value} to {topic}"),
+            What::Confirmed { topic, value, id } => write!(f, "published {value} to {topic} as {id}"),
+            What::Refused { topic, value } => write!(f, "refused {value} to {topic}"),
+            What::Cancelled { topic, value } => write!(f, "dropped the publish of {value} to {topic}"),
+            What::Handled { group, id, value } => write!(f, "{} saw {value} in {id}", name(group)),
+            What::Calm => f.write_str("faults off"),
+            What::Stalled(group) => write!(f, "{} stands still", name(group)),
+            What::Quiet => f.write_str("quiet"),
+            What::Killed => f.write_str("killed"),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Is anything lost, made up, or settled without having been handled?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Finds, GroupKey, History, How, What};
+use crate::base::Name;
+use crate::broker::{MessageId, Start};
+
+/// P1.
+pub(super) fn nothing_is_lost(history: &History, finds: &mut Finds<'_>) {
+    if history.whats().any(|what| *what == What::Killed) {
+        return;
+    }
+    let mut accepted: BTreeMap<&Name, u64> = BTreeMap::new();
+    for what in history.whats() {
+        if let What::Accepted { topic, base, len } = what {
+            accepted.insert(topic, base + u64::from(*len));
+        }
+    }
+    confirmed_is_accepted(history, &accepted, finds);
+    let offered = history.offered();
+    all_is_offered(history, &offered, finds);
+    left_is_reported(history, &offered, finds);
+}
+
+fn confirmed_is_accepted(history: &History, accepted: &BTreeMap<&Name, u64>, finds: &mut Finds<'_>) {
+    for what in history.whats() {
+        if let What::Confirmed { topic, value, id } = what
+            && history.report.is_some()
+            && accepted.get(topic).is_none_or(|end| id.offset() >= *end)
+        {
+            finds.say(format_args!("{value} was confirmed as {id} of {topic}, which never took it in"));
+        }
+    }
+}
+
+/// A group that reads from the start is offered all that comes after it joined; the first group of a topic also all that
+/// came before, since without a group nothing leaves.
+fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, finds: &mut Finds<'_>) {
+    let mut ends: BTreeMap<&Name, u64> = BTreeMap::new();
+    let mut readers: BTreeMap<&Name, Vec<(GroupKey, u64)>> = BTreeMap::new();
+    for what in history.whats() {
+        match what {
+            What::Accepted { topic, base, len } => {
+                ends.insert(topic, base + u64::from(*len));
+            }
+            What::Joined(group) => {
+                let Some(facts) = history.groups.get(group.0) else { continue };
+                let of_topic = readers.entry(&facts.topic).or_default();
+                let end = ends.get(&facts.topic).copied().unwrap_or(0);
+                of_topic.push((*group, if of_topic.is_empty() { 0 } else { end }));
+            }
+            What::Over(group) => {
+                let Some(facts) = history.groups.get(group.0) else { continue };
+                let (end, of_topic) = (ends.get(&facts.topic).copied(), readers.get(&facts.topic));
+                let joined = of_topic.into_iter().flatten().find(|(reader, _)| reader == group);
+                let from = joined.map_or(u64::MAX, |(_, from)| *from);
+                if facts.start == Start::Earliest {
+                    for offset in (from..end.unwrap_or(0)).filter(|at| !offered.contains_key(&(*group, *at)))
+                    {
+                        let name = history.name(*group);
+                        finds.say(format_args!("{offset} was accepted and never offered to {name}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a group has not settled in the end is what its report says.
+fn left_is_reported(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, finds: &mut Finds<'_>) {
+    let Some(report) = &history.report else { return };
+    for (key, facts) in history.facts() {
+        let Some(said) = report.group(facts.topic.as_str(), facts.group.as_str()) else { continue };
+        if history.key(facts.topic.as_str(), facts.group.as_str()) != Some(key) {
+            continue;
+        }
+        let of_group = || offered.range((key, 0)..(key, u64::MAX)).map(|(_, settled)| *settled);
+        let (all, settled) = (of_group().count() as u64, of_group().map(u64::from).sum::<u64>());
+        if said.settled != settled || said.settled + said.lost != all {
+            let name = history.name(key);
+            finds.say(format_args!("{all} were offered to {name}, {settled} settled; its report: {said:?}"));
+        }
+    }
+}
+
+/// P2.
+pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
+    let mut well: BTreeMap<(GroupKey, u64), u32> = BTreeMap::new();
+    for what in history.whats() {
+        match what {
+            What::Ended { group, id, how: How::Acked | How::Dropped, .. } | What::Dead { group, id, .. } => {
+                *well.entry((*group, id.offset())).or_default() += 1;
+            }
+            What::Settled { group, from, to } => {
+                for offset in *from..*to {
+                    let left = well.get_mut(&(*group, offset)).filter(|left| **left > 0);
+                    match left {
+                        Some(left) => *left -= 1,
+                        None => finds.say(format_args!(
+                            "{} settled {offset}, and no attempt had ended well",
+                            history.name(*group)
+                        )),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for ((group, offset), settled) in history.offered().into_iter().filter(|(_, settled)| *settled > 1) {
+        finds.say(format_args!("{} settled {offset} {settled} times", history.name(group)));
+    }
+}
+
+/// P3.
+pub(super) fn nothing_is_unexpected(history: &History, finds: &mut Finds<'_>) {
+    let mut next: BTreeMap<&Name, u64> = BTreeMap::new();
+    let mut offered: BTreeSet<(GroupKey, u64)> = BTreeSet::new();
+    let mut values: BTreeMap<(&Name, MessageId), u64> = BTreeMap::new();
+    for what in history.whats() {
+        match what {
+            What::Accepted { topic, base, len } => {
+                let next = next.entry(topic).or_insert(0);
+                if *base != *next {
+                    finds.say(format_args!("{topic} went on at {base}, and was at {next}"));
+                }
+                *next = base + u64::from(*len);
+            }
+            What::Offered { group, base, runs } => {
+                for (from, to) in runs {
+                    offered.extend((*from..*to).map(|at| (*group, base + u64::from(at))));
+                }
+            }
+            What::Began { group, id, .. } if !offered.contains(&(*group, id.offset())) => {
+                finds.say(format_args!(
+                    "{} was delivered {id}, which it was never offered",
+                    history.name(*group)
+                ));
+            }
+            What::Confirmed { topic, value, id } => same_value(&mut values, (topic, *id), *value, finds),
+            What::Handled { group, value, id } => {
+                if let Some(facts) = history.groups.get(group.0) {
+                    same_value(&mut values, (&facts.topic, *id), *value, finds);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn same_value<'a>(
+    values: &mut BTreeMap<(&'a Name, MessageId), u64>,
+    of: (&'a Name, MessageId),
+    value: u64,
+    finds: &mut Finds<'_>,
+) {
+    let first = *values.entry(of).or_insert(value);
+    if first != value {
+        let (topic, id) = of;
+        finds.say(format_args!("{id} of {topic} is {first} to one and {value} to another"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::apply;
+    use super::super::made_up::{Story, group};
+    use super::*;
+
+    #[test]
+    fn a_message_confirmed_and_not_taken_in_or_not_offered_is_found() {
+        let good = || Story::of(&["g"]).accepted(0, 3).offered("g", 0, 3).confirmed(2, 2);
+        assert_eq!(apply(nothing_is_lost, &good().settled("g", 0, 3).report(&[("g", 3, 0)])), [""; 0]);
+        let unsettled = good().settled("g", 0, 2);
+        assert_eq!(apply(nothing_is_lost, &unsettled.clone().report(&[("g", 2, 1)])), [""; 0]);
+        assert_eq!(apply(nothing_is_lost, &unsettled.report(&[("g", 2, 0)])).len(), 1);
+        assert_eq!(apply(nothing_is_lost, &good().confirmed(9, 3).report(&[("g", 0, 3)])).len(), 1);
+        let skipped = Story::of(&["g"]).accepted(0, 3).offered("g", 0, 2).over("g");
+        assert_eq!(apply(nothing_is_lost, &skipped.report(&[("g", 0, 2)])).len(), 1);
+    }
+
+    #[test]
+    fn a_group_that_was_opened_late_may_miss_what_was_before() {
+        let late = |from| {
+            let story = Story::of(&["h"]).accepted(0, 3).offered("h", 0, 3).open("g").offered("g", 2, 3);
+            let story = story.accepted(3, 2).offered("h", 3, 5).offered("g", from, 5);
+            story.over("g").report(&[("g", 0, 6 - from), ("h", 0, 5)])
+        };
+        assert_eq!(apply(nothing_is_lost, &late(3)), [""; 0]);
+        assert_eq!(apply(nothing_is_lost, &late(4)).len(), 1);
+        let first = Story::of(&[]).accepted(0, 3).open("g").offered("g", 1, 3).over("g");
+        assert_eq!(apply(nothing_is_lost, &first.report(&[("g", 0, 2)])).len(), 1);
+    }
+
+    #[test]
+    fn what_is_settled_unhandled_or_twice_is_found() {
+        let good = Story::of(&["g"]).accepted(0, 1).offered("g", 0, 1).attempt("g", 0, 1, How::Acked);
+        assert_eq!(apply(settled_is_handled, &good.clone().settled("g", 0, 1).end()), [""; 0]);
+        assert_eq!(
+            apply(settled_is_handled, &good.clone().settled("g", 0, 1).settled("g", 0, 1).end()).len(),
+            2
+        );
+        let failed = Story::of(&["g"]).accepted(0, 1).offered("g", 0, 1).attempt("g", 0, 1, How::Failed);
+        assert_eq!(apply(settled_is_handled, &failed.settled("g", 0, 1).end()).len(), 1);
+    }
+
+    #[test]
+    fn a_gap_a_delivery_unoffered_and_an_id_of_two_values_are_found() {
+        let good = || Story::of(&["g"]).accepted(0, 2).offered("g", 0, 1);
+        let begun = good().attempt("g", 0, 1, How::Acked).handled("g", 0, 7).confirmed(7, 0);
+        assert_eq!(apply(nothing_is_unexpected, &begun.end()), [""; 0]);
+        assert_eq!(apply(nothing_is_unexpected, &good().accepted(3, 1).end()).len(), 1);
+        assert_eq!(apply(nothing_is_unexpected, &good().attempt("g", 1, 1, How::Acked).end()).len(), 1);
+        let other = good().handled("g", 0, 7).confirmed(8, 0);
+        assert_eq!(apply(nothing_is_unexpected, &other.end()).len(), 1);
+        assert_eq!(group(0), GroupKey(0));
+    }
+}

@@ -1,0 +1,153 @@
+//! Histories that are made up, for the tests of the rules.
+
+use std::time::Duration;
+
+use super::history::GroupFacts;
+use super::{Event, GroupKey, History, How, What};
+use crate::base::{Moment, Name};
+use crate::broker::{GroupReport, GroupState, GroupStats, MessageId, Report, Start, TopicReport};
+
+/// Tells a history of the topic `t`, event by event.
+#[derive(Clone, Default)]
+pub(super) struct Story {
+    groups: Vec<GroupFacts>,
+    events: Vec<Event>,
+    now: Moment,
+}
+
+pub(super) fn group(number: usize) -> GroupKey {
+    GroupKey(number)
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn id(offset: u64) -> MessageId {
+    MessageId::new(0, offset)
+}
+
+impl Story {
+    pub(super) fn of(groups: &[&str]) -> Story {
+        groups.iter().fold(Story::default(), |story, group| story.open(group))
+    }
+
+    pub(super) fn open(mut self, group: &str) -> Story {
+        self.groups.push(GroupFacts {
+            topic: name("t"),
+            group: name(group),
+            consumers: 1,
+            prefetch: 3,
+            max_attempts: 2,
+            ack_timeout: Duration::from_secs(30),
+            restarts: (1, Duration::from_secs(1)),
+            start: Start::Earliest,
+            fair: false,
+        });
+        let key = self.key(group);
+        self.and(What::Opened(key)).and(What::Joined(key))
+    }
+
+    pub(super) fn fair(mut self, group: &str, consumers: u32) -> Story {
+        let key = self.key(group);
+        (self.groups[key.0].fair, self.groups[key.0].consumers) = (true, consumers);
+        self
+    }
+
+    fn key(&self, group: &str) -> GroupKey {
+        GroupKey(self.groups.iter().position(|facts| facts.group.as_str() == group).unwrap())
+    }
+
+    fn and(mut self, what: What) -> Story {
+        self.events.push(Event { at: self.now, what });
+        self
+    }
+
+    pub(super) fn wait(mut self, time: Duration) -> Story {
+        self.now = self.now + time;
+        self
+    }
+
+    pub(super) fn accepted(self, base: u64, len: u16) -> Story {
+        self.and(What::Accepted { topic: name("t"), base, len })
+    }
+
+    pub(super) fn offered(self, group: &str, from: u64, to: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::Offered { group: key, base: from, runs: vec![(0, (to - from) as u16)] })
+    }
+
+    pub(super) fn began(self, group: &str, consumer: u32, offset: u64, attempt: u32) -> Story {
+        let key = self.key(group);
+        self.and(What::Began { group: key, consumer, id: id(offset), attempt })
+    }
+
+    pub(super) fn ended(self, group: &str, consumer: u32, offset: u64, attempt: u32, how: How) -> Story {
+        let key = self.key(group);
+        self.and(What::Ended { group: key, consumer, id: id(offset), attempt, how })
+    }
+
+    pub(super) fn attempt(self, group: &str, offset: u64, attempt: u32, how: How) -> Story {
+        self.began(group, 1, offset, attempt).ended(group, 1, offset, attempt, how)
+    }
+
+    pub(super) fn gone(self, group: &str, consumer: u32) -> Story {
+        let key = self.key(group);
+        self.and(What::Gone { group: key, consumer })
+    }
+
+    pub(super) fn broken(self, group: &str, failed: bool) -> Story {
+        let key = self.key(group);
+        self.and(What::Broken { group: key, failed })
+    }
+
+    pub(super) fn settled(self, group: &str, from: u64, to: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::Settled { group: key, from, to })
+    }
+
+    pub(super) fn dead(self, group: &str, offset: u64, attempts: u32) -> Story {
+        let key = self.key(group);
+        self.and(What::Dead { group: key, id: id(offset), attempts, too_many: true })
+    }
+
+    pub(super) fn stalled(self, group: &str) -> Story {
+        let key = self.key(group);
+        self.and(What::Stalled(key))
+    }
+
+    pub(super) fn over(self, group: &str) -> Story {
+        let key = self.key(group);
+        self.and(What::Over(key))
+    }
+
+    pub(super) fn tried(self, value: u64) -> Story {
+        self.and(What::Tried { topic: name("t"), value })
+    }
+
+    pub(super) fn confirmed(self, value: u64, offset: u64) -> Story {
+        self.and(What::Confirmed { topic: name("t"), value, id: id(offset) })
+    }
+
+    pub(super) fn handled(self, group: &str, offset: u64, value: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::Handled { group: key, id: id(offset), value })
+    }
+
+    /// The history of a run that was not ended by a shutdown.
+    pub(super) fn end(self) -> History {
+        History { groups: self.groups, events: self.events, ..History::default() }
+    }
+
+    /// The history of a run that was: for each group, what it settled and what it lost.
+    pub(super) fn report(self, groups: &[(&str, u64, u64)]) -> History {
+        let groups = groups.iter().map(|(group, settled, lost)| {
+            let mut stats = GroupStats::new(GroupState::Stopping, Default::default(), 0, 0, 0);
+            (stats.entered, stats.acked, stats.backlog) = (settled + lost, *settled, *lost);
+            GroupReport::new(name("t"), name(group), stats, 0)
+        });
+        let topics = vec![TopicReport { topic: name("t"), unread: 0, groups: groups.collect() }];
+        let report = Report { topics, timed_out: false, took: Duration::ZERO };
+        History { report: Some(report), ..self.end() }
+    }
+}

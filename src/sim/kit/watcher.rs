@@ -1,0 +1,193 @@
+//! The kit's witness: writes down what the broker does, and strikes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::super::check::{self, Event, GroupKey, History, How, Violation, What};
+use super::super::rng::Rng;
+use super::faults::{Faults, Point, Strike};
+use crate::base::{Moment, Name};
+use crate::broker::DeadReason;
+use crate::broker::GroupSettings;
+use crate::broker::seen::{At, Sight, TIMED_OUT, Verdict, Witness};
+use crate::runtime::BoxFuture;
+use crate::sim::Sim;
+
+/// The stream of a seed that faults are drawn from.
+const FAULTS: u64 = 2;
+
+/// Sees all that a broker does.
+pub(in crate::sim) struct Watcher {
+    sim: Sim,
+    notes: Mutex<Notes>,
+}
+
+pub(in crate::sim) struct Notes {
+    pub(in crate::sim) history: History,
+    pub(in crate::sim) faults: Faults,
+    /// Deliveries to crash: of which group, and where. Limit: as many as a test asks for.
+    pub(in crate::sim) planned: VecDeque<(Name, Name, Point)>,
+    /// Sinks may hold places for messages that they have not sent.
+    pub(in crate::sim) reserved: bool,
+    /// The values of groups that are to be marked as fair when they are opened.
+    pub(in crate::sim) fair: bool,
+    rng: Rng,
+}
+
+impl Watcher {
+    pub(in crate::sim) fn new(sim: &Sim) -> Arc<Watcher> {
+        let notes = Notes {
+            history: History::default(),
+            faults: Faults::none(),
+            planned: VecDeque::new(),
+            reserved: true,
+            fair: false,
+            rng: Rng::new(sim.seed(), FAULTS),
+        };
+        Arc::new(Watcher { sim: sim.clone(), notes: Mutex::new(notes) })
+    }
+
+    /// Why a poisoned lock is fine: a test that panics while it holds it ends with that panic anyway.
+    pub(in crate::sim) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::sim) fn note(&self, what: What) {
+        let at = self.sim.now();
+        self.notes().history.events.push(Event { at, what });
+    }
+
+    fn strike(&self, strike: Strike, point: &'static str) -> BoxFuture {
+        match strike {
+            Strike::Panic => Box::pin(async move { panic!("crashed {point}, as planned") }),
+            Strike::Hang => Box::pin(std::future::pending()),
+            Strike::Pause(time) => Box::pin(self.sim.sleep(time)),
+        }
+    }
+}
+
+impl Witness for Watcher {
+    fn see(&self, sight: Sight<'_>) {
+        self.notes().see(sight, self.sim.now());
+    }
+
+    fn before(&self, at: &At<'_>) -> Option<BoxFuture> {
+        let strike = self.notes().draw(at, Point::BeforeHandler)?;
+        Some(self.strike(strike, "before the handler"))
+    }
+
+    fn after(&self, at: &At<'_>, _: &Verdict) -> Option<BoxFuture> {
+        let strike = self.notes().draw(at, Point::AfterHandler)?;
+        Some(self.strike(strike, "after the handler"))
+    }
+}
+
+impl Notes {
+    fn draw(&mut self, at: &At<'_>, point: Point) -> Option<Strike> {
+        let meant = |(topic, group, when): &(Name, Name, Point)| {
+            topic == at.topic && group == at.group && *when == point
+        };
+        if let Some(planned) = self.planned.iter().position(meant) {
+            self.planned.remove(planned);
+            return Some(Strike::Panic);
+        }
+        match point {
+            Point::BeforeHandler => self.faults.before(&mut self.rng),
+            Point::AfterHandler => self.faults.after(&mut self.rng),
+        }
+    }
+
+    fn see(&mut self, sight: Sight<'_>, at: Moment) {
+        let what = match sight {
+            Sight::Opened { topic, group, settings } => self.open(topic, group, settings),
+            Sight::Joined { topic, group } => self.of(topic, group, What::Joined),
+            Sight::Accepted { topic, base, len } => Some(What::Accepted { topic: topic.clone(), base, len }),
+            Sight::Offered { topic, group, base, open } => {
+                self.of(topic, group, |group| What::Offered { group, base, runs: open.runs().collect() })
+            }
+            Sight::Began(At { topic, group, consumer, id, attempt }) => {
+                self.of(topic, group, |group| What::Began { group, consumer: consumer.0, id, attempt })
+            }
+            Sight::Ended(At { topic, group, consumer, id, attempt }, verdict) => {
+                let how = how(verdict);
+                self.of(topic, group, |group| What::Ended { group, consumer: consumer.0, id, attempt, how })
+            }
+            Sight::Rebuilt { topic, group, consumer } => {
+                self.of(topic, group, |group| What::Rebuilt { group, consumer: consumer.0 })
+            }
+            Sight::Broken { topic, group, failed } => {
+                self.of(topic, group, |group| What::Broken { group, failed })
+            }
+            Sight::Gone { topic, group, consumer } => {
+                self.of(topic, group, |group| What::Gone { group, consumer: consumer.0 })
+            }
+            Sight::Settled { topic, group, base, from, to } => self.of(topic, group, |group| What::Settled {
+                group,
+                from: base + u64::from(from),
+                to: base + u64::from(to),
+            }),
+            Sight::Dead { topic, group, id, attempts, reason } => {
+                let too_many = *reason == DeadReason::TooManyAttempts;
+                self.of(topic, group, |group| What::Dead { group, id, attempts, too_many })
+            }
+            Sight::Over { topic, group } => self.of(topic, group, What::Over),
+            Sight::GroupBooks { topic, group, stats, counted } => {
+                let facts = self.history.key(topic.as_str(), group.as_str());
+                let prefetch = facts.and_then(|key| self.history.groups.get(key.0)).map_or(0, |f| f.prefetch);
+                let most = u64::from(prefetch) * stats.consumers as u64;
+                let wrong = check::group_books(stats, counted, most);
+                self.wrong(wrong, format_args!("{topic}.{group}"));
+                None
+            }
+            Sight::TopicBooks { topic, books, counted } => {
+                let wrong = check::topic_books(books, counted, self.reserved);
+                self.wrong(wrong, topic);
+                None
+            }
+        };
+        if let Some(what) = what {
+            self.history.events.push(Event { at, what });
+        }
+    }
+
+    fn of(&self, topic: &Name, group: &Name, what: impl FnOnce(GroupKey) -> What) -> Option<What> {
+        self.history.key(topic.as_str(), group.as_str()).map(what)
+    }
+
+    fn open(&mut self, topic: &Name, group: &Name, settings: &GroupSettings) -> Option<What> {
+        let GroupSettings { consumers, prefetch, retry, ack_timeout, start, intensity, .. } = settings;
+        self.history.groups.push(check::GroupFacts {
+            topic: topic.clone(),
+            group: group.clone(),
+            consumers: *consumers,
+            prefetch: *prefetch,
+            max_attempts: retry.attempts(),
+            ack_timeout: *ack_timeout,
+            restarts: (intensity.restarts, intensity.within),
+            start: *start,
+            fair: self.fair,
+        });
+        Some(What::Opened(GroupKey(self.history.groups.len() - 1)))
+    }
+
+    /// The first few are enough: a books' fault shows at each step from then on.
+    fn wrong(&mut self, wrong: Option<(&'static str, String)>, of: impl std::fmt::Display) {
+        if let Some((rule, text)) = wrong
+            && self.history.seen_wrong.len() < 8
+        {
+            self.history.seen_wrong.push(Violation { rule, text: format!("{of}: {text}") });
+        }
+    }
+}
+
+fn how(verdict: &Verdict) -> How {
+    match verdict {
+        Verdict::Ack => How::Acked,
+        Verdict::Drop => How::Dropped,
+        Verdict::Dead { .. } => How::Rejected,
+        Verdict::Retry { error, .. } if &**error == TIMED_OUT => How::TimedOut,
+        Verdict::Retry { .. } => How::Failed,
+        Verdict::NoRoom { .. } => How::NoRoom,
+        Verdict::Release => How::Released,
+    }
+}

@@ -1,0 +1,28 @@
+//! Consumers of equal speed share equally: P19.
+
+use std::time::Duration;
+
+use super::stage::{Stage, give_way};
+use crate::broker::{Group, Message};
+
+pub(super) async fn run(stage: Stage) {
+    let (consumers, pace) = (2 + stage.below(3), stage.pick("pace of us", &[0, 5, 300]));
+    let topic = stage.broker().topic::<u64>("t").capacity(256).open().await.unwrap();
+    stage.watcher().notes().fair = true;
+    let group = topic.group("g").consumers(consumers as u32).prefetch(stage.pick("prefetch", &[1, 8, 64]));
+    let group = group.with((stage.clone(), Duration::from_micros(pace)));
+    let group = group.run(async |message: Message<u64>, (stage, pace): (Stage, Duration)| {
+        stage.saw(&message, "g");
+        match pace {
+            Duration::ZERO => give_way().await,
+            pace => stage.sim().sleep(pace).await,
+        }
+        Ok(())
+    });
+    let _: Group = group.await.unwrap();
+    stage.watcher().notes().fair = false;
+    for value in 0..(1000 * consumers + 50) as u64 {
+        stage.publish(&topic, value).await;
+    }
+    stage.calm().await;
+}
