@@ -7,15 +7,17 @@
 pub(crate) enum Bug {
     /// A handler past its deadline is given up without being ended.
     Zombie,
-    /// A lease's id is that of its message, and a late ack is taken for one in time.
+    /// A lease's id is that of its first message, and a late ack is taken for one in time.
     NoFence,
     /// What is given back goes to the end of the backlog.
     RequeueAtTail,
     /// What a lost consumer had not started is forgotten.
     ForgottenInFlight,
-    /// Now and then a message is confirmed and not kept.
+    /// What a lost consumer had not started is settled.
+    SettledUnhandled,
+    /// A publish that would wait is confirmed, and its message dropped.
     EarlyConfirm,
-    /// Now and then a settled message's place is not given back.
+    /// Of several places that come free at once, one is not given back.
     LeakedPlace,
     /// A dropped message counts as acked too.
     DriftingStats,
@@ -25,30 +27,30 @@ pub(crate) enum Bug {
     LostWakeUp,
     /// Batches stay large however much they pin.
     PinnedBatches,
-    /// A topic hands out nothing to other groups while the first one is behind.
+    /// A topic hands nothing to other groups while the first one is behind.
     Starvation,
-    /// A second attempt calls itself the first.
+    /// An attempt that ended in a failure is not counted.
     UnmarkedDuplicate,
-    /// What is settled is not told to the topic at once, but forgotten if it was a retry.
+    /// Settled retries are not told to the topic.
     ForgottenSettled,
-    /// Consumers that can't be built are built again for ever.
+    /// A group whose consumers can't be built never fails.
     EndlessRestarts,
-    /// Shutting down does not wait for what is delayed.
+    /// A shutdown does not wait for what running groups have to do.
     HastyDrain,
     /// Whoever is in the line and gives up stays in it.
     StaysInLine,
-    /// One consumer gets all that it has room for, before the others.
+    /// The first consumer gets all that it has room for, before the others.
     Unfair,
-    /// A deadline is read off the wall clock.
-    WallClock,
-    /// A panic of a handler ends the task of its consumer.
+    /// One look is enough for a deadline.
+    EarlyDeadline,
+    /// A panic of a handler is not caught.
     PanicEscapes,
-    /// A consumer is handed more than its prefetch.
+    /// A stream is handed more than its prefetch.
     TooMuchAtOnce,
-    /// A dead letter is sent twice.
-    TwoDeadLetters,
-    /// A message that is not handled is settled.
-    SettledUnhandled,
+    /// A supervisor restarts only who failed.
+    WrongStrategy,
+    /// A handler is given a message of its batch's neighbour.
+    WrongMessage,
 }
 
 #[cfg(not(test))]

@@ -26,7 +26,7 @@ use super::scope::Scope;
 use super::witness::Window;
 use super::work_off::{Halt, Open, pause};
 use super::workers::ConsumerId;
-use crate::base::{PanicText, catch};
+use crate::base::{Bug, PanicText, catch, planted};
 use crate::mailbox::{BUDGET, Event, Receiver, WeakSender};
 
 /// What the group says to a consumer.
@@ -192,6 +192,9 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             let mut work = pin!(Some(open.work_off(handler, message, &mut budget)));
             let halt = std::future::poll_fn(|cx| {
                 let Some(work) = work.as_mut().as_pin_mut() else { return Poll::Pending };
+                if planted(Bug::PanicEscapes) {
+                    return scope.enter(|| work.poll(cx));
+                }
                 match catch(|| scope.enter(|| span.in_scope(|| work.poll(cx)))) {
                     Err(text) => Poll::Ready(Halt::Lost(failed_by_panic(&text))),
                     Ok(Poll::Ready(halt)) => Poll::Ready(halt),
@@ -218,6 +221,10 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             self.hear(word);
         }
         let Some(work) = &mut self.work else { return Poll::Pending };
+        if work.cancelled && planted(Bug::Zombie) {
+            self.forget_it();
+            return Poll::Pending;
+        }
         if work.cancelled {
             return Poll::Ready(Verdict::failed(TIMED_OUT));
         }
@@ -298,6 +305,14 @@ impl<T> ConsumerSeat<T> {
         if let Some(work) = &mut self.work {
             work.exceptions.push((upto - 1, verdict));
             work.cancelled = false;
+        }
+    }
+
+    /// The bug of that name: reports the handling that goes on as failed, and lets it go on.
+    fn forget_it(&mut self) {
+        if let Some(started) = self.started() {
+            self.except(started, Verdict::failed(TIMED_OUT));
+            self.report();
         }
     }
 

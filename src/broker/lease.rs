@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ledger::Past;
 use super::message::Batch;
+use crate::base::{Bug, planted};
 
 /// Names one lease of a group; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,6 +177,9 @@ impl Held {
 
     /// The consumer decided. `false`: the deadline had passed.
     pub(crate) fn settle(&self) -> bool {
+        if planted(Bug::NoFence) {
+            return self.0.swap(SETTLED, Ordering::AcqRel) != SETTLED;
+        }
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| (state & 1 == 1).then_some(SETTLED))
             .is_ok()

@@ -32,7 +32,7 @@ use super::outcome::Verdict;
 use super::stats::Counts;
 use super::workers::{ConsumerId, Credit, Workers};
 use super::{DeadReason, Retry};
-use crate::base::Moment;
+use crate::base::{Bug, Moment, planted};
 use crate::supervise::Backoff;
 
 /// The wait after an attempt that could not go on for want of room (G17).
@@ -259,6 +259,7 @@ impl<B: Clone> Ledger<B> {
         self.counts.in_flight -= u64::from(rest.len());
         match rest.len() {
             0 => {}
+            _ if planted(Bug::ForgottenInFlight) => {}
             1.. if lease.past.attempts > 0 => self.make_ready(rest, lease.past.clone()),
             1.. => self.return_to_backlog(rest),
         }
@@ -310,7 +311,7 @@ impl<B: Clone> Ledger<B> {
             && let Some((slice, past)) = self.take_next(size)
         {
             self.workers.on_lease(consumer, slice.len());
-            let id = LeaseId::new(self.next_lease);
+            let id = LeaseId::new(if planted(Bug::NoFence) { slice.first() } else { self.next_lease });
             self.next_lease += 1;
             self.counts.in_flight += u64::from(slice.len());
             let (reported, kept) = (slice.from, slice.clone());
@@ -346,6 +347,9 @@ impl<B: Clone> Ledger<B> {
     /// few slices as there are batches and gaps.
     fn return_to_backlog(&mut self, mut rest: Slice<B>) {
         self.counts.backlog += u64::from(rest.len());
+        if planted(Bug::RequeueAtTail) {
+            return self.backlog.push_back(rest);
+        }
         let at = self.backlog.partition_point(|slice| slice.first() < rest.first());
         if let Some(next) = self.backlog.get(at).filter(|next| rest.touches(next)) {
             rest.to = next.to;
@@ -375,12 +379,13 @@ impl<B: Clone> Ledger<B> {
         random: u64,
         effects: &mut Vec<Effect<B>>,
     ) {
-        past.attempts = past.attempts.saturating_add(1);
+        past.attempts = past.attempts.saturating_add(u32::from(!planted(Bug::UnmarkedDuplicate)));
         let random = mixed(random, slice.first());
         match verdict {
             Verdict::Ack => self.ack(&slice, slice.from, slice.to, effects),
             Verdict::Drop => {
                 self.counts.dropped += 1;
+                self.counts.acked += u64::from(planted(Bug::DriftingStats));
                 effects.push(Effect::Settled { base: slice.base, from: slice.from, to: slice.to });
             }
             Verdict::Release => self.make_ready(slice, past),
@@ -390,7 +395,7 @@ impl<B: Clone> Ledger<B> {
                 past.failures = past.failures.saturating_add(1);
                 past.no_room = 0;
                 past.error = Some(error);
-                if past.failures >= self.retry.attempts() {
+                if past.failures >= self.retry.attempts() && !planted(Bug::UnboundedRetry) {
                     return self.bury(slice, past, DeadReason::TooManyAttempts, effects);
                 }
                 let wait = after.unwrap_or_else(|| self.retry.backoff().delay(past.failures, random));

@@ -8,7 +8,7 @@ use super::lease::{Handling, Held, Lease, LeaseId, Progress, SLOTS, Slot};
 use super::ledger::{Past, Slice};
 use super::message::Batch;
 use super::workers::ConsumerId;
-use crate::base::{Moment, Name};
+use crate::base::{Bug, Moment, Name, planted};
 use crate::mailbox::{Receiver, Sender, mailbox};
 
 /// A handler's mailbox counts leases: those it has, and those that were taken back from it there.
@@ -144,7 +144,7 @@ impl<T> Members<T> {
         for member in self.list.values_mut() {
             let Some(handler) = &mut member.handler else { continue };
             let busy = handler.progress.busy();
-            let overdue = busy.filter(|_| busy == handler.seen);
+            let overdue = busy.filter(|_| busy == handler.seen || planted(Bug::EarlyDeadline));
             handler.stuck = overdue.is_some() && overdue == handler.cancelled;
             handler.seen = busy;
             if handler.stuck {

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::MessageId;
-use crate::base::{Name, catch};
+use crate::base::{Bug, Name, catch, planted};
 use crate::mailbox::Stamp;
 use crate::runtime::Rt;
 
@@ -90,6 +90,7 @@ impl<T> Batch<T> {
     }
 
     pub(crate) fn value(&self, index: u16) -> &T {
+        let index = if planted(Bug::WrongMessage) && self.items.len() > 1 { 0 } else { index };
         match self.items.get(usize::from(index)) {
             Some(item) => &item.value,
             None => panic!("callboard bug: a lease points behind its batch"),

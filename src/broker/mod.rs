@@ -107,9 +107,8 @@ pub use topic::{Topic, TopicBuilder};
 
 pub(crate) use settings::GroupSettings;
 
-/// What the simulator's test kit sees of a broker.
+// What the simulator's test kit sees of a broker.
 #[cfg(feature = "sim")]
-pub(crate) mod seen {
-    pub(crate) use super::outcome::{TIMED_OUT, Verdict};
-    pub(crate) use super::witness::{At, Counted, Sight, TopicCounts, Witness};
-}
+pub(crate) use outcome::{TIMED_OUT, Verdict};
+#[cfg(feature = "sim")]
+pub(crate) use witness::{At, Counted, Sight, TopicCounts, Witness};

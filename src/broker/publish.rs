@@ -12,6 +12,7 @@ use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::{ErrorKind, MessageId, Overflow, PublishAllError, PublishError, Topic};
+use crate::base::{Bug, planted};
 use crate::mailbox::{self, SendError, SendSink, TrySendError};
 use crate::runtime::Sleep;
 
@@ -135,6 +136,10 @@ impl<T: Send + Sync + 'static> Future for Publish<'_, T> {
         match Pin::new(&mut self.send).poll(cx) {
             Poll::Ready(Ok(id)) => Poll::Ready(Ok(id)),
             Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
+            Poll::Pending if planted(Bug::EarlyConfirm) => {
+                drop(self.send.take_back());
+                Poll::Ready(Ok(MessageId::new(u64::MAX, self.topic.sender.accepted())))
+            }
             Poll::Pending => self.poll_limit(cx),
         }
     }

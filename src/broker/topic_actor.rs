@@ -9,7 +9,7 @@ use super::group_word::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item};
 use super::witness::{Sight, TopicCounts, Watched};
 use super::{Blocked, Start, TopicStats, WhyBlocked};
-use crate::base::Name;
+use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply, Sender};
 
 /// What others say to a topic.
@@ -139,7 +139,8 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// The most messages of the next batch: one that keeps nobody else, while too much is kept that way.
     fn burst(&self) -> usize {
-        if self.books.pinned() < self.actor.capacity as u64 { BATCH } else { 1 }
+        let few = self.books.pinned() < self.actor.capacity as u64;
+        if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
     }
 
     fn on_burst(&mut self, items: Vec<Item<T>>) {
@@ -158,8 +159,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         let wants = |group| wanted.iter().find(|(id, _)| *id == group).map_or(all, |(_, open)| *open);
         self.books.on_batch(batch.clone(), len, wants);
+        let behind = self.books.open(GroupId(0)) > 1;
         for (link, (_, open)) in self.links.iter_mut().zip(&wanted) {
-            link.hand(Handout { batch: batch.clone(), open: *open }, self.actor.held);
+            let starved = planted(Bug::Starvation) && link.group.0 > 0 && behind;
+            link.hand(Handout { batch: batch.clone(), open: *open }, self.actor.held || starved);
         }
         wanted.clear();
         self.wanted = wanted;
@@ -177,6 +180,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn free(&mut self, places: u64) {
+        let places = places - u64::from(places > 1 && planted(Bug::LeakedPlace));
         if places > 0 {
             self.actor.watch.on_freed();
             self.actor.mailbox.settle(usize::try_from(places).unwrap_or(usize::MAX));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::message::BATCH;
-use crate::base::Moment;
+use crate::base::{Bug, Moment, planted};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConsumerId(pub(crate) u32);
@@ -84,7 +84,8 @@ impl Workers {
 
     /// The consumer that is served next, and the most messages of a backlog of `backlog` that it is given.
     pub(crate) fn next(&self, backlog: u64) -> Option<(ConsumerId, u16)> {
-        let (_, _, id) = self.free.first()?;
+        let unfair = || self.free.iter().min_by_key(|(_, _, id)| *id);
+        let (_, _, id) = if planted(Bug::Unfair) { unfair()? } else { self.free.first()? };
         let worker = self.list.get(id)?;
         let share = backlog.div_ceil(self.ready).max(u64::from(worker.worth_a_lease())).min(backlog.max(1));
         Some((*id, worker.lease_size().min(u16::try_from(share).unwrap_or(u16::MAX))))
@@ -167,7 +168,9 @@ impl Worker {
                 (prefetch, if self.pace.is_some_and(|pace| pace < SLOW) { 2 } else { 1 })
             }
         };
-        self.ready && self.messages < prefetch && self.leases < leases
+        let pulls = matches!(self.credit, Credit::Pull { .. });
+        let greedy = planted(Bug::TooMuchAtOnce) && pulls && self.messages < prefetch + 1;
+        self.ready && (self.messages < prefetch || greedy) && (self.leases < leases || greedy)
     }
 
     /// So many messages take [`SHARE_TIME`]; fewer, if that would leave others without any for long.

@@ -7,6 +7,7 @@ use std::task::Waker;
 use super::line::Line;
 use super::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
 use super::{Receiver, Sender};
+use crate::base::{Bug, planted};
 
 /// How many messages in a row one end handles before it yields to its executor.
 pub const BUDGET: u32 = 128;
@@ -109,7 +110,7 @@ impl<M, C, S> Shared<M, C, S> {
         // Why false once the front is told: it enters or leaves by itself, and either calls this again.
         self.expected.store(expectant && called.is_none(), Ordering::Relaxed);
         drop(locked);
-        if let Some(waker) = called {
+        if let Some(waker) = called.filter(|_| !planted(Bug::LostWakeUp)) {
             waker.wake();
         }
     }

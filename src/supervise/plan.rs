@@ -3,7 +3,7 @@
 use super::child::{Child, ChildId, End, Phase};
 use super::effect::{Effect, Escalation};
 use super::{Allowance, Backoff, Intensity, Restart, RestartWindow, Strategy};
-use crate::base::Moment;
+use crate::base::{Bug, Moment, planted};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Decides what a supervisor does: told what happened, it answers with [`Effect`]s.
@@ -262,6 +262,7 @@ impl Plan {
         let due = now + child.backoff.delay(child.strikes, random);
         let hit = match self.strategy {
             Strategy::OneForOne => id..=id,
+            Strategy::RestForOne if planted(Bug::WrongStrategy) => id..=id,
             Strategy::RestForOne => id..=ChildId(u64::MAX),
             Strategy::OneForAll => ChildId(0)..=ChildId(u64::MAX),
         };

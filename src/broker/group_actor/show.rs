@@ -3,15 +3,26 @@
 use std::sync::Arc;
 
 use super::super::lease::LeaseId;
+use super::super::ledger::{Effect, Slice};
 use super::super::outcome::Verdict;
 use super::super::witness::{At, Sight, Window};
 use super::super::workers::ConsumerId;
 use super::Life;
+use crate::base::{Bug, planted};
 
 impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn window(&self, consumer: ConsumerId) -> Arc<Window> {
         let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
         Arc::new(Window { watched: self.actor.watched.clone(), topic, group, consumer })
+    }
+
+    /// The bug of that name.
+    pub(super) fn plant_settled(&mut self, lease: LeaseId) {
+        if planted(Bug::SettledUnhandled)
+            && let Some((Slice { base, from, to, .. }, _)) = self.ledger.sole(lease)
+        {
+            self.effects.push(Effect::Settled { base: *base, from: *from, to: *to });
+        }
     }
 
     pub(super) fn show_expired(&self, lease: LeaseId, consumer: ConsumerId, verdict: &Verdict) {

@@ -1,7 +1,7 @@
 //! Do the books balance, and agree with what is there? Do limits hold? Asked at each step, when an actor rests.
 
 use crate::broker::GroupStats;
-use crate::broker::seen::{Counted, TopicCounts};
+use crate::broker::{Counted, TopicCounts};
 
 /// P23, and P7 as far as a group knows its limits: `most` is what its consumers may hold.
 pub(in crate::sim) fn group_books(

@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_expectation_that_fails_names_the_line_of_the_test() {
-        let text = panic_of(async |probe| drop(probe.expect().await));
+        let text = panic_of(async |probe| _ = probe.expect().await);
         assert!(text.contains("probe.rs") && text.ends_with("expected a message within 3s, and none came"));
         let text = panic_of(async |probe| {
             probe.address().send(7).await.unwrap();

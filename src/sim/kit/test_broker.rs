@@ -146,11 +146,6 @@ impl TestBroker {
         }
         attempts
     }
-
-    #[cfg(test)]
-    pub(in crate::sim) fn watcher(&self) -> &Arc<Watcher> {
-        &self.watcher
-    }
 }
 
 impl How {

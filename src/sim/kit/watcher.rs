@@ -9,7 +9,7 @@ use super::faults::{Faults, Point, Strike};
 use crate::base::{Moment, Name};
 use crate::broker::DeadReason;
 use crate::broker::GroupSettings;
-use crate::broker::seen::{At, Sight, TIMED_OUT, Verdict, Witness};
+use crate::broker::{At, Sight, TIMED_OUT, Verdict, Witness};
 use crate::runtime::BoxFuture;
 use crate::sim::Sim;
 

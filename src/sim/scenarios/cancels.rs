@@ -22,10 +22,10 @@ pub(super) async fn run(stage: Stage) {
                     let value = publisher * 1000 + value;
                     cut_one(&stage, &topic, &mut sink, value).await;
                     match stage.below(5) {
-                        0 => drop(cut(stage.below(4), group.stats()).await),
-                        1 => drop(cut(stage.below(4), topic.settled()).await),
-                        2 => drop(cut(stage.below(4), stage.broker().idle()).await),
-                        3 => drop(cut(stage.below(4), topic.stats()).await),
+                        0 => _ = cut(stage.below(4), group.stats()).await,
+                        1 => _ = cut(stage.below(4), topic.settled()).await,
+                        2 => _ = cut(stage.below(4), stage.broker().idle()).await,
+                        3 => _ = cut(stage.below(4), topic.stats()).await,
                         _ => stage.a_while(millis(5)).await,
                     }
                 }

@@ -34,7 +34,8 @@ pub(super) async fn run(stage: Stage) {
     let topic = busy(&stage).await;
     let (kept, of) = (stage.clone(), topic.clone());
     let publishing = stage.spawn("publishers", async move { publish_all(&kept, &of, 60).await });
-    if stage.chance(4) {
+    let held = stage.chance(4);
+    if held {
         topic.hold();
     }
     stage.a_while(millis(150)).await;
@@ -50,6 +51,13 @@ pub(super) async fn run(stage: Stage) {
     }
     publishing.await;
     stage.calm_down();
+    let left: u64 = [("t", "g"), ("t", "forward"), ("onward", "g")]
+        .iter()
+        .filter_map(|(topic, group)| first.group(topic, group).map(|report| report.lost))
+        .sum();
+    if left > 0 && !first.timed_out && !held {
+        stage.is_wrong(format_args!("P15: {left} messages are lost in a drain that was not cut short"));
+    }
     if topic.try_publish(1).is_ok() {
         stage.is_wrong("P15: a topic takes messages after the end");
     }

@@ -21,8 +21,14 @@ pub(super) async fn run(stage: Stage) {
     });
     let _: Group = group.await.unwrap();
     stage.watcher().notes().fair = false;
+    // Where the publisher is the slow one, somebody is always free, and it must not be always the same.
+    let slow = stage.chance(2);
+    stage.draw(format_args!("a slow publisher: {slow}"));
     for value in 0..(1000 * consumers + 50) as u64 {
         stage.publish(&topic, value).await;
+        if slow {
+            stage.sim().sleep(Duration::from_micros(pace + 5)).await;
+        }
     }
     stage.calm().await;
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Stage;
+use super::stage::Stage;
 use crate::base::PanicText;
 use crate::runtime::BoxFuture;
 use crate::sim::Sim;

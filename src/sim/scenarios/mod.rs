@@ -19,53 +19,13 @@ mod fair;
 mod holding;
 mod isolated;
 mod killed;
+mod lingering;
+mod list;
 mod many;
 mod parked;
 mod payloads;
+mod planted;
 
 mod pulled;
 mod stage;
 mod worker;
-
-use self::many::{Scenario, many};
-use self::stage::Stage;
-
-/// Makes a test of each scenario, and the list of them.
-macro_rules! scenarios {
-    ($($name:ident => $run:path,)*) => {
-        $(
-            #[test]
-            fn $name() {
-                many(stringify!($name), |stage| Box::pin($run(stage)));
-            }
-        )*
-
-        const ALL: &[(&str, Scenario)] = &[$((stringify!($name), |stage| Box::pin($run(stage))),)*];
-    };
-}
-
-scenarios! {
-    competing_consumers_and_groups => competing::run,
-    pulled_deliveries => pulled::run,
-    futures_that_are_dropped => cancels::run,
-    handlers_that_publish => chain::run,
-    a_shutdown_at_any_time => drain::run,
-    the_last_handle_dropped_at_any_time => drain::abandoned,
-    consumers_that_cannot_be_built => failing::run,
-    topics_that_are_held => holding::run,
-    dead_letters_without_room => parked::run,
-    a_group_that_stands_still => isolated::run,
-    consumers_of_equal_speed => fair::run,
-    clocks_that_jump => clocks::run,
-    payloads_that_panic => payloads::run,
-    tasks_that_are_killed => killed::run,
-    actors_under_a_supervisor => actors::run,
-}
-
-/// The scenario of that name.
-fn named(name: &str) -> Scenario {
-    match ALL.iter().find(|(known, _)| *known == name) {
-        Some((_, scenario)) => *scenario,
-        None => panic!("no scenario is called {name}"),
-    }
-}

@@ -1,0 +1,51 @@
+//! Is every bug caught that a checker is there for? A checker that never failed is none.
+
+use super::list::named;
+use super::many::one;
+use crate::base::{Bug, plant};
+
+/// So many seeds a bug has to show itself in. Most need fewer than ten.
+const SEEDS: u64 = 400;
+
+/// The bug, a scenario that meets it, and the rules that find it.
+const PLANTED: &[(Bug, &str, &[&str])] = &[
+    (Bug::Zombie, "competing_consumers_and_groups", &["P21"]),
+    (Bug::NoFence, "pulled_deliveries", &["P11"]),
+    (Bug::RequeueAtTail, "competing_consumers_and_groups", &["P6"]),
+    (Bug::ForgottenInFlight, "competing_consumers_and_groups", &["P23"]),
+    (Bug::SettledUnhandled, "competing_consumers_and_groups", &["P2"]),
+    (Bug::EarlyConfirm, "competing_consumers_and_groups", &["P1", "P3"]),
+    (Bug::LeakedPlace, "competing_consumers_and_groups", &["P16"]),
+    (Bug::DriftingStats, "competing_consumers_and_groups", &["P23"]),
+    (Bug::UnboundedRetry, "competing_consumers_and_groups", &["P12"]),
+    (Bug::LostWakeUp, "competing_consumers_and_groups", &["P9"]),
+    (Bug::PinnedBatches, "messages_that_linger", &["P7"]),
+    (Bug::Starvation, "a_group_that_stands_still", &["P18"]),
+    (Bug::UnmarkedDuplicate, "competing_consumers_and_groups", &["P4"]),
+    (Bug::ForgottenSettled, "competing_consumers_and_groups", &["P10"]),
+    (Bug::EndlessRestarts, "consumers_that_cannot_be_built", &["P13"]),
+    (Bug::HastyDrain, "a_shutdown_at_any_time", &["P15"]),
+    (Bug::StaysInLine, "futures_that_are_dropped", &["P9", "P10", "P16"]),
+    (Bug::Unfair, "consumers_of_equal_speed", &["P19"]),
+    (Bug::EarlyDeadline, "competing_consumers_and_groups", &["P20"]),
+    (Bug::PanicEscapes, "competing_consumers_and_groups", &["P17"]),
+    (Bug::TooMuchAtOnce, "pulled_deliveries", &["P7"]),
+    (Bug::WrongStrategy, "actors_under_a_supervisor", &["P14"]),
+    (Bug::WrongMessage, "competing_consumers_and_groups", &["P3"]),
+];
+
+#[test]
+fn every_planted_bug_is_caught_by_the_rule_that_is_meant_for_it() {
+    let mut missed = Vec::new();
+    for (bug, scenario, rules) in PLANTED {
+        let run = named(scenario);
+        let _planted = plant(*bug);
+        let caught = |text: String| rules.iter().find(|rule| text.contains(&format!("{rule}: "))).copied();
+        let first = (0..SEEDS).find_map(|seed| Some((seed, one(seed, run).err().and_then(caught)?)));
+        match first {
+            Some((seed, rule)) => println!("{bug:?}: caught by {rule} at seed {seed}"),
+            None => missed.push(format!("{bug:?} in {scenario} by {rules:?}")),
+        }
+    }
+    assert!(missed.is_empty(), "not caught within {SEEDS} seeds: {missed:#?}");
+}
