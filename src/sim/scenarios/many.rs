@@ -24,7 +24,9 @@ pub(super) fn many(name: &str, scenario: Scenario) {
         let twice = seed % TWICE == 0 && first.is_ok();
         let end = if twice { first.and_then(|hash| same(hash, seed, scenario)) } else { first.map(drop) };
         if let Err(text) = end {
-            panic!("{name}:\n{text}\n  again: CB_SEED={seed} cargo test --lib sim::scenarios::{name}\n");
+            panic!(
+                "{name}:\n{text}\n  again: CB_SEED={seed} cargo test --lib sim::scenarios::list::{name}\n"
+            );
         }
     }
 }

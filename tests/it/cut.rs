@@ -1,0 +1,268 @@
+//! Is there a public future that may not be dropped after so many polls? All of them, by the list of public items. (G16)
+//!
+//! What exactly each one may have done by then is for `cancel.rs` and `actor_cancel.rs`; here, whatever was dropped,
+//! everything around it goes on: no place is lost, nobody sleeps for ever, and what was accepted is settled.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use callboard::actor::Recipient;
+use callboard::prelude::*;
+use callboard::sim::{Probe, Sim};
+use callboard::supervise::ChildSpec;
+use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
+
+use crate::every;
+use crate::kit::{Valve, fill, poll_once, secs, valved};
+
+/// After how many polls a future is dropped, at most. None needs more once what it waits for has happened.
+const POLLS: usize = 6;
+
+type Cut = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Make = fn(&World) -> Cut;
+
+/// A topic that is full, an actor whose mailbox is, and a supervisor: each future has something to wait for.
+struct World {
+    broker: Broker,
+    topic: Topic<u64>,
+    group: Group,
+    valve: Valve,
+    system: System,
+    actor: Address<Word>,
+    tree: SupervisorHandle,
+}
+
+enum Word {
+    Number,
+    Ask(Reply<u64>),
+    Wait(Valve),
+}
+
+impl From<u64> for Word {
+    fn from(_: u64) -> Word {
+        Word::Number
+    }
+}
+
+#[derive(Default)]
+struct Worker;
+
+impl Actor for Worker {
+    type Message = Word;
+
+    async fn handle(&mut self, word: Word, _: &mut Context<Word>) -> Result<(), Fault> {
+        match word {
+            Word::Number => {}
+            Word::Ask(reply) => drop(reply.send(7)),
+            Word::Wait(valve) => valve.pass(0).await,
+        }
+        Ok(())
+    }
+}
+
+const CAPACITY: usize = 2;
+
+impl World {
+    async fn new() -> World {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<u64>("t").capacity(CAPACITY).open().await.unwrap();
+        let valve = Valve::shut();
+        let group = valved(&topic, "g", &valve).await;
+        assert_eq!(fill(&topic), CAPACITY as u64);
+        let system = System::start().unwrap();
+        let actor = system.actor("worker").unwrap().capacity(1).spawn(Worker).unwrap();
+        actor.send(Word::Wait(valve.clone())).await.unwrap();
+        let mut tree = Supervisor::one_for_one(&system);
+        tree.child(ChildSpec::new("child", || Worker)).unwrap();
+        let tree = tree.start().await.unwrap();
+        World { broker, topic, group, valve, system, actor, tree }
+    }
+
+    /// Everything that is left goes on.
+    async fn goes_on(self, sim: &Sim, what: &str) {
+        self.valve.open();
+        let limit = secs(300);
+        let within = async |step: &str, future: Cut| {
+            let mut limit = Box::pin(sim.sleep(limit));
+            let ended = futures::future::select(future, &mut limit).await;
+            assert!(matches!(ended, futures::future::Either::Left(_)), "after {what} was dropped: {step}");
+        };
+        // A group that was opened, and whose consumers may have gone with the future, is one like any other.
+        let topic = self.topic.clone();
+        if self.broker.find_topic::<u64>("t").is_ok() {
+            topic.group("late").run_fn(|_| Ok(())).await.unwrap();
+            within("what was accepted is settled", Box::pin(async move { topic.settled().await.unwrap() }))
+                .await;
+            self.topic.hold();
+            sim.settle().await;
+            assert_eq!(fill(&self.topic), CAPACITY as u64, "after {what} was dropped: places are free");
+            self.topic.release();
+        }
+        if !self.actor.is_closed() {
+            let actor = self.actor.clone();
+            let ask = async move { assert_eq!(actor.ask(Word::Ask).await.unwrap(), 7) };
+            within("an actor answers", Box::pin(ask)).await;
+        }
+        let tree = self.tree.clone();
+        within("a supervisor stops", Box::pin(async move { drop(tree.stop().await) })).await;
+        let broker = self.broker.clone();
+        within("a broker shuts down", Box::pin(async move { drop(broker.shutdown().await) })).await;
+    }
+}
+
+/// Makes a future that owns what it needs.
+macro_rules! cut {
+    ($world:ident: $($kept:ident),* => $future:expr) => {{
+        $(let $kept = $world.$kept.clone();)*
+        Box::pin(async move { _ = $future.await })
+    }};
+}
+
+async fn ok(_: Message<u64>) -> Result<(), Fault> {
+    Ok(())
+}
+
+struct Idle;
+
+impl Consumer<u64> for Idle {
+    async fn handle(&mut self, _: &Message<u64>) -> Result<Outcome, Fault> {
+        Ok(Outcome::Ack)
+    }
+}
+
+/// Every public future, by its name in the list of public items; streams and sinks by what is awaited on them.
+const FUTURES: &[(&str, Make)] = &[
+    ("actor::address::Address::ask", |w| cut!(w: actor => actor.ask(Word::Ask))),
+    ("actor::address::Address::ask_within", |w| cut!(w: actor => actor.ask_within(secs(9), Word::Ask))),
+    ("actor::address::Address::send", |w| cut!(w: actor => actor.send(Word::Number))),
+    ("actor::address::Address::stop_now", |w| cut!(w: actor => actor.stop_now())),
+    ("actor::ending::Ending", |w| cut!(w: actor => actor.stop())),
+    ("actor::recipient::Recipient::send", |w| {
+        let recipient: Recipient<u64> = w.actor.recipient();
+        Box::pin(async move { _ = recipient.send(7).await })
+    }),
+    ("an address as a sink", |w| cut!(w: actor => async move { actor.sink().send(Word::Number).await })),
+    ("broker::group::Group::stats", |w| cut!(w: group => group.stats())),
+    ("broker::group::GroupBuilder::run", |w| cut!(w: topic => topic.group("late").run(ok))),
+    ("broker::group::GroupBuilder::run_fn", |w| cut!(w: topic => topic.group("late").run_fn(|_| Ok(())))),
+    (
+        "broker::group::GroupBuilder::run_outcome",
+        |w| cut!(w: topic => topic.group("late").run_outcome(async |_| Outcome::Ack)),
+    ),
+    ("broker::group::GroupBuilder::run_with", |w| cut!(w: topic => topic.group("late").run_with(|| Idle))),
+    ("broker::group::GroupBuilder::stream", |w| cut!(w: topic => topic.group("late").stream())),
+    (
+        "broker::group::GroupWith::run",
+        |w| cut!(w: topic => topic.group("late").with(7).run(async |_, _| Ok(()))),
+    ),
+    (
+        "broker::group::GroupWith::run_outcome",
+        |w| cut!(w: topic => topic.group("late").with(7).run_outcome(async |_, _| Outcome::Ack)),
+    ),
+    ("a stream of deliveries", |w| {
+        cut!(w: topic => async move {
+            let mut stream = topic.group("late").stream().await.unwrap();
+            stream.next().await
+        })
+    }),
+    ("a topic as a sink", |w| cut!(w: topic => async move { topic.sink().send(1).await })),
+    ("broker::handle::Broker::idle", |w| cut!(w: broker => broker.idle())),
+    ("broker::handle::Broker::shutdown", |w| cut!(w: broker => broker.shutdown())),
+    ("broker::handle::Broker::shutdown_within", |w| cut!(w: broker => broker.shutdown_within(secs(2)))),
+    ("broker::topic::Topic::publish", |w| cut!(w: topic => topic.publish(1))),
+    ("broker::topic::Topic::publish_all", |w| cut!(w: topic => topic.publish_all([1, 2, 3]))),
+    ("broker::topic::Topic::settled", |w| cut!(w: topic => topic.settled())),
+    ("broker::topic::Topic::stats", |w| cut!(w: topic => topic.stats())),
+    ("broker::topic::TopicBuilder::open", |w| cut!(w: broker => broker.topic::<u64>("other").open())),
+    ("sim::handle::Sim::settle", |_| Box::pin(Sim::current().unwrap().settle())),
+    ("sim::handle::Sim::sleep", |_| {
+        let sim = Sim::current().unwrap();
+        Box::pin(sim.sleep(secs(1)))
+    }),
+    ("sim::kit::probe::Probe::expect", |w| {
+        let mut probe = Probe::<u64>::start(&w.system);
+        Box::pin(async move { _ = probe.expect().await })
+    }),
+    ("sim::kit::probe::Probe::expect_within", |w| {
+        let mut probe = Probe::<u64>::start(&w.system);
+        Box::pin(async move { _ = probe.expect_within(secs(1)).await })
+    }),
+    ("sim::kit::probe::Probe::expect_nothing", |w| {
+        let mut probe = Probe::<u64>::start(&w.system);
+        Box::pin(async move { probe.expect_nothing(secs(1)).await })
+    }),
+    (
+        "supervise::handle::SupervisorHandle::add",
+        |w| cut!(w: tree => tree.add(ChildSpec::new("late", || Worker))),
+    ),
+    ("supervise::handle::SupervisorHandle::add_supervisor", |w| {
+        let late = Supervisor::one_for_all(&w.system).name("late");
+        cut!(w: tree => tree.add_supervisor(late))
+    }),
+    ("supervise::handle::SupervisorHandle::children", |w| cut!(w: tree => tree.children())),
+    ("supervise::handle::SupervisorHandle::ended", |w| cut!(w: tree => tree.ended())),
+    ("supervise::handle::SupervisorHandle::remove", |w| cut!(w: tree => tree.remove("child"))),
+    ("supervise::handle::SupervisorHandle::stop", |w| cut!(w: tree => tree.stop())),
+    ("supervise::supervisor::Supervisor::start", |w| {
+        let mut tree = Supervisor::one_for_one(&w.system);
+        tree.child(ChildSpec::new("other", || Worker)).unwrap();
+        Box::pin(async move { _ = tree.start().await })
+    }),
+];
+
+/// What users implement, what is not theirs to drop, and what can't be had inside of this world.
+const NOT_HERE: [(&str, &str); 7] = [
+    ("actor::traits::Actor::handle", "implemented by users"),
+    ("actor::traits::Actor::started", "implemented by users"),
+    ("actor::traits::Actor::stopping", "implemented by users"),
+    ("broker::handler::Consumer::handle", "implemented by users"),
+    ("broker::handler::Consumer::started", "implemented by users"),
+    ("sim::handle::Sim::spawn", "takes a future, is none"),
+    ("sim::kit::test_broker::TestBroker::advance", "is `Sim::sleep`, then `Sim::settle`"),
+];
+
+#[test]
+fn the_list_of_futures_is_that_of_the_public_items() {
+    let listed = include_str!("../public_api.txt").lines().filter_map(|line| {
+        let (name, shape) = line.split_once(": ")?;
+        // What a function answers; a bound on what it takes makes no future of it.
+        let answer = shape.split_once("where").map_or(shape, |(before, _)| before);
+        let answers = answer.rsplit_once("-> ").is_some_and(|(_, answer)| answer.contains("Future<"));
+        let is = shape.starts_with("async fn") || shape == "impl Future" || answers;
+        (is && !name.starts_with("runtime::")).then_some(name)
+    });
+    let listed: BTreeSet<&str> = listed.collect();
+    let here: BTreeSet<&str> =
+        FUTURES.iter().map(|(name, _)| *name).filter(|name| name.contains("::")).collect();
+    let known: BTreeSet<&str> = here.iter().copied().chain(NOT_HERE.map(|(name, _)| name)).collect();
+    let forgotten: Vec<_> = listed.difference(&known).collect();
+    assert!(forgotten.is_empty(), "public futures that this file does not drop: {forgotten:?}");
+    let unknown: Vec<_> = here.difference(&listed).collect();
+    assert!(unknown.is_empty(), "these are no public futures any more: {unknown:?}");
+}
+
+#[test]
+fn whatever_future_is_dropped_after_however_many_polls_the_rest_goes_on() {
+    every::seed(4, |sim| async move {
+        for (name, make) in FUTURES {
+            for polls in 0..=POLLS {
+                let world = World::new().await;
+                let mut future = make(&world).fuse();
+                for poll in 0..polls {
+                    if poll == POLLS / 2 {
+                        // What it waits for happens now.
+                        world.valve.open();
+                    }
+                    if poll_once(&mut future).await.is_ready() {
+                        break;
+                    }
+                    sim.sleep(Duration::from_millis(1)).await;
+                }
+                drop(future);
+                world.goes_on(&sim, &format!("{name}, after {polls} polls,")).await;
+            }
+        }
+    });
+}
