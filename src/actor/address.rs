@@ -12,7 +12,6 @@ use futures::future::join;
 
 use super::ask::{ask, ask_within};
 use super::desk::{Stop, Word};
-use super::here::Me;
 use super::life::Until;
 use super::sending::Sending;
 use super::{AskError, Core, Ending, Recipient};
@@ -120,7 +119,7 @@ impl<M: Send + 'static> Address<M> {
         make: impl FnOnce(Reply<R>) -> M,
     ) -> impl Future<Output = Result<R, AskError<M>>> + Send + '_ {
         let (port, answer) = reply();
-        ask(Me::of(&self.core), &self.sender, make(port), answer)
+        ask(&self.core, &self.sender, make(port), answer)
     }
 
     /// Asks a question, as [`Address::ask`], and waits at most `limit` for everything together.
@@ -167,7 +166,7 @@ impl<M: Send + 'static> Address<M> {
         let (port, answer) = reply();
         let rt = self.core.system.rt();
         let limit = rt.sleep_until(rt.now() + limit);
-        ask_within(Me::of(&self.core), &self.sender, make(port), answer, limit)
+        ask_within(&self.core, &self.sender, make(port), answer, limit)
     }
 
     /// Makes a `futures::Sink` that sends to this actor: it is ready when the mailbox has a place for it.

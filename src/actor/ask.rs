@@ -4,8 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
+use super::Core;
 use super::desk::Word;
 use super::here::Me;
 use crate::mailbox::{Answer, NoReply, SendError, Sender};
@@ -43,26 +45,43 @@ impl<M> AskError<M> {
 }
 
 pub(super) async fn ask<M, R>(
-    actor: Me,
+    actor: &Arc<Core>,
     sender: &Sender<M, Word<M>>,
     question: M,
     answer: Answer<R>,
 ) -> Result<R, AskError<M>> {
-    if actor.is_here() {
+    if Me::of(actor).is_here() {
         return Err(AskError::Itself(question));
     }
-    sender.send(question).await.map_err(|SendError(question)| AskError::Closed(question))?;
-    answer.await.map_err(|NoReply| AskError::NoReply)
+    let (rt, name) = (actor.system.rt(), &actor.name);
+    let mut send = sender.send(question);
+    let sent = std::future::poll_fn(|cx| {
+        let sent = std::pin::Pin::new(&mut send).poll(cx);
+        if sent.is_pending() {
+            rt.waits(format_args!("for room in the mailbox of {name}"));
+        }
+        sent
+    });
+    sent.await.map_err(|SendError(question)| AskError::Closed(question))?;
+    let mut answer = pin!(answer);
+    let answered = std::future::poll_fn(|cx| {
+        let answered = answer.as_mut().poll(cx);
+        if answered.is_pending() {
+            rt.waits(format_args!("for an answer of {name}"));
+        }
+        answered
+    });
+    answered.await.map_err(|NoReply| AskError::NoReply)
 }
 
 pub(super) async fn ask_within<M, R>(
-    actor: Me,
+    actor: &Arc<Core>,
     sender: &Sender<M, Word<M>>,
     question: M,
     answer: Answer<R>,
     limit: Sleep,
 ) -> Result<R, AskError<M>> {
-    if actor.is_here() {
+    if Me::of(actor).is_here() {
         return Err(AskError::Itself(question));
     }
     let mut limit = pin!(limit);
@@ -71,6 +90,7 @@ pub(super) async fn ask_within<M, R>(
         if let Poll::Ready(sent) = std::pin::Pin::new(&mut send).poll(cx) {
             return Poll::Ready(sent.map_err(|SendError(question)| AskError::Closed(question)));
         }
+        actor.system.rt().waits(format_args!("for room in the mailbox of {}", actor.name));
         limit.as_mut().poll(cx).map(|()| Err(AskError::TimedOut(None)))
     })
     .await;
@@ -83,6 +103,7 @@ pub(super) async fn ask_within<M, R>(
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             return Poll::Ready(answer.map_err(|NoReply| AskError::NoReply));
         }
+        actor.system.rt().waits(format_args!("for an answer of {}", actor.name));
         limit.as_mut().poll(cx).map(|()| Err(AskError::TimedOut(None)))
     })
     .await

@@ -30,6 +30,7 @@ impl<M> Future for Sending<'_, M> {
         let this = &mut *self;
         let sent = Pin::new(&mut this.send).poll(cx);
         if sent.is_pending() && this.send.is_in_line() {
+            this.core.system.rt().waits(format_args!("for room in the mailbox of {}", this.core.name));
             warn_of_deadlock(this.core, &mut this.warned, "for room in its mailbox");
         }
         sent

@@ -84,6 +84,10 @@ impl Watch {
         Watch { clock: rt.clock(), rt, waits, look_at: None, freed: false, blocked: false }
     }
 
+    pub(crate) fn rt(&self) -> &Rt {
+        &self.rt
+    }
+
     /// Somebody waits.
     pub(crate) fn on_waits(&mut self) {
         if !self.blocked && self.look_at.is_none() {

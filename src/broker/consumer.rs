@@ -233,6 +233,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             Some(Stop::Gently) => work.cut |= self.progress.take_back(work.slot, work.id).is_some(),
             None => {}
         }
+        self.window.rt.waits(format_args!("for a handler of {}", self.window.group));
         Poll::Pending
     }
 

@@ -121,6 +121,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.tell_topic();
             let Poll::Ready(event) = self.actor.mailbox.poll_next(cx) else {
                 self.show_books();
+                self.show_wait();
                 // Why last: the mailbox lets it come to this after at most its budget of events.
                 let now = std::task::ready!(self.clock.poll_alarm_at(self.next_alarm(), read, cx));
                 self.on_alarm(now);

@@ -188,6 +188,7 @@ fn poll_limit<T: Send + Sync + 'static>(
     if topic.waits.raise() {
         drop(topic.sender.control(TopicWord::Waits));
     }
+    topic.core.rt.waits(format_args!("for room in topic {}", topic.name));
     let Some(limit) = limit else { return Poll::Pending };
     let rt = &topic.core.rt;
     Pin::new(timer.get_or_insert_with(|| rt.sleep_until(rt.now() + limit))).poll(cx)

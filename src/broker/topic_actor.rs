@@ -128,6 +128,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                     self.answer_if_quiet();
                     self.show_books();
                     self.watch(cx);
+                    self.actor.watch.rt().waits(format_args!("for messages"));
                     return Poll::Pending;
                 }
             }

@@ -12,7 +12,7 @@ use super::outcome::Verdict;
 use super::workers::ConsumerId;
 use super::{DeadReason, GroupSettings, GroupStats, Message, MessageId};
 use crate::base::Name;
-use crate::runtime::BoxFuture;
+use crate::runtime::{BoxFuture, Rt};
 
 /// Watches, and answers what a consumer is to await around its handler: it may panic, sleep, or never end.
 pub(crate) trait Witness: Send + Sync {
@@ -131,6 +131,7 @@ impl fmt::Debug for Watched {
 #[derive(Debug)]
 pub(crate) struct Window {
     pub(crate) watched: Watched,
+    pub(crate) rt: Rt,
     pub(crate) topic: Name,
     pub(crate) group: Name,
     pub(crate) consumer: ConsumerId,

@@ -56,6 +56,11 @@ impl Rt {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Tells what the task at work is about to wait for.
+    pub(crate) fn waits(&self, what: fmt::Arguments<'_>) {
+        self.0.waits(&what);
+    }
+
     pub(crate) fn random(&self) -> u64 {
         self.0.random()
     }

@@ -38,6 +38,14 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
 
     /// Draws a random number, for jitter. The simulator draws it from the seed.
     fn random(&self) -> u64;
+
+    /// Hears what the task that is being polled is about to wait for. Does nothing, unless told otherwise.
+    ///
+    /// Called where a future of this crate is not ready, never on the way of a message that is. The simulator keeps
+    /// it for its report of a deadlock.
+    fn waits(&self, what: &dyn fmt::Display) {
+        let _ = what;
+    }
 }
 
 /// A timer that one task owns and sets again and again.

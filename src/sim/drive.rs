@@ -135,6 +135,6 @@ impl Sim {
     fn record(&self, name: &str, panic: scene::Caught, in_drop: bool) {
         let scene::Caught { text, place } = panic;
         let panicked = Panicked { task: name.to_string(), text: text.to_string(), place, in_drop };
-        self.shared.world().panics.push(panicked);
+        self.shared.world().note_panic(panicked);
     }
 }

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Panicked;
 use super::scene;
 use super::schedule::Slip;
 use super::timer::{Settle, SimTimer};
 use super::world::{Body, Shared, waker};
+use super::{Panicked, Scheduler};
 use crate::base::Moment;
 use crate::runtime::{BoxFuture, Runtime, Timer};
 
@@ -72,6 +72,32 @@ impl Sim {
     pub fn without_slips(self) -> Sim {
         self.shared.world().schedule.slip = Slip::NEVER;
         self
+    }
+
+    /// Picks the next task as `scheduler` says, from now on. Default: [`Scheduler::Random`].
+    pub fn scheduler(self, scheduler: Scheduler) -> Sim {
+        self.shared.world().schedule.ready.set(scheduler);
+        self
+    }
+
+    /// Lets the wall clock jump now and then: an hour on, an hour back, or to 1970. The monotonic clock never does.
+    pub fn with_wall_jumps(self) -> Sim {
+        self.shared.world().let_wall_clock_jump();
+        self
+    }
+
+    /// Moves the clock on by `time` at once, as for a machine that was asleep. All timers due by then fire together.
+    pub fn suspend(&self, time: Duration) {
+        let due = self.shared.world().schedule.suspend(time);
+        due.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Writes `text` down among the last events, and makes it part of the trace.
+    ///
+    /// The last 50 events are shown where a run ends badly.
+    pub fn note(&self, text: impl fmt::Display) {
+        let text = text.to_string();
+        self.shared.world().note(text);
     }
 
     /// Starts `task` and lets it go, like [`Runtime::spawn`], without a box of the caller's.
@@ -188,6 +214,11 @@ impl Runtime for Sim {
 
     fn wall_clock(&self) -> SystemTime {
         self.shared.world().wall_clock()
+    }
+
+    fn waits(&self, what: &dyn fmt::Display) {
+        let what = what.to_string();
+        self.shared.world().waits(what);
     }
 
     fn random(&self) -> u64 {

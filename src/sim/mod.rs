@@ -43,6 +43,8 @@ mod drive;
 mod handle;
 mod kit;
 mod ready;
+mod replay;
+mod ring;
 mod rng;
 mod scene;
 mod schedule;
@@ -57,9 +59,13 @@ mod replay_tests;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod stuck_tests;
+#[cfg(test)]
 mod tests;
 
 pub use self::check::Violation;
 pub use self::handle::Sim;
 pub use self::kit::{Attempt, End, Faults, Point, Probe, TestBroker, run, seeds};
+pub use self::ready::Scheduler;
+pub use self::replay::assert_deterministic;
 pub use self::stuck::{Panicked, Stuck, Why};

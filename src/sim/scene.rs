@@ -98,4 +98,5 @@ fn tell(sim: &Sim) {
         schedule.steps()
     );
     world.panics.iter().for_each(|earlier| eprintln!("  earlier: {earlier}"));
+    world.last_events().iter().for_each(|line| eprintln!("    {line}"));
 }

@@ -115,6 +115,17 @@ impl<W> Schedule<W> {
         Next::Poll(task)
     }
 
+    /// The machine was asleep: the clock goes on by `time` at once. Answers whose timers are due.
+    pub(super) fn suspend(&mut self, time: Duration) -> Vec<W> {
+        self.now = self.now + time;
+        self.timers.take_due(self.now)
+    }
+
+    /// Makes a text part of the trace.
+    pub(super) fn note(&mut self, text: &str) {
+        text.bytes().for_each(|byte| self.trace.note(u64::from(byte)));
+    }
+
     pub(super) fn now(&self) -> Moment {
         self.now
     }

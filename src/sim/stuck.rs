@@ -19,12 +19,15 @@ pub struct Stuck {
     pub at: Moment,
     /// How many polls it had made.
     pub steps: u64,
-    /// The tasks that wait for something, by name, the oldest first. The future given to `block_on` is `main`.
+    /// The tasks that wait, by name, the oldest first; in brackets what for, where they said so. The future given to
+    /// `block_on` is `main`.
     pub waiting: Vec<String>,
     /// The tasks that could run; none in a deadlock.
     pub ready: Vec<String>,
     /// The spawned tasks that had panicked: often the reason why the others wait.
     pub panics: Vec<Panicked>,
+    /// The last things that happened, a line each, the oldest first.
+    pub last: Box<[String]>,
 }
 
 /// Names what stopped a simulation.
@@ -86,7 +89,8 @@ impl fmt::Display for Stuck {
                 write!(f, "\n  {what}: {}", Short(tasks))?;
             }
         }
-        self.panics.iter().take(SHOWN).try_for_each(|panic| write!(f, "\n  {panic}"))
+        self.panics.iter().take(SHOWN).try_for_each(|panic| write!(f, "\n  {panic}"))?;
+        self.last.iter().try_for_each(|line| write!(f, "\n    {line}"))
     }
 }
 
@@ -129,6 +133,7 @@ mod tests {
                 place: Some("x.rs:1:2".into()),
                 in_drop: false,
             }],
+            last: Box::new(["+1ms polled `t1`".into()]),
         };
         let lines: Vec<String> = stuck.to_string().lines().map(str::to_owned).collect();
         assert_eq!(lines[0], "the simulation is in a deadlock: no task can run and no timer is set");
@@ -136,5 +141,6 @@ mod tests {
         assert!(lines[2].starts_with("  waiting: t0, t1, "), "{}", lines[2]);
         assert!(lines[2].ends_with(", t19 and 2 more"), "{}", lines[2]);
         assert_eq!(lines[3], "  task `writer` panicked at x.rs:1:2: boom");
+        assert_eq!(lines[4], "    +1ms polled `t1`");
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use super::ready::TaskId;
+use super::ring::{Happened, Ring};
 use super::rng::Rng;
 use super::schedule::{Next, Schedule};
 use super::stuck::{Panicked, Stuck, Why};
@@ -16,8 +17,15 @@ use crate::runtime::BoxFuture;
 /// The streams of a seed: which task comes next, and what the code under test draws.
 const ORDER: u64 = 0;
 const CHANCE: u64 = 1;
+const WALL: u64 = 5;
+/// One step in so many is a jump of each kind.
+const JUMPS: usize = 200;
+const HOUR: Duration = Duration::from_secs(3600);
 /// The wall clock's start: the first second of 2024, in seconds since 1970.
 const WALL_START: Duration = Duration::from_secs(1_704_067_200);
+
+/// How many reasons to wait are kept for a task.
+const REASONS: usize = 4;
 
 /// The name of the main future.
 pub(super) const MAIN: &str = "main";
@@ -91,6 +99,8 @@ struct Task {
     queued: bool,
     /// `None` for the main future, and for a task while it is polled: then it is in the driver's hands.
     body: Option<Body>,
+    /// What its last poll said it waits for, the innermost first. Limit: [`REASONS`].
+    waits: Vec<String>,
 }
 
 pub(super) struct World {
@@ -105,6 +115,13 @@ pub(super) struct World {
     /// Whether the last turn woke one of them.
     served: bool,
     wall: (Moment, SystemTime),
+    /// Present if the wall clock jumps by itself.
+    wall_jumps: Option<Rng>,
+    ring: Ring,
+    /// The task that is being polled.
+    current: Option<TaskId>,
+    /// Every step so far, if somebody asked for it: the trace up to there, and who was polled.
+    log: Option<Vec<(u64, Arc<str>)>>,
     ids: u64,
 }
 
@@ -120,6 +137,10 @@ impl World {
             settlers: BTreeMap::new(),
             served: false,
             wall: (Moment::ZERO, SystemTime::UNIX_EPOCH + WALL_START),
+            wall_jumps: None,
+            ring: Ring::default(),
+            current: None,
+            log: None,
             ids: 0,
         }
     }
@@ -127,7 +148,8 @@ impl World {
     /// Adds a task, ready to run; `body` makes its future and waker from its id, or nothing for the main one.
     pub(super) fn add(&mut self, name: Arc<str>, body: impl FnOnce(TaskId) -> Option<Body>) -> TaskId {
         let task = TaskId(self.new_id());
-        self.tasks.insert(task, Task { name, queued: true, body: body(task) });
+        self.ring.push(self.schedule.now(), Happened::Spawned(name.clone()));
+        self.tasks.insert(task, Task { name, queued: true, body: body(task), waits: Vec::new() });
         self.schedule.ready.push(task);
         task
     }
@@ -142,11 +164,15 @@ impl World {
     }
 
     pub(super) fn turn(&mut self) -> Turn {
+        self.jump_wall_clock();
         // Time also stands still until the one just served has run, or he would find it moved.
         let served = std::mem::take(&mut self.served) && !self.schedule.ready.is_empty();
         match self.schedule.decide(served || !self.settlers.is_empty()) {
             Next::Poll(task) => self.take(task),
-            Next::Fire(wakers) => Turn::Wake(wakers),
+            Next::Fire(wakers) => {
+                self.ring.push(self.schedule.now(), Happened::Fired(wakers.len()));
+                Turn::Wake(wakers)
+            }
             Next::Idle => match self.settlers.pop_first() {
                 // Why one at a time: what the first one then does is not settled yet for the second.
                 Some((_, waker)) => {
@@ -175,6 +201,7 @@ impl World {
                 if entry.queued {
                     self.schedule.ready.remove(task);
                 }
+                self.ring.push(self.schedule.now(), Happened::Ended(entry.name.clone()));
                 entry.name
             }
             None => "?".into(),
@@ -243,6 +270,12 @@ impl World {
         // Invariant: a task that is gone is not in the ready list, see `finish`.
         let Some(entry) = self.tasks.get_mut(&task) else { return Turn::Wake(Vec::new()) };
         entry.queued = false;
+        entry.waits.clear();
+        self.current = Some(task);
+        self.ring.push(self.schedule.now(), Happened::Polled(entry.name.clone()));
+        if let Some(log) = &mut self.log {
+            log.push((self.schedule.trace_hash(), entry.name.clone()));
+        }
         match entry.body.take() {
             Some(body) => Turn::Task(task, body),
             None => Turn::Main,
@@ -252,7 +285,7 @@ impl World {
     fn stuck(&self, why: Why) -> Stuck {
         let named = |queued: bool| {
             let tasks = self.tasks.values().filter(|task| task.queued == queued);
-            tasks.map(|task| task.name.to_string()).collect()
+            tasks.map(Task::told).collect()
         };
         Stuck {
             why,
@@ -262,6 +295,68 @@ impl World {
             waiting: named(false),
             ready: named(true),
             panics: self.panics.clone(),
+            last: self.ring.lines().into(),
+        }
+    }
+}
+
+impl World {
+    /// The task that is polled waits, and says for what.
+    pub(super) fn waits(&mut self, what: String) {
+        if let Some(task) = self.current.and_then(|task| self.tasks.get_mut(&task))
+            && task.waits.len() < REASONS
+        {
+            task.waits.push(what);
+        }
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        self.schedule.note(&text);
+        self.ring.push(self.schedule.now(), Happened::Noted(text));
+    }
+
+    pub(super) fn note_panic(&mut self, panic: Panicked) {
+        self.ring.push(self.schedule.now(), Happened::Panicked(panic.task.as_str().into()));
+        self.panics.push(panic);
+    }
+
+    pub(super) fn last_events(&self) -> Vec<String> {
+        self.ring.lines()
+    }
+
+    pub(super) fn keep_log(&mut self) {
+        self.log = Some(Vec::new());
+    }
+
+    pub(super) fn take_log(&mut self) -> Vec<(u64, Arc<str>)> {
+        self.log.take().unwrap_or_default()
+    }
+
+    pub(super) fn let_wall_clock_jump(&mut self) {
+        self.wall_jumps = Some(Rng::new(self.seed, WALL));
+    }
+
+    /// Now and then the wall clock is set: an hour on, an hour back, or to where it began.
+    fn jump_wall_clock(&mut self) {
+        let Some(rng) = &mut self.wall_jumps else { return };
+        let to = match rng.below(JUMPS) {
+            0 => self.wall_clock().checked_add(HOUR),
+            1 => self.wall_clock().checked_sub(HOUR),
+            2 => Some(SystemTime::UNIX_EPOCH),
+            _ => None,
+        };
+        if let Some(to) = to {
+            self.set_wall_clock(to);
+        }
+    }
+}
+
+impl Task {
+    /// Its name, and what it waits for.
+    fn told(&self) -> String {
+        match self.waits.is_empty() {
+            true => self.name.to_string(),
+            false => format!("{} ({})", self.name, self.waits.join(", in ")),
         }
     }
 }

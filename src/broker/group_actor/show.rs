@@ -13,7 +13,13 @@ use crate::base::{Bug, planted};
 impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn window(&self, consumer: ConsumerId) -> Arc<Window> {
         let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
-        Arc::new(Window { watched: self.actor.watched.clone(), topic, group, consumer })
+        let (watched, rt) = (self.actor.watched.clone(), self.actor.rt.clone());
+        Arc::new(Window { watched, rt, topic, group, consumer })
+    }
+
+    /// Says what the group waits with.
+    pub(super) fn show_wait(&self) {
+        self.actor.rt.waits(format_args!("with {}", self.ledger));
     }
 
     /// The bug of that name.

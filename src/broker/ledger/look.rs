@@ -1,6 +1,9 @@
 //! What a witness is shown of the ledger.
 
+use std::fmt;
+
 use super::super::lease::LeaseId;
+use super::super::stats::Counts;
 use super::super::witness::Counted;
 use super::{Ledger, Past, Slice};
 
@@ -20,5 +23,16 @@ impl<B: Clone> Ledger<B> {
     /// The message of a lease that is a single one, and its past.
     pub(crate) fn sole(&self, id: LeaseId) -> Option<(&Slice<B>, &Past)> {
         self.leases.get(&id).map(|lease| (&lease.slice, &lease.past))
+    }
+}
+
+impl<B> fmt::Display for Ledger<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { backlog, ready, in_flight, delayed, parked, .. } = self.counts;
+        write!(
+            f,
+            "{} to hand out, {in_flight} in flight, {delayed} delayed, {parked} parked",
+            backlog + ready
+        )
     }
 }

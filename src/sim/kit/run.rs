@@ -10,9 +10,9 @@ use super::super::check::{self, History, Violation};
 use super::watcher::Watcher;
 use super::{Faults, TestBroker};
 use crate::broker::Broker;
-use crate::sim::{Sim, Stuck};
+use crate::sim::{Scheduler, Sim, Stuck};
 
-/// Runs `body` with a broker in a simulator of `seed`, shuts the broker down, checks the run, and gives `body`'s output.
+/// Runs `body` with a broker in a simulator of `seed`, which draws its scheduler too, shuts the broker down, checks the run, and gives `body`'s output.
 ///
 /// Inside, the simulator is the runtime that everything finds by default. The same seed gives the same run.
 ///
@@ -41,10 +41,14 @@ where
     F: FnOnce(TestBroker) -> Fut,
     Fut: Future,
 {
-    let run = Run::new(Sim::new(seed));
-    let output = match run.play(body) {
-        Ok(output) => output,
-        Err(stuck) => panic!("{stuck}"),
+    let run = Run::new(Sim::new(seed).scheduler(Scheduler::drawn(seed)));
+    let output = match catch_unwind(AssertUnwindSafe(|| run.play(body))) {
+        Ok(Ok(output)) => output,
+        Ok(Err(stuck)) => panic!("{stuck}\n{}", run.tell(NOTHING)),
+        Err(panic) => {
+            say(&run.tell(NOTHING));
+            resume_unwind(panic)
+        }
     };
     let broken = run.check();
     assert!(
@@ -82,7 +86,9 @@ where
 {
     for seed in chosen(seeds) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed, &body))) {
-            say_again(seed);
+            let thread = std::thread::current();
+            let test = thread.name().filter(|name| *name != "main").unwrap_or("<this test>");
+            say(&format!("  again: CB_SEED={seed} cargo test -- --exact {test}"));
             resume_unwind(panic);
         }
     }
@@ -106,10 +112,8 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 #[expect(clippy::print_stderr, reason = "a test's failure is told where panics are printed")]
-fn say_again(seed: u64) {
-    let thread = std::thread::current();
-    let test = thread.name().filter(|name| *name != "main").unwrap_or("<this test>");
-    eprintln!("  again: CB_SEED={seed} cargo test -- --exact {test}");
+fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 /// One run and what was seen of it.
@@ -169,6 +173,7 @@ impl Run {
     }
 }
 
+const NOTHING: &[Violation] = &[];
 /// How many faults and events are shown; of events as many as `CB_EVENTS` says.
 const SHOWN: usize = 10;
 const TAIL: usize = 50;

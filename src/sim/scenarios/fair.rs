@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::stage::{Stage, give_way};
 use crate::broker::{Group, Message};
+use crate::sim::Scheduler;
 
 pub(super) async fn run(stage: Stage) {
+    // By priorities, whoever is ready may have to wait for as long as another one is.
+    drop(stage.sim().clone().scheduler(Scheduler::Random));
     let (consumers, pace) = (2 + stage.below(3), stage.pick("pace of us", &[0, 5, 300]));
     let topic = stage.broker().topic::<u64>("t").capacity(256).open().await.unwrap();
     stage.watcher().notes().fair = true;

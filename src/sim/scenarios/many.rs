@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::stage::Stage;
 use crate::base::PanicText;
 use crate::runtime::BoxFuture;
-use crate::sim::Sim;
 use crate::sim::kit::Run;
+use crate::sim::{Scheduler, Sim};
 
 pub(super) type Scenario = fn(Stage) -> BoxFuture;
 
@@ -51,7 +51,7 @@ fn same(hash: u64, seed: u64, scenario: Scenario) -> Result<(), String> {
 
 /// Runs one seed; answers the hash of its trace, or what was wrong.
 pub(super) fn one(seed: u64, scenario: Scenario) -> Result<u64, String> {
-    let run = Run::new(Sim::new(seed).max_steps(STEPS));
+    let run = Run::new(Sim::new(seed).scheduler(Scheduler::drawn(seed)).max_steps(STEPS));
     let stage = Stage::new(&run, seed);
     let kept = stage.clone();
     let played = catch_unwind(AssertUnwindSafe(|| {
