@@ -1,27 +1,19 @@
-//! Groups: how one is opened, and its handle.
+//! Groups: how one is opened.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::books::GroupId;
 use super::consumer::ConsumerSeat;
-use super::dying::Dying;
-use super::group_actor::GroupActor;
-use super::group_word::{GroupWord, Handout};
+use super::group_handle::{GroupShared, start_group};
+use super::group_word::GroupWord;
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
-use super::scope::Scope;
 use super::settings::{GroupSettings, TopicSettings};
 use super::topic::TopicShared;
-use super::topic_actor::TopicWord;
-use super::witness::Sight;
-use super::{
-    Closed, DeadLetter, DeliveryStream, GroupReport, GroupStats, Message, OpenError, Outcome, Retry, Start,
-    Topic,
-};
+use super::{DeadLetter, DeliveryStream, Group, Message, OpenError, Outcome, Retry, Start, Topic};
 use crate::base::{Fault, Name};
-use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
+use crate::mailbox::{Answer, reply};
 use crate::supervise::{Backoff, Intensity};
 
 /// Opens a group of a topic, with settings of its own; made by [`Topic::group`].
@@ -41,30 +33,6 @@ pub struct GroupBuilder<T: Send + Sync + 'static> {
 pub struct GroupWith<T: Send + Sync + 'static, S> {
     builder: GroupBuilder<T>,
     state: S,
-}
-
-/// Watches a group: its counts. Dropping it ends nothing: a group lives until its broker is shut down.
-#[derive(Clone)]
-pub struct Group {
-    name: Name,
-    port: Arc<dyn GroupPort>,
-}
-
-pub(crate) struct GroupShared<T> {
-    pub(crate) id: GroupId,
-    name: Name,
-    settings: GroupSettings,
-    sender: Sender<Handout<T>, GroupWord<T>>,
-}
-
-trait GroupPort: Send + Sync {
-    fn ask_stats(&self, port: Reply<GroupStats>);
-}
-
-impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
-    fn ask_stats(&self, port: Reply<GroupStats>) {
-        drop(self.sender.control(GroupWord::Stats(port)));
-    }
 }
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
@@ -341,81 +309,6 @@ impl Linked {
     }
 }
 
-fn start_group<T: Send + Sync + 'static>(
-    topic: &TopicShared<T>,
-    name: Name,
-    settings: GroupSettings,
-    dead: Topic<DeadLetter>,
-) -> (Arc<GroupShared<T>>, Answer<()>) {
-    let id = GroupId(topic.next_group.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-    let (sender, receiver) = mailbox(topic.settings.capacity, ());
-    let scope = Scope { broker: topic.core.id, limit: settings.ack_timeout / 2 };
-    let actor = GroupActor {
-        id,
-        name: name.clone(),
-        topic_name: topic.name.clone(),
-        settings: settings.clone(),
-        scope,
-        rt: topic.core.rt.clone(),
-        mailbox: receiver,
-        own: sender.downgrade(),
-        topic: topic.sender.downgrade(),
-        watched: topic.core.watched.clone(),
-        dying: Dying::new(
-            topic.name.clone(),
-            name.clone(),
-            dead.shared.sender.sink(),
-            topic.core.watched.clone(),
-        ),
-    };
-    topic.core.watched.show(|| Sight::Opened { topic: &topic.name, group: &name, settings: &settings });
-    topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
-    tracing::info!(target: "callboard::broker", topic = %topic.name, group = %name, "group opened");
-    let (port, done) = reply();
-    let start = match settings.start {
-        // What was accepted by now may still wait in the topic's mailbox.
-        Start::Latest => Start::Offset(topic.sender.accepted()),
-        start => start,
-    };
-    let word = TopicWord::AddGroup { group: id, name: name.clone(), to: sender.clone(), start, done: port };
-    drop(topic.sender.control(word));
-    (Arc::new(GroupShared { id, name, settings, sender }), done)
-}
-
-impl<T: Send + Sync + 'static> GroupShared<T> {
-    /// Stops the group, which was not handed `withheld` messages; `None` if it ended before.
-    pub(super) async fn stop(&self, withheld: u64) -> Option<GroupReport> {
-        let (port, report) = reply();
-        drop(self.sender.control(GroupWord::Stop { kill: true, withheld, report: port }));
-        report.await.ok()
-    }
-
-    /// Lets the group try once more to move what is parked, and waits until it did.
-    pub(super) async fn nudge(&self) {
-        let (port, nudged) = reply();
-        drop(self.sender.control(GroupWord::Nudge(port)));
-        // An error means that the group has ended.
-        let _ = nudged.await;
-    }
-}
-
-impl Group {
-    /// Returns the group's name.
-    pub fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// Takes a snapshot of the group's counts, which balance.
-    ///
-    /// # Errors
-    /// [`Closed`] if the broker was shut down.
-    pub async fn stats(&self) -> Result<GroupStats, Closed> {
-        let (port, stats) = reply();
-        self.port.ask_stats(port);
-        stats.await.map_err(|_| Closed)
-    }
-}
-
 impl<T: Send + Sync + 'static> fmt::Debug for GroupBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupBuilder").field("name", &self.name).field("settings", &self.settings).finish()
@@ -425,11 +318,5 @@ impl<T: Send + Sync + 'static> fmt::Debug for GroupBuilder<T> {
 impl<T: Send + Sync + 'static, S> fmt::Debug for GroupWith<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.builder.fmt(f)
-    }
-}
-
-impl fmt::Debug for Group {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Group({})", self.name)
     }
 }

@@ -21,16 +21,16 @@ use super::scope::Scope;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
 use super::workers::{ConsumerId, Credit};
-use super::{DeliveryStream, GroupReport, GroupSettings, GroupState, GroupStats};
+use super::{DeliveryStream, GroupSettings, GroupState, GroupStats};
 use crate::base::{Bug, Moment, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply, WeakSender, mailbox};
 use crate::runtime::{Clock, Rt};
 use crate::supervise::{Allowance, RestartWindow};
 
+use ending::Stopping;
+
 /// How long a consumer may keep what it has not started from one that has nothing to do (G9).
 const PATIENCE: Duration = Duration::from_millis(5);
-/// How long a stop waits for handlers that don't yield, before it reports them stuck.
-const STOP_GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) struct GroupActor<T> {
     pub(crate) id: GroupId,
@@ -65,14 +65,6 @@ pub(crate) struct Life<T> {
     told: (bool, bool, u64),
     /// Limit: each is a future somewhere.
     nudges: Vec<Reply<()>>,
-}
-
-struct Stopping {
-    /// What was settled or in flight when the stop began: what of it is unsettled in the end was released.
-    held: u64,
-    /// When handlers that are still there are called stuck; `None` once they were.
-    deadline: Option<Moment>,
-    reports: Vec<Reply<GroupReport>>,
 }
 
 impl<T: Send + Sync + 'static> GroupActor<T> {
@@ -258,15 +250,6 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    fn on_stop(&mut self, kill: bool, report: Reply<GroupReport>, now: Moment) {
-        self.state = GroupState::Stopping;
-        let deadline = Some(now + STOP_GRACE);
-        let held = self.stats().in_flight + self.stats().settled();
-        self.stop.get_or_insert(Stopping { deadline, held, reports: Vec::new() }).reports.push(report);
-        self.members.stop(kill);
-        self.members.ids().for_each(|id| self.ledger.on_ready(id, false));
-    }
-
     fn on_alarm(&mut self, now: Moment) {
         self.ledger.on_alarm(now);
         if self.look_at.is_some_and(|at| at <= now) {
@@ -278,10 +261,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if self.share_at.is_some_and(|at| at <= now) {
             self.share(now);
         }
-        if let Some(stop) = self.stop.as_mut().filter(|stop| stop.deadline.is_some_and(|at| at <= now)) {
-            stop.deadline = None;
-            self.members.call_stuck();
-        }
+        self.look_at_stop(now);
     }
 
     /// Takes back what is not started from those who have had it for a while, if others have nothing to do.
@@ -372,15 +352,11 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn next_alarm(&self) -> Option<Moment> {
-        let stop = self.stop.as_ref().and_then(|stop| stop.deadline);
+        let stop = self.stop_deadline();
         [self.members.next_rebuild(), self.ledger.next_alarm(), self.look_at, self.share_at, stop]
             .into_iter()
             .flatten()
             .min()
-    }
-
-    fn is_over(&self) -> bool {
-        self.stop.is_some() && !self.members.any_works()
     }
 
     /// Tells the topic what it must know to say when it is quiet.
@@ -418,27 +394,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.members.stuck(),
         )
     }
-
-    /// Tells everybody that the group is over, and what was left.
-    fn end(mut self) {
-        self.members.close_all();
-        self.actor.mailbox.close();
-        for handout in self.actor.mailbox.take_rest() {
-            self.take_in(handout);
-        }
-        let stats = self.stats();
-        let (topic, group) = (&self.actor.topic_name, &self.actor.name);
-        self.actor.watched.show(|| Sight::Over { topic, group });
-        let stop = self.stop.take();
-        let released = stop.as_ref().map_or(0, |stop| stop.held.saturating_sub(stats.settled()));
-        let report =
-            GroupReport::new(self.actor.topic_name.clone(), self.actor.name.clone(), stats, released);
-        // Why before the reports: whoever was told of the end must find the group gone.
-        drop(self);
-        for reply in stop.into_iter().flat_map(|stop| stop.reports) {
-            drop(reply.send(report.clone()));
-        }
-    }
 }
 
+mod ending;
 mod show;

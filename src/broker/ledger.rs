@@ -23,7 +23,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::delayed::Delayed;
@@ -35,6 +34,8 @@ use super::{DeadReason, Retry};
 use crate::base::{Bug, Moment, planted};
 use crate::supervise::Backoff;
 
+pub(crate) use words::{Effect, Past, Report, Slice};
+
 /// The wait after an attempt that could not go on for want of room (G17).
 ///
 /// Why not the group's backoff: that is for what fails, may be none, and then this would spin; or be an hour.
@@ -45,66 +46,6 @@ const NO_ROOM: Backoff = Backoff::exponential(Duration::from_millis(10), Duratio
 ///
 /// Why: a message that is tried again at once, as often as it likes, must not be all that a group does.
 const RETRIES_IN_A_ROW: u32 = 16;
-
-/// A run of messages of one batch: those with the offsets `base + from .. base + to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Slice<B> {
-    pub(crate) batch: B,
-    pub(crate) base: u64,
-    pub(crate) from: u16,
-    pub(crate) to: u16,
-}
-
-impl<B: Clone> Slice<B> {
-    pub(crate) fn len(&self) -> u16 {
-        self.to - self.from
-    }
-
-    pub(crate) fn first(&self) -> u64 {
-        self.base + u64::from(self.from)
-    }
-
-    /// Whether `next` begins where this one ends.
-    fn touches(&self, next: &Slice<B>) -> bool {
-        (self.base, self.to) == (next.base, next.from)
-    }
-
-    fn part(&self, from: u16, to: u16) -> Slice<B> {
-        Slice { batch: self.batch.clone(), base: self.base, from, to }
-    }
-}
-
-/// What happened to a message before.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Past {
-    /// How often its handling began.
-    pub(crate) attempts: u32,
-    /// How often it failed; releases don't count.
-    pub(crate) failures: u32,
-    /// How often in a row it could not go on for want of room further down.
-    pub(crate) no_room: u32,
-    pub(crate) error: Option<Arc<str>>,
-}
-
-/// What the caller is to do.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Effect<B> {
-    /// Hand these messages to this consumer.
-    Lease { consumer: ConsumerId, id: LeaseId, slice: Slice<B>, past: Past },
-    /// The group is done with these messages: tell the topic.
-    Settled { base: u64, from: u16, to: u16 },
-    /// Move this one message to the dead-letter topic, then call `on_dead_lettered`.
-    Dead { slice: Slice<B>, past: Past, reason: DeadReason },
-}
-
-/// A consumer's words on a lease: everything before `upto` is through, and all of it acked but the exceptions.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Report {
-    pub(crate) lease: LeaseId,
-    pub(crate) upto: u16,
-    /// In order of their index.
-    pub(crate) exceptions: Vec<(u16, Verdict)>,
-}
 
 pub(crate) struct Ledger<B> {
     retry: Retry,
@@ -442,3 +383,4 @@ mod look;
 mod properties;
 #[cfg(test)]
 mod tests;
+mod words;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::blocked::{Waits, Watch};
 use super::core::BrokerCore;
 use super::drain::quiet_at_once;
-use super::group::GroupShared;
+use super::group_handle::GroupShared;
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
 use super::settings::TopicSettings;

@@ -3,6 +3,7 @@
 mod order;
 
 use super::*;
+use std::sync::Arc;
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);

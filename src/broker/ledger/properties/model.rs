@@ -1,6 +1,7 @@
 //! The toy model: where each message is, by the state table alone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;

@@ -1,0 +1,123 @@
+//! A group that is open: its handle, and what starts it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::books::GroupId;
+use super::dying::Dying;
+use super::group_actor::GroupActor;
+use super::group_word::{GroupWord, Handout};
+use super::scope::Scope;
+use super::settings::GroupSettings;
+use super::topic::TopicShared;
+use super::topic_actor::TopicWord;
+use super::witness::Sight;
+use super::{Closed, DeadLetter, GroupReport, GroupStats, Start, Topic};
+use crate::base::Name;
+use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
+
+/// Watches a group: its counts. Dropping it ends nothing: a group lives until its broker is shut down.
+#[derive(Clone)]
+pub struct Group {
+    pub(super) name: Name,
+    pub(super) port: Arc<dyn GroupPort>,
+}
+
+pub(crate) struct GroupShared<T> {
+    pub(crate) id: GroupId,
+    pub(super) name: Name,
+    pub(super) settings: GroupSettings,
+    pub(super) sender: Sender<Handout<T>, GroupWord<T>>,
+}
+
+pub(super) trait GroupPort: Send + Sync {
+    fn ask_stats(&self, port: Reply<GroupStats>);
+}
+
+impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
+    fn ask_stats(&self, port: Reply<GroupStats>) {
+        drop(self.sender.control(GroupWord::Stats(port)));
+    }
+}
+
+impl<T: Send + Sync + 'static> GroupShared<T> {
+    /// Stops the group, which was not handed `withheld` messages; `None` if it ended before.
+    pub(super) async fn stop(&self, withheld: u64) -> Option<GroupReport> {
+        let (port, report) = reply();
+        drop(self.sender.control(GroupWord::Stop { kill: true, withheld, report: port }));
+        report.await.ok()
+    }
+
+    /// Lets the group try once more to move what is parked, and waits until it did.
+    pub(super) async fn nudge(&self) {
+        let (port, nudged) = reply();
+        drop(self.sender.control(GroupWord::Nudge(port)));
+        // An error means that the group has ended.
+        let _ = nudged.await;
+    }
+}
+
+impl Group {
+    /// Returns the group's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Takes a snapshot of the group's counts, which balance.
+    ///
+    /// # Errors
+    /// [`Closed`] if the broker was shut down.
+    pub async fn stats(&self) -> Result<GroupStats, Closed> {
+        let (port, stats) = reply();
+        self.port.ask_stats(port);
+        stats.await.map_err(|_| Closed)
+    }
+}
+
+pub(super) fn start_group<T: Send + Sync + 'static>(
+    topic: &TopicShared<T>,
+    name: Name,
+    settings: GroupSettings,
+    dead: Topic<DeadLetter>,
+) -> (Arc<GroupShared<T>>, Answer<()>) {
+    let id = GroupId(topic.next_group.fetch_add(1, Ordering::Relaxed));
+    let (sender, receiver) = mailbox(topic.settings.capacity, ());
+    let scope = Scope { broker: topic.core.id, limit: settings.ack_timeout / 2 };
+    let actor = GroupActor {
+        id,
+        name: name.clone(),
+        topic_name: topic.name.clone(),
+        settings: settings.clone(),
+        scope,
+        rt: topic.core.rt.clone(),
+        mailbox: receiver,
+        own: sender.downgrade(),
+        topic: topic.sender.downgrade(),
+        watched: topic.core.watched.clone(),
+        dying: Dying::new(
+            topic.name.clone(),
+            name.clone(),
+            dead.shared.sender.sink(),
+            topic.core.watched.clone(),
+        ),
+    };
+    topic.core.watched.show(|| Sight::Opened { topic: &topic.name, group: &name, settings: &settings });
+    topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
+    tracing::info!(target: "callboard::broker", topic = %topic.name, group = %name, "group opened");
+    let (port, done) = reply();
+    let start = match settings.start {
+        // What was accepted by now may still wait in the topic's mailbox.
+        Start::Latest => Start::Offset(topic.sender.accepted()),
+        start => start,
+    };
+    let word = TopicWord::AddGroup { group: id, name: name.clone(), to: sender.clone(), start, done: port };
+    drop(topic.sender.control(word));
+    (Arc::new(GroupShared { id, name, settings, sender }), done)
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Group({})", self.name)
+    }
+}
