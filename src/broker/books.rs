@@ -6,6 +6,10 @@
 //! Its payload goes with its batch. What is settled and still kept by neighbours counts as pinned; the topic makes
 //! large batches only while that is less than the capacity. Then live and pinned payloads together are less than
 //! three times the capacity (G2): what is pinned beyond the first capacity was alive when the large batches ended.
+//!
+//! A message that comes back from the dead letters holds a place of its own, for one group only: its first place is
+//! free, or is other groups'. It is an account apart, since the first one may still be open. It keeps its old batch,
+//! which is pinned if it was over; so it comes in only while that leaves less pinned than the capacity.
 
 use std::collections::BTreeMap;
 
@@ -82,8 +86,11 @@ pub(crate) struct GroupId(pub(crate) u32);
 /// The unsettled messages of a topic. `B` is the batch's handle.
 pub(crate) struct Books<B> {
     live: BTreeMap<u64, Live<B>>,
-    /// Per group: how many messages it has still to settle.
-    groups: Vec<(GroupId, u64)>,
+    groups: Vec<Account>,
+    /// Messages that came back, by batch and group. Limit: each holds a place.
+    again: BTreeMap<(u64, GroupId), Again>,
+    /// How many these are.
+    redriven: u64,
     unsettled: u64,
     pinned: u64,
     next_offset: u64,
@@ -92,6 +99,20 @@ pub(crate) struct Books<B> {
 }
 
 const SPARE: usize = 8;
+
+/// How many messages a group has still to settle.
+struct Account {
+    group: GroupId,
+    open: u64,
+    redriven: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Again {
+    /// Of the batch.
+    len: u16,
+    messages: u64,
+}
 
 struct Live<B> {
     batch: B,
@@ -107,6 +128,8 @@ impl<B: Clone> Books<B> {
         Books {
             live: BTreeMap::new(),
             groups: Vec::new(),
+            again: BTreeMap::new(),
+            redriven: 0,
             unsettled: 0,
             pinned: 0,
             next_offset: 0,
@@ -120,7 +143,7 @@ impl<B: Clone> Books<B> {
 
     /// Messages that hold a place.
     pub(crate) fn unsettled(&self) -> u64 {
-        self.unsettled
+        self.unsettled + self.redriven
     }
 
     /// Messages that hold no place, and whose payloads are kept by others of their batches.
@@ -132,28 +155,39 @@ impl<B: Clone> Books<B> {
     pub(crate) fn counted(&self) -> (u64, u64) {
         let kept: u64 = self.live.values().map(|live| live.kept.count()).sum();
         let all: u64 = self.live.values().map(|live| u64::from(live.len)).sum();
-        (kept, all - kept)
+        let again: u64 = self.again.values().map(|again| again.messages).sum();
+        let mut bases: Vec<u64> = self.again.keys().map(|(base, _)| *base).collect();
+        bases.dedup();
+        let pinned_again = bases.iter().filter(|base| !self.live.contains_key(base));
+        (kept + again, all - kept + pinned_again.map(|base| self.pinned_again(*base)).sum::<u64>())
     }
 
     /// What `group` has still to settle.
     pub(crate) fn open(&self, group: GroupId) -> u64 {
-        self.groups.iter().find(|(id, _)| *id == group).map_or(0, |(_, open)| *open)
+        let account = self.groups.iter().find(|account| account.group == group);
+        account.map_or(0, |account| account.open + account.redriven)
     }
 
     /// Whether `group` has still to settle the oldest messages that hold a place.
     pub(crate) fn holds_oldest(&self, group: GroupId) -> bool {
-        let at = self.groups.iter().position(|(id, _)| *id == group);
-        let oldest = self.live.first_key_value().map(|(_, live)| live);
-        at.zip(oldest).and_then(|(at, live)| live.open.get(at)).is_some_and(|open| !open.is_empty())
+        let (oldest, again) = (self.live.first_key_value(), self.again.keys().next().map(|(base, _)| *base));
+        match (oldest, again) {
+            (Some((base, live)), again) if again.is_none_or(|again| *base < again) => {
+                let open = self.position(group).and_then(|at| live.open.get(at));
+                open.is_some_and(|open| !open.is_empty())
+            }
+            (_, Some(base)) => self.again.contains_key(&(base, group)),
+            _ => false,
+        }
     }
 
     /// A new batch of `len` messages. Each group has those open that `wants` picks.
     pub(crate) fn on_batch(&mut self, batch: B, len: u16, wants: impl Fn(GroupId) -> Bits) {
         let all = Bits::range(0, len);
         let mut opens = self.spare.pop().unwrap_or_default();
-        for (group, count) in &mut self.groups {
-            let open = wants(*group).and(all);
-            *count += open.count();
+        for account in &mut self.groups {
+            let open = wants(account.group).and(all);
+            account.open += open.count();
             opens.push(open);
         }
         self.live.insert(self.next_offset, Live { batch, len, kept: all, open: opens });
@@ -193,21 +227,93 @@ impl<B: Clone> Books<B> {
                 handout.push((live.batch.clone(), open));
             }
         }
-        self.groups.push((group, count));
+        self.groups.push(Account { group, open: count, redriven: 0 });
         handout
     }
 
     /// A group settled messages. Returns how many places that frees.
     pub(crate) fn on_settled(&mut self, group: GroupId, base: u64, from: u16, to: u16) -> u64 {
-        let Some(at) = self.groups.iter().position(|(id, _)| *id == group) else { return 0 };
+        let Some(at) = self.position(group) else { return 0 };
         let settled = Bits::range(from, to);
         let Some(live) = self.live.get_mut(&base) else { return 0 };
-        let (Some(open), Some((_, count))) = (live.open.get_mut(at), self.groups.get_mut(at)) else {
+        let (Some(open), Some(account)) = (live.open.get_mut(at), self.groups.get_mut(at)) else {
             return 0;
         };
-        *count -= open.and(settled).count();
+        account.open -= open.and(settled).count();
         *open = open.without(settled);
         self.free(base, settled)
+    }
+
+    /// A message went elsewhere: it is not kept for groups to come. Returns how many places that frees.
+    pub(crate) fn on_moved(&mut self, base: u64, index: u16) -> u64 {
+        self.free(base, Bits::range(index, index + 1))
+    }
+
+    /// The first batch that begins at the offset `from` or later, and what is kept of it.
+    pub(crate) fn first_kept(&self, from: u64) -> Option<(B, Bits)> {
+        let (_, live) = self.live.range(from..).next()?;
+        Some((live.batch.clone(), live.kept))
+    }
+
+    /// Whether a message of this batch may come back, if no more than `limit` payloads are to be pinned.
+    pub(crate) fn admits_again(&self, base: u64, len: u16, limit: u64) -> bool {
+        let is_there = self.live.contains_key(&base) || self.again_of(base).next().is_some();
+        let more = if is_there { 0 } else { u64::from(len).saturating_sub(1) };
+        more == 0 || self.pinned + more < limit
+    }
+
+    /// A message of this batch, of `len` messages, comes back to `group`, and holds a place. `false`: there is no
+    /// such group.
+    pub(crate) fn on_redriven(&mut self, group: GroupId, base: u64, len: u16) -> bool {
+        let Some(account) = self.groups.iter_mut().find(|account| account.group == group) else {
+            return false;
+        };
+        account.redriven += 1;
+        self.redriven += 1;
+        self.change_again(base, |again| {
+            again.entry((base, group)).or_insert(Again { len, messages: 0 }).messages += 1;
+        });
+        true
+    }
+
+    /// A group settled a message of this batch that had come back. Returns how many places that frees.
+    pub(crate) fn on_settled_again(&mut self, group: GroupId, base: u64) -> u64 {
+        let account = self.groups.iter_mut().find(|account| account.group == group);
+        let (Some(account), true) = (account, self.again.contains_key(&(base, group))) else { return 0 };
+        account.redriven -= 1;
+        self.redriven -= 1;
+        self.change_again(base, |again| {
+            let Some(there) = again.get_mut(&(base, group)) else { return };
+            there.messages -= 1;
+            if there.messages == 0 {
+                again.remove(&(base, group));
+            }
+        });
+        1
+    }
+
+    /// Changes who has messages of a batch again, and what that pins.
+    fn change_again(&mut self, base: u64, change: impl FnOnce(&mut BTreeMap<(u64, GroupId), Again>)) {
+        let before = self.pinned_again(base);
+        change(&mut self.again);
+        if !self.live.contains_key(&base) {
+            self.pinned = self.pinned + self.pinned_again(base) - before;
+        }
+    }
+
+    /// What messages that came back pin of a batch that is over: all of it but themselves.
+    fn pinned_again(&self, base: u64) -> u64 {
+        let sum = |(_, sum), again: &Again| (u64::from(again.len), sum + again.messages);
+        let (len, messages) = self.again_of(base).fold((0, 0), sum);
+        len.saturating_sub(messages)
+    }
+
+    fn again_of(&self, base: u64) -> impl Iterator<Item = &Again> {
+        self.again.range((base, GroupId(0))..=(base, GroupId(u32::MAX))).map(|(_, again)| again)
+    }
+
+    fn position(&self, group: GroupId) -> Option<usize> {
+        self.groups.iter().position(|account| account.group == group)
     }
 
     /// Frees those of `candidates` that are open for no group.
@@ -220,6 +326,7 @@ impl<B: Clone> Books<B> {
             && let Some(mut live) = self.live.remove(&base)
         {
             self.pinned -= u64::from(live.len);
+            self.pinned += if self.again.is_empty() { 0 } else { self.pinned_again(base) };
             if self.spare.len() < SPARE {
                 live.open.clear();
                 self.spare.push(live.open);

@@ -133,8 +133,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         while self.stop.is_none()
             && let Some(lease) = self.next_lease().await
         {
-            let mut message =
-                Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
+            let mut message = Message::on_loan(lease.batch, lease.from, &lease.past);
             self.work = Some(Work::on(lease.id, lease.slot, lease.from, lease.to));
             let span = self.lease_span(&message, lease.to);
             loop {

@@ -3,9 +3,12 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::ledger::Past;
 use super::message::Batch;
-use super::{Message, MessageId};
+use super::redrive::Home;
+use super::{Message, MessageId, RedriveError};
 use crate::base::Name;
 
 /// Carries a message that a group gave up, and why. It is the payload of every dead-letter topic.
@@ -42,9 +45,11 @@ pub struct DeadLetter {
     payload: Arc<dyn Payload>,
     index: u16,
     group: Name,
-    attempts: u32,
+    past: Past,
     reason: DeadReason,
-    error: Option<Arc<str>>,
+    home: Arc<dyn Home>,
+    /// Set when it comes in at its topic again, there and only there.
+    redriven: Arc<AtomicBool>,
 }
 
 /// Says why a group gave a message up.
@@ -55,6 +60,15 @@ pub enum DeadReason {
     TooManyAttempts,
     /// Its handler said so, for this reason.
     Rejected(Arc<str>),
+}
+
+/// One message, as it comes back to its topic.
+pub(crate) struct WayBack<T> {
+    pub(crate) batch: Arc<Batch<T>>,
+    pub(crate) index: u16,
+    pub(crate) redrives: u16,
+    /// To be set as it comes in. Why not by whoever redrives: only the topic knows whether it did.
+    pub(crate) redriven: Arc<AtomicBool>,
 }
 
 /// A batch whose payload type is forgotten.
@@ -83,17 +97,91 @@ impl DeadLetter {
         batch: Arc<Batch<T>>,
         index: u16,
         group: Name,
-        attempts: u32,
+        past: Past,
         reason: DeadReason,
-        error: Option<Arc<str>>,
+        home: Arc<dyn Home>,
     ) -> DeadLetter {
-        DeadLetter { payload: batch, index, group, attempts, reason, error }
+        DeadLetter { payload: batch, index, group, past, reason, home, redriven: Arc::default() }
+    }
+
+    /// Brings the message back to the group that gave it up, and to no other, as if it were new there: its
+    /// attempts begin at 1 again, and [`Message::redrives`] is one more.
+    ///
+    /// It comes in as a message that is published does: while the topic is full it waits or not as the topic's
+    /// [`Overflow`](super::Overflow) says, and from inside a handler at most as long as a publish may. It waits, too,
+    /// while it would keep so much of its old batch in memory that the topic held more settled payloads than its
+    /// capacity. If the topic and the dead-letter topic are both full, each waits for the other: settle a letter.
+    ///
+    /// The letter stays where it is; whoever was handed it acks it. It brings the message back once: to redrive it
+    /// again, here or from another group of the dead-letter topic, does nothing and is no error.
+    ///
+    /// # Errors
+    /// [`RedriveError`]: the message did not come back, and the letter can be redriven again.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the line, or leaves the message redriven: [`DeadLetter::is_redriven`] tells, and
+    /// it is safe to call this again.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<String>("orders").open().await?;
+    /// let billing = orders.group("billing").retry(Retry::none());
+    /// let billing = billing.run(async |order| match order.redrives() {
+    ///     0 => Err(Fault::new("the printer is out of paper")),
+    ///     _ => Ok(()),
+    /// }).await?;
+    ///
+    /// let dead = broker.topic::<DeadLetter>("orders.billing.dead").open().await?;
+    /// dead.group("clerk").run(async |letter| Ok(letter.redrive().await?)).await?;
+    /// orders.publish("one anvil".to_string()).await?;
+    ///
+    /// broker.idle().await?;
+    /// let stats = billing.stats().await?;
+    /// assert_eq!((stats.dead_lettered, stats.redriven, stats.acked), (1, 1, 1));
+    /// # Ok(()) }
+    /// ```
+    pub async fn redrive(&self) -> Result<(), RedriveError> {
+        self.redrive_once().await.map(drop)
+    }
+
+    /// Answers whether this call brought it back.
+    pub(super) async fn redrive_once(&self) -> Result<bool, RedriveError> {
+        if self.is_redriven() {
+            return Ok(false);
+        }
+        self.home.bring_back(self).await
+    }
+
+    /// Returns whether the message was brought back to its group by this letter.
+    pub fn is_redriven(&self) -> bool {
+        self.redriven.load(Ordering::Acquire)
+    }
+
+    /// Whether the group that lives there gave it up.
+    pub(super) fn is_from(&self, home: &Arc<dyn Home>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.home), Arc::as_ptr(home))
+    }
+
+    /// What its topic needs to take the message in again.
+    pub(super) fn way_back<T: Send + Sync + 'static>(&self) -> Option<WayBack<T>> {
+        let (batch, index) = (self.batch()?, self.index);
+        let redrives = self.past.redrives.saturating_add(1);
+        Some(WayBack { batch, index, redrives, redriven: self.redriven.clone() })
+    }
+
+    fn batch<T: Send + Sync + 'static>(&self) -> Option<Arc<Batch<T>>> {
+        self.payload.clone().any().downcast::<Batch<T>>().ok()
     }
 
     /// Returns the message, or `None` if its payload is not a `T`.
     pub fn message<T: Send + Sync + 'static>(&self) -> Option<Message<T>> {
-        let batch = self.payload.clone().any().downcast::<Batch<T>>().ok()?;
-        Some(Message { batch, index: self.index, attempt: self.attempts })
+        let (redrives, attempt) = (self.past.redrives, self.past.attempts);
+        Some(Message { batch: self.batch()?, index: self.index, redrives, attempt })
     }
 
     /// Returns the id that the message had in the topic it was published to.
@@ -111,9 +199,14 @@ impl DeadLetter {
         &self.group
     }
 
-    /// Returns how often its handling began.
+    /// Returns how often its handling began, since the last redrive if there was one.
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.past.attempts
+    }
+
+    /// Returns how often the message had been redriven when it was given up.
+    pub fn original_redrives(&self) -> u32 {
+        self.past.redrives.into()
     }
 
     /// Returns why it was given up.
@@ -123,7 +216,7 @@ impl DeadLetter {
 
     /// Returns the last error or panic text, if an attempt failed.
     pub fn error(&self) -> Option<&str> {
-        self.error.as_deref()
+        self.past.error.as_deref()
     }
 }
 
@@ -133,9 +226,10 @@ impl fmt::Debug for DeadLetter {
             .field("id", &format_args!("{}", self.original_id()))
             .field("topic", self.original_topic())
             .field("group", &self.group)
-            .field("attempts", &self.attempts)
+            .field("attempts", &self.past.attempts)
+            .field("redrives", &self.past.redrives)
             .field("reason", &self.reason)
-            .field("error", &self.error)
+            .field("error", &self.past.error)
             .finish_non_exhaustive()
     }
 }

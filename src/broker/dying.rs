@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::ledger::{Past, Slice};
 use super::message::{Batch, IdStamp, Item};
+use super::redrive::Home;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
 use super::{DeadLetter, DeadReason};
@@ -24,6 +25,7 @@ pub(crate) struct Dying<T> {
     topic: Name,
     group: Name,
     letters: Letters,
+    home: Arc<dyn Home>,
     /// Limit: the topic's capacity, of which each still holds a place.
     waiting: VecDeque<(Sole<T>, Past, DeadReason)>,
     /// It is in the log that there is no room.
@@ -32,8 +34,14 @@ pub(crate) struct Dying<T> {
 }
 
 impl<T: Send + Sync + 'static> Dying<T> {
-    pub(crate) fn new(topic: Name, group: Name, letters: Letters, watched: Watched) -> Dying<T> {
-        Dying { topic, group, letters, waiting: VecDeque::new(), told: false, watched }
+    pub(crate) fn new(
+        topic: Name,
+        group: Name,
+        letters: Letters,
+        home: Arc<dyn Home>,
+        watched: Watched,
+    ) -> Dying<T> {
+        Dying { topic, group, letters, home, waiting: VecDeque::new(), told: false, watched }
     }
 
     pub(crate) fn push(&mut self, slice: Sole<T>, past: Past, reason: DeadReason) {
@@ -46,16 +54,15 @@ impl<T: Send + Sync + 'static> Dying<T> {
     }
 
     /// Moves the next message, if there is one and room for it; else the task is woken when there is.
-    pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Option<Sole<T>> {
+    pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Option<(Sole<T>, Past)> {
         if self.waiting.is_empty() || !self.poll_room(cx) {
             return None;
         }
         let (slice, past, reason) = self.waiting.pop_front()?;
         let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
         info!(target: "callboard::broker", %topic, %group, %id, %reason, attempts = past.attempts, "dead letter");
-        let (batch, group) = (slice.batch.clone(), group.clone());
-        let letter =
-            DeadLetter::new(batch, slice.from, group, past.attempts, reason.clone(), past.error.clone());
+        let (batch, group, home) = (slice.batch.clone(), group.clone(), self.home.clone());
+        let letter = DeadLetter::new(batch, slice.from, group, past.clone(), reason.clone(), home);
         if self.letters.fill(Item::new(letter)).is_err() {
             // The topic closed in between: it stays parked.
             self.waiting.push_front((slice, past, reason));
@@ -64,7 +71,7 @@ impl<T: Send + Sync + 'static> Dying<T> {
         let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
         let (attempts, reason) = (past.attempts, &reason);
         self.watched.show(|| Sight::Dead { topic, group, id, attempts, reason });
-        Some(slice)
+        Some((slice, past))
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> bool {

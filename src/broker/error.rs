@@ -158,6 +158,39 @@ pub enum AckError {
     Closed,
 }
 
+/// Says why a dead letter's message did not come back. The letter is as it was, and can be redriven again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedriveError {
+    /// The topic had no room within the time that a publish may wait there, or would have kept too many settled
+    /// payloads. In a handler, return it as the error it is: the letter is tried again, without a failure
+    /// ([`NoRoom`]).
+    Full,
+    /// The group that gave the message up is gone; one of the same name that was opened since is another.
+    GroupGone,
+    /// The broker is shut down, or is draining and this came from outside of its handlers.
+    Closed,
+}
+
+/// Says how many dead letters were brought back before one was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedriveAllError {
+    /// So many were brought back.
+    pub redriven: u64,
+    /// Why the next one was not.
+    pub error: RedriveError,
+}
+
+impl RedriveError {
+    /// Tells what to do: [`ErrorKind::Full`] or [`ErrorKind::Closed`].
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            RedriveError::Full => ErrorKind::Full,
+            RedriveError::GroupGone | RedriveError::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
 impl From<InvalidName> for OpenError {
     fn from(error: InvalidName) -> OpenError {
         OpenError::Name(error)
@@ -278,6 +311,34 @@ impl fmt::Display for Closed {
 }
 
 impl Error for Closed {}
+
+impl fmt::Display for RedriveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RedriveError::Full => "not redriven: the topic has no room",
+            RedriveError::GroupGone => "not redriven: the group that gave the message up is gone",
+            RedriveError::Closed => "not redriven: the broker is shut down or draining",
+        })
+    }
+}
+
+impl Error for RedriveError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind().source()
+    }
+}
+
+impl fmt::Display for RedriveAllError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} dead letters were redriven, then: {}", self.redriven, self.error)
+    }
+}
+
+impl Error for RedriveAllError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
 
 impl fmt::Display for AckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

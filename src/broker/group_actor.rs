@@ -138,7 +138,11 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn take_in(&mut self, handout: Handout<T>) {
         for (from, to) in handout.open.runs() {
             let (batch, base) = (handout.batch.clone(), handout.batch.base());
-            self.ledger.on_batch(Slice { batch, base, from, to });
+            let slice = Slice { batch, base, from, to };
+            match handout.redrives {
+                0 => self.ledger.on_batch(slice),
+                redrives => self.ledger.on_redriven(slice, redrives),
+            }
         }
     }
 
@@ -325,6 +329,12 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let group = self.actor.id;
                 drop(self.actor.topic.control(TopicWord::Settled { group, base, from, to }));
             }
+            Effect::SettledAgain { base, at } => {
+                let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+                self.actor.watched.show(|| Sight::SettledAgain { topic, group, base, at });
+                let group = self.actor.id;
+                drop(self.actor.topic.control(TopicWord::SettledAgain { group, base }));
+            }
             Effect::Dead { slice, past, reason } => self.actor.dying.push(slice, past, reason),
             Effect::Lease { consumer, id, slice, past } => {
                 self.shared = false;
@@ -340,8 +350,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Moves what was given up to the dead-letter topic, as far as that has room. Answers whether it moved any.
     fn poll_dead_letters(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while let Some(slice) = self.actor.dying.poll_move(cx) {
-            self.ledger.on_dead_lettered(&slice, &mut self.effects);
+        while let Some((slice, past)) = self.actor.dying.poll_move(cx) {
+            self.ledger.on_dead_lettered(&slice, &past, &mut self.effects);
             moved = true;
         }
         if moved {

@@ -8,12 +8,13 @@ use super::books::GroupId;
 use super::dying::Dying;
 use super::group_actor::GroupActor;
 use super::group_word::{GroupWord, Handout};
+use super::redrive::{Boxed, GroupHome, Home};
 use super::scope::Scope;
 use super::settings::GroupSettings;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::witness::Sight;
-use super::{Closed, DeadLetter, GroupReport, GroupStats, Start, Topic};
+use super::{Closed, DeadLetter, GroupReport, GroupStats, RedriveAllError, Start, Topic};
 use crate::base::Name;
 use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
 
@@ -29,15 +30,23 @@ pub(crate) struct GroupShared<T> {
     pub(super) name: Name,
     pub(super) settings: GroupSettings,
     pub(super) sender: Sender<Handout<T>, GroupWord<T>>,
+    pub(super) dead: Topic<DeadLetter>,
+    /// What its dead letters know it by.
+    pub(super) home: Arc<dyn Home>,
 }
 
 pub(super) trait GroupPort: Send + Sync {
     fn ask_stats(&self, port: Reply<GroupStats>);
+    fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>>;
 }
 
 impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
     fn ask_stats(&self, port: Reply<GroupStats>) {
         drop(self.sender.control(GroupWord::Stats(port)));
+    }
+
+    fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>> {
+        Box::pin(GroupShared::redrive_all(self))
     }
 }
 
@@ -73,10 +82,30 @@ impl Group {
         self.port.ask_stats(port);
         stats.await.map_err(|_| Closed)
     }
+
+    /// Brings back all dead letters of this group that its dead-letter topic keeps when this is called, in the order
+    /// in which they were given up; answers how many. Each comes in as by [`DeadLetter::redrive`].
+    ///
+    /// While the dead-letter topic has no group, the letters leave it as they are brought back. Groups that it has
+    /// are not disturbed: what they have not settled stays there for them, and
+    /// [`is_redriven`](DeadLetter::is_redriven) says that it went back. A letter that all groups there have settled
+    /// is gone. Letters of other groups, in a topic that several share, stay as they are; so do those of a group of
+    /// this name that was deleted. Messages that are parked before a full dead-letter topic are no letters yet: call
+    /// it again for what moved up.
+    ///
+    /// # Errors
+    /// [`RedriveAllError`]: how many were brought back before, and why the next one was not. It and the rest are
+    /// where they were.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: what was brought back stays so, the rest is where it was.
+    pub async fn redrive(&self) -> Result<u64, RedriveAllError> {
+        self.port.redrive_all().await
+    }
 }
 
 pub(super) fn start_group<T: Send + Sync + 'static>(
-    topic: &TopicShared<T>,
+    topic: &Arc<TopicShared<T>>,
     name: Name,
     settings: GroupSettings,
     dead: Topic<DeadLetter>,
@@ -84,6 +113,9 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     let id = GroupId(topic.next_group.fetch_add(1, Ordering::Relaxed));
     let (sender, receiver) = mailbox(topic.settings.capacity, ());
     let scope = Scope { broker: topic.core.id, limit: settings.ack_timeout / 2 };
+    let home: Arc<dyn Home> =
+        Arc::new(GroupHome { topic: Arc::downgrade(topic), group: id, door: sender.downgrade() });
+    let letters = dead.shared.sender.sink();
     let actor = GroupActor {
         id,
         name: name.clone(),
@@ -98,7 +130,8 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
         dying: Dying::new(
             topic.name.clone(),
             name.clone(),
-            dead.shared.sender.sink(),
+            letters,
+            home.clone(),
             topic.core.watched.clone(),
         ),
     };
@@ -113,7 +146,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     };
     let word = TopicWord::AddGroup { group: id, name: name.clone(), to: sender.clone(), start, done: port };
     drop(topic.sender.control(word));
-    (Arc::new(GroupShared { id, name, settings, sender }), done)
+    (Arc::new(GroupShared { id, name, settings, sender, dead, home }), done)
 }
 
 impl fmt::Debug for Group {

@@ -12,6 +12,8 @@ use crate::mailbox::Reply;
 pub(crate) struct Handout<T> {
     pub(crate) batch: Arc<Batch<T>>,
     pub(crate) open: Bits,
+    /// If it is not 0: this is one message that came back from the dead letters.
+    pub(crate) redrives: u16,
 }
 
 /// What others say to a group.

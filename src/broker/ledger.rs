@@ -13,10 +13,12 @@
 //! | a message is | it leaves by | to |
 //! |---|---|---|
 //! | backlog: never started; in offset order | `dispatch` | in flight, in a lease with its neighbours |
-//! | ready: started before; in offset order, mostly before the backlog | `dispatch` | in flight, alone |
+//! | ready: started before, or redriven; in offset order, mostly before the backlog | `dispatch` | in flight, alone |
 //! | in flight: in one lease of one consumer | `on_report`, `on_give_back` | settled, delayed, ready, parked, backlog |
 //! | delayed: failed, waits for its moment | `on_alarm` | ready |
 //! | parked: on its way to the dead-letter topic | `on_dead_lettered` | settled |
+//!
+//! A message that was dead-lettered is settled; redriven, it enters once more, as ready (`on_redriven`).
 //!
 //! Books: entered = acked + dropped + dead + backlog + ready + in flight + delayed + parked, after every call.
 //! A lease's id is never used twice, so a report for one that is over changes nothing (G7).
@@ -107,6 +109,13 @@ impl<B: Clone> Ledger<B> {
         }
     }
 
+    /// A message that was given up is back, as if it were new but for its past.
+    pub(crate) fn on_redriven(&mut self, slice: Slice<B>, redrives: u16) {
+        self.counts.entered += 1;
+        self.counts.redriven += 1;
+        self.make_ready(slice, Past { redrives, ..Past::default() });
+    }
+
     /// Messages that stay with the topic for good, since the group ends.
     pub(crate) fn on_withheld(&mut self, messages: u64) {
         self.withheld += messages;
@@ -151,7 +160,7 @@ impl<B: Clone> Ledger<B> {
         let mut acked_from = lease.reported;
         for (index, verdict) in report.exceptions {
             debug_assert!((acked_from..upto).contains(&index), "an exception lies in what is reported");
-            self.ack(&lease.slice, acked_from, index, effects);
+            self.ack(&lease, acked_from, index, effects);
             self.except(
                 lease.slice.part(index, index + 1),
                 lease.past.clone(),
@@ -162,7 +171,7 @@ impl<B: Clone> Ledger<B> {
             );
             acked_from = index + 1;
         }
-        self.ack(&lease.slice, acked_from, upto, effects);
+        self.ack(&lease, acked_from, upto, effects);
         if !over {
             lease.reported = upto;
             self.leases.insert(report.lease, lease);
@@ -201,8 +210,8 @@ impl<B: Clone> Ledger<B> {
         match rest.len() {
             0 => {}
             _ if planted(Bug::ForgottenInFlight) => {}
-            1.. if lease.past.attempts > 0 => self.make_ready(rest, lease.past.clone()),
-            1.. => self.return_to_backlog(rest),
+            1.. if lease.past.is_blank() => self.return_to_backlog(rest),
+            1.. => self.make_ready(rest, lease.past.clone()),
         }
         if !over {
             lease.slice.to = end;
@@ -224,10 +233,10 @@ impl<B: Clone> Ledger<B> {
     }
 
     /// The dead-letter topic took the message.
-    pub(crate) fn on_dead_lettered(&mut self, slice: &Slice<B>, effects: &mut Vec<Effect<B>>) {
+    pub(crate) fn on_dead_lettered(&mut self, slice: &Slice<B>, past: &Past, effects: &mut Vec<Effect<B>>) {
         self.counts.parked -= 1;
         self.counts.dead += 1;
-        effects.push(Effect::Settled { base: slice.base, from: slice.from, to: slice.to });
+        effects.push(settled(slice, slice.from, slice.to, past));
     }
 
     /// When the next delayed message is due.
@@ -303,10 +312,10 @@ impl<B: Clone> Ledger<B> {
         }
     }
 
-    fn ack(&mut self, slice: &Slice<B>, from: u16, to: u16, effects: &mut Vec<Effect<B>>) {
+    fn ack(&mut self, lease: &Lease<B>, from: u16, to: u16, effects: &mut Vec<Effect<B>>) {
         if from < to {
             self.counts.acked += u64::from(to - from);
-            effects.push(Effect::Settled { base: slice.base, from, to });
+            effects.push(settled(&lease.slice, from, to, &lease.past));
         }
     }
 
@@ -323,11 +332,14 @@ impl<B: Clone> Ledger<B> {
         past.attempts = past.attempts.saturating_add(u32::from(!planted(Bug::UnmarkedDuplicate)));
         let random = mixed(random, slice.first());
         match verdict {
-            Verdict::Ack => self.ack(&slice, slice.from, slice.to, effects),
+            Verdict::Ack => {
+                self.counts.acked += 1;
+                effects.push(settled(&slice, slice.from, slice.to, &past));
+            }
             Verdict::Drop => {
                 self.counts.dropped += 1;
                 self.counts.acked += u64::from(planted(Bug::DriftingStats));
-                effects.push(Effect::Settled { base: slice.base, from: slice.from, to: slice.to });
+                effects.push(settled(&slice, slice.from, slice.to, &past));
             }
             Verdict::Release => self.make_ready(slice, past),
             Verdict::Dead { reason } => self.bury(slice, past, DeadReason::Rejected(reason), effects),
@@ -369,6 +381,15 @@ impl<B: Clone> Ledger<B> {
         self.counts.ready += 1;
         let there = self.ready.insert(slice.first(), (slice, past));
         debug_assert!(there.is_none(), "a message is in one place");
+    }
+}
+
+/// The group is done with these messages. Which account the place belongs to depends on how they came.
+fn settled<B>(slice: &Slice<B>, from: u16, to: u16, past: &Past) -> Effect<B> {
+    match past.redrives {
+        0 => Effect::Settled { base: slice.base, from, to },
+        // Invariant: what was redriven comes alone, and is never joined with others.
+        _ => Effect::SettledAgain { base: slice.base, at: from },
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::MessageId;
+use super::ledger::Past;
 use crate::base::{Bug, Name, catch, planted};
 use crate::mailbox::Stamp;
 use crate::runtime::Rt;
@@ -116,18 +117,35 @@ impl<T> Drop for Batch<T> {
 pub struct Message<T> {
     pub(crate) batch: Arc<Batch<T>>,
     pub(crate) index: u16,
+    /// Why so small: it fits where a handle had room to spare, and moves with each message.
+    pub(crate) redrives: u16,
     pub(crate) attempt: u32,
 }
 
 impl<T> Message<T> {
+    /// A message whose next handling begins.
+    #[inline]
+    pub(crate) fn on_loan(batch: Arc<Batch<T>>, index: u16, past: &Past) -> Message<T> {
+        Message { batch, index, redrives: past.redrives, attempt: past.attempts.saturating_add(1) }
+    }
+
     /// Returns the message's id, the one that `publish` answered.
     pub fn id(&self) -> MessageId {
         self.batch.id(self.index)
     }
 
-    /// Returns which handling of the message by this group this is: 1 on the first.
+    /// Returns which handling of the message by this group this is: 1 on the first, and on the first after a redrive.
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Returns how often the message came back to this group from its dead letters, see [`DeadLetter::redrive`].
+    ///
+    /// It is 0 unless somebody redrove it; each redrive begins the attempts anew.
+    ///
+    /// [`DeadLetter::redrive`]: super::DeadLetter::redrive
+    pub fn redrives(&self) -> u32 {
+        self.redrives.into()
     }
 
     /// Returns the name of the topic the message was published to.
@@ -145,7 +163,7 @@ impl<T> Deref for Message<T> {
 
 impl<T> Clone for Message<T> {
     fn clone(&self) -> Message<T> {
-        Message { batch: self.batch.clone(), index: self.index, attempt: self.attempt }
+        Message { batch: self.batch.clone(), ..*self }
     }
 }
 

@@ -29,6 +29,8 @@
 //!   not started goes back to the group, at no cost to the message: a slow message holds up no other.
 //! - **A failure costs the message an attempt, and the handler its state**; never its neighbours, its group, or
 //!   another group. Too many failures and the message moves to the dead-letter topic, or stays parked before it.
+//! - **A dead letter can go back**, to its group alone, once, and by the line in which publishers wait: it holds a place
+//!   of its own, apart from those of its first life (`redrive.rs`).
 //! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of
 //!   payloads are called where a panic is caught.
 //! - **A clock is read per lease, never per message**; a deadline is two looks at what a consumer is at.
@@ -42,6 +44,7 @@
 //! | trace span | `delivery`, inside of `lease` | id, attempt |
 //! | info | broker started, topic opened, group opened, broker stopped | runtime; topic, capacity, payload; topic, group; lost, timed_out, took |
 //! | info | dead letter | topic, group, id, reason, attempts |
+//! | info | redriven | topic, group, id, redrives |
 //! | debug | delivery failed, delivery found no room | topic, group, error |
 //! | warn | consumer could not be built | topic, group, error, wait |
 //! | warn | parked: the dead-letter topic is full | topic, group |
@@ -76,6 +79,7 @@ mod message;
 mod outcome;
 mod publish;
 mod pull;
+mod redrive;
 mod registry;
 mod retry;
 mod scope;
@@ -91,7 +95,10 @@ mod workers;
 pub use blocked::{Blocked, WhyBlocked};
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use drain::{GroupReport, Report, TopicReport};
-pub use error::{AckError, Closed, ErrorKind, NoRoom, OpenError, PublishAllError, PublishError};
+pub use error::{
+    AckError, Closed, ErrorKind, NoRoom, OpenError, PublishAllError, PublishError, RedriveAllError,
+    RedriveError,
+};
 pub use group::{GroupBuilder, GroupWith};
 pub use group_handle::Group;
 pub use handle::{Broker, BrokerBuilder};

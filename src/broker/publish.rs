@@ -17,7 +17,7 @@ use crate::mailbox::{self, SendError, SendSink, TrySendError};
 use crate::runtime::Sleep;
 
 /// How long a publish may wait.
-enum Wait {
+pub(super) enum Wait {
     Not,
     AtMost(Duration),
     ForEver,
@@ -25,7 +25,7 @@ enum Wait {
 
 impl<T: Send + Sync + 'static> TopicShared<T> {
     /// Refuses whoever publishes from outside while the broker drains, and everybody after that.
-    fn may_publish(&self) -> bool {
+    pub(super) fn may_publish(&self) -> bool {
         self.core.is_open() || (self.core.is_draining() && Scope::of(self.core.id).is_some())
     }
 
@@ -34,7 +34,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         Scope::current().map(|scope| scope.limit.min(self.settings.publish_timeout))
     }
 
-    fn wait(&self) -> Wait {
+    pub(super) fn wait(&self) -> Wait {
         match (self.settings.overflow, self.limit_inside()) {
             (Overflow::Reject, _) => Wait::Not,
             (Overflow::Wait { timeout: None }, None) => Wait::ForEver,
@@ -175,7 +175,7 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
 
 /// What ends a wait for room: the limit, if there is one, or a drain. The timer is made when it is first needed:
 /// most publishes find room.
-fn poll_limit<T: Send + Sync + 'static>(
+pub(super) fn poll_limit<T: Send + Sync + 'static>(
     timer: &mut Option<Sleep>,
     limit: Option<Duration>,
     topic: &TopicShared<T>,

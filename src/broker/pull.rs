@@ -69,7 +69,7 @@ impl<T: Send + Sync + 'static> DeliveryStream<T> {
 
     fn hand_out(&self, lease: Lease<T>) -> Option<Delivery<T>> {
         let held = lease.held?;
-        let message = Message { batch: lease.batch, index: lease.from, attempt: lease.past.attempts + 1 };
+        let message = Message::on_loan(lease.batch, lease.from, &lease.past);
         if !held.hold() {
             return None;
         }

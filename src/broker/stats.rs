@@ -11,8 +11,10 @@ use super::Blocked;
 pub struct GroupStats {
     /// Whether it takes messages from the topic to its consumers.
     pub state: GroupState,
-    /// Messages that came in for it since it was opened.
+    /// Messages that came in for it since it was opened, those that were redriven counted again.
     pub entered: u64,
+    /// Messages that came back from its dead letters. Part of `entered`.
+    pub redriven: u64,
     /// Messages settled by an ack.
     pub acked: u64,
     /// Messages settled by an explicit [`Outcome::Drop`](super::Outcome::Drop).
@@ -85,6 +87,7 @@ impl GroupStats {
         GroupStats {
             state,
             entered: counts.entered,
+            redriven: counts.redriven,
             acked: counts.acked,
             dropped: counts.dropped,
             dead_lettered: counts.dead,
@@ -117,6 +120,7 @@ impl GroupStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) entered: u64,
+    pub(crate) redriven: u64,
     pub(crate) acked: u64,
     pub(crate) dropped: u64,
     pub(crate) dead: u64,

@@ -1,16 +1,22 @@
 //! The topic's actor: freezes what waits into batches, hands them to the groups, frees places as groups settle.
 
+mod redrive;
+
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::blocked::Watch;
 use super::books::{Bits, Books, GroupId};
+use super::dead_letter::WayBack;
 use super::group_word::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item};
 use super::witness::{Sight, TopicCounts, Watched};
 use super::{Blocked, Start, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply, Sender};
+
+use redrive::Redriver;
+pub(crate) use redrive::{Peek, Redriven};
 
 /// What others say to a topic.
 pub(crate) enum TopicWord<T> {
@@ -20,6 +26,11 @@ pub(crate) enum TopicWord<T> {
         base: u64,
         from: u16,
         to: u16,
+    },
+    /// A group is done with a message of this batch that had come back.
+    SettledAgain {
+        group: GroupId,
+        base: u64,
     },
     /// A group can, or can't, work; and so many of its messages wait for a dead-letter topic.
     GroupNews {
@@ -41,6 +52,25 @@ pub(crate) enum TopicWord<T> {
     /// Answer when no running group has anything left to do.
     WhenQuiet(Reply<Quiet>),
     Stats(Reply<TopicStats>),
+    /// A message comes back from the dead letters, with a place that was got for it.
+    Redrive {
+        group: GroupId,
+        message: WayBack<T>,
+        answer: Reply<Redriven>,
+    },
+    /// Answer when a message of this batch may come back.
+    WhenRedrivable {
+        base: u64,
+        len: u16,
+        answer: Reply<()>,
+    },
+    /// Show what is kept.
+    Peek(Peek<T>),
+    /// This message went elsewhere: it need not be kept for groups to come.
+    Moved {
+        base: u64,
+        index: u16,
+    },
     /// End.
     Stop(Reply<Unread>),
 }
@@ -79,6 +109,10 @@ struct Life<T> {
     /// Those who wait for quiet. Limit: each is a future somewhere.
     waiting: Vec<Reply<Quiet>>,
     changes: u64,
+    /// Those who wait to bring a message back. Limit: each is a future somewhere.
+    redrivers: Vec<Redriver>,
+    /// Those who wait to look into what is kept. Limit: each is a future somewhere.
+    peeks: Vec<Peek<T>>,
     over: Option<Reply<Unread>>,
     /// What each group wants of the batch at hand; empty in between, kept for its memory.
     wanted: Vec<(GroupId, Bits)>,
@@ -107,6 +141,8 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             links: Vec::new(),
             waiting: Vec::new(),
             changes: 0,
+            redrivers: Vec::new(),
+            peeks: Vec::new(),
             over: None,
             wanted: Vec::new(),
         };
@@ -163,13 +199,15 @@ impl<T: Send + Sync + 'static> Life<T> {
         let behind = self.books.open(GroupId(0)) > 1;
         for (link, (_, open)) in self.links.iter_mut().zip(&wanted) {
             let starved = planted(Bug::Starvation) && link.group.0 > 0 && behind;
-            link.hand(Handout { batch: batch.clone(), open: *open }, self.actor.held || starved);
+            let handout = Handout { batch: batch.clone(), open: *open, redrives: 0 };
+            link.hand(handout, self.actor.held || starved);
         }
         wanted.clear();
         self.wanted = wanted;
         if some_skipped {
             self.sweep(batch.base());
         }
+        self.answer_peeks();
     }
 
     /// Lets go of what every group has skipped, from the batch at `from` on. Not while the topic is held: more groups may come.
@@ -185,6 +223,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if places > 0 {
             self.actor.watch.on_freed();
             self.actor.mailbox.settle(usize::try_from(places).unwrap_or(usize::MAX));
+            self.call_redrivers();
         }
     }
 
@@ -192,6 +231,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         match word {
             TopicWord::Settled { group, base, from, to } => {
                 let freed = self.books.on_settled(group, base, from, to);
+                self.free(freed);
+            }
+            TopicWord::SettledAgain { group, base } => {
+                let freed = self.books.on_settled_again(group, base);
                 self.free(freed);
             }
             TopicWord::GroupNews { group, running, failed, parked } => {
@@ -210,7 +253,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 for (batch, open) in handouts {
                     let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
                     self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
-                    link.hand(Handout { batch, open }, self.actor.held);
+                    link.hand(Handout { batch, open, redrives: 0 }, self.actor.held);
                 }
                 self.links.push(link);
                 self.sweep(0);
@@ -239,6 +282,19 @@ impl<T: Send + Sync + 'static> Life<T> {
                     held: self.actor.held,
                     blocked_by: self.blocked_by(),
                 }));
+            }
+            TopicWord::Redrive { group, message, answer } => self.on_redrive(group, message, answer),
+            TopicWord::WhenRedrivable { base, len, answer } => {
+                self.redrivers.push(Redriver { base, len, answer });
+                self.call_redrivers();
+            }
+            TopicWord::Peek(peek) => {
+                self.peeks.push(peek);
+                self.answer_peeks();
+            }
+            TopicWord::Moved { base, index } => {
+                let freed = self.books.on_moved(base, index);
+                self.free(freed);
             }
             TopicWord::Stop(reply) => self.over = Some(reply),
         }

@@ -59,6 +59,10 @@ pub(crate) enum Sight<'a> {
     Gone { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
     /// A group is done with these messages.
     Settled { topic: &'a Name, group: &'a Name, base: u64, from: u16, to: u16 },
+    /// A message came back to a group from its dead letters, to be settled by it once more, as if it were new.
+    Redriven { topic: &'a Name, group: &'a Name, base: u64, at: u16 },
+    /// A group is done with a message that had come back.
+    SettledAgain { topic: &'a Name, group: &'a Name, base: u64, at: u16 },
     /// The dead-letter topic took a message.
     Dead { topic: &'a Name, group: &'a Name, id: MessageId, attempts: u32, reason: &'a DeadReason },
     /// A group's books, when it has nothing to do.

@@ -261,17 +261,11 @@ impl<M, C, S> WeakSender<M, C, S> {
 }
 
 fn control<M, C, S>(shared: &Shared<M, C, S>, word: C) -> Result<(), C> {
-    let mut locked = shared.lock();
+    let locked = shared.lock();
     if locked.phase == Phase::Gone {
         return Err(word);
     }
-    locked.control.push_back(word);
-    shared.urgent.store(true, Ordering::SeqCst);
-    let parked = locked.receiver.take();
-    drop(locked);
-    if let Some(parked) = parked {
-        parked.waker.wake();
-    }
+    shared.say(locked, word);
     Ok(())
 }
 

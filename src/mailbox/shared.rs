@@ -124,6 +124,17 @@ impl<M, C, S> Shared<M, C, S> {
         self.done()
     }
 
+    /// Puts a word on the control lane.
+    pub(super) fn say(&self, mut locked: MutexGuard<'_, Locked<M, C, S>>, word: C) {
+        locked.control.push_back(word);
+        self.urgent.store(true, Ordering::SeqCst);
+        let parked = locked.receiver.take();
+        drop(locked);
+        if let Some(parked) = parked {
+            parked.waker.wake();
+        }
+    }
+
     /// Refuses messages from now on (`phase` says how finally); everyone in the line gets theirs back.
     pub(super) fn close(&self, phase: Phase) {
         let locked = self.lock();

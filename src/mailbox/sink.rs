@@ -84,6 +84,21 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         Ok(receipt)
     }
 
+    /// Hands the place over with a word on the control lane, in one step: whoever hears it settles the place.
+    ///
+    /// # Errors
+    /// Gives the word back if the mailbox closed meanwhile, or if no place was got before.
+    pub fn hand_over(&mut self, word: C) -> Result<(), C> {
+        let shared = &self.sender.shared;
+        let locked = shared.lock();
+        if !self.reserved || locked.phase != Phase::Open {
+            return Err(word);
+        }
+        self.reserved = false;
+        shared.say(locked, word);
+        Ok(())
+    }
+
     /// Gives back a place that is not wanted any more, and leaves the line.
     pub fn give_up(&mut self) {
         self.sender.abandon(&mut self.slot);

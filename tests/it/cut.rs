@@ -132,6 +132,16 @@ impl Consumer<u64> for Idle {
     }
 }
 
+async fn redrive_one(broker: Broker) {
+    let topic = broker.topic::<u64>("other").open().await.unwrap();
+    let mut stream = topic.group("g").stream().await.unwrap();
+    topic.publish(1).await.unwrap();
+    stream.next().await.unwrap().settle(Outcome::DeadLetter("later".into())).unwrap();
+    let dead = broker.topic::<DeadLetter>("other.g.dead").open().await.unwrap();
+    let letter = dead.group("clerk").stream().await.unwrap().next().await.unwrap();
+    letter.redrive().await.unwrap();
+}
+
 /// Every public future, by its name in the list of public items; streams and sinks by what is awaited on them.
 const FUTURES: &[(&str, Make)] = &[
     ("actor::address::Address::ask", |w| cut!(w: actor => actor.ask(Word::Ask))),
@@ -144,7 +154,7 @@ const FUTURES: &[(&str, Make)] = &[
         Box::pin(async move { _ = recipient.send(7).await })
     }),
     ("an address as a sink", |w| cut!(w: actor => async move { actor.sink().send(Word::Number).await })),
-    ("broker::group::Group::stats", |w| cut!(w: group => group.stats())),
+    ("broker::dead_letter::DeadLetter::redrive", |w| cut!(w: broker => redrive_one(broker))),
     ("broker::group::GroupBuilder::run", |w| cut!(w: topic => topic.group("late").run(ok))),
     ("broker::group::GroupBuilder::run_fn", |w| cut!(w: topic => topic.group("late").run_fn(|_| Ok(())))),
     (
@@ -161,6 +171,8 @@ const FUTURES: &[(&str, Make)] = &[
         "broker::group::GroupWith::run_outcome",
         |w| cut!(w: topic => topic.group("late").with(7).run_outcome(async |_, _| Outcome::Ack)),
     ),
+    ("broker::group_handle::Group::redrive", |w| cut!(w: group => group.redrive())),
+    ("broker::group_handle::Group::stats", |w| cut!(w: group => group.stats())),
     ("a stream of deliveries", |w| {
         cut!(w: topic => async move {
             let mut stream = topic.group("late").stream().await.unwrap();

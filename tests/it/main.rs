@@ -33,6 +33,8 @@ mod ordering;
 mod pull;
 mod pull_ends;
 mod redelivery;
+mod redrive;
+mod redrive_all;
 mod seen;
 mod sinks;
 mod supervise_events;

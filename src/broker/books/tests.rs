@@ -52,6 +52,8 @@ struct Model {
     kept: BTreeMap<u64, BTreeSet<GroupId>>,
     groups: Vec<GroupId>,
     batches: Vec<(u64, u16)>,
+    /// By batch and group, the messages that came back.
+    again: BTreeMap<(u64, GroupId), u64>,
     next: u64,
 }
 
@@ -73,6 +75,18 @@ enum Step {
     },
     /// From this batch on.
     Sweep(u8),
+    Redrive {
+        who: u8,
+        batch: u8,
+    },
+    SettleAgain {
+        who: u8,
+        batch: u8,
+    },
+    Moved {
+        batch: u8,
+        index: u16,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -82,6 +96,9 @@ fn step() -> impl Strategy<Value = Step> {
         9 => (any::<u8>(), any::<u8>(), 0..=BATCH as u16, prop_oneof![1..9_u16, Just(256)])
             .prop_map(|(who, batch, from, len)| Step::Settle { who, batch, from, len }),
         1 => prop_oneof![Just(0), any::<u8>()].prop_map(Step::Sweep),
+        2 => (any::<u8>(), any::<u8>()).prop_map(|(who, batch)| Step::Redrive { who, batch }),
+        3 => (any::<u8>(), any::<u8>()).prop_map(|(who, batch)| Step::SettleAgain { who, batch }),
+        1 => (any::<u8>(), 0..BATCH as u16).prop_map(|(batch, index)| Step::Moved { batch, index }),
     ]
 }
 
@@ -136,18 +153,67 @@ impl Model {
                 let expected = if self.groups.is_empty() { 0 } else { self.free(|offset| offset >= from) };
                 assert_eq!(freed, expected);
             }
+            Step::Redrive { who, batch } => {
+                if let Some((group, base, len)) = self.pick(who, batch) {
+                    let pinned = books.pinned();
+                    let admitted = books.admits_again(base, len, pinned + 3);
+                    assert!(books.on_redriven(group, base, len));
+                    assert_eq!(admitted, books.pinned() < pinned + 3, "it says what comes of it");
+                    *self.again.entry((base, group)).or_default() += 1;
+                }
+            }
+            Step::SettleAgain { who, batch } => {
+                if let Some((group, base, _)) = self.pick(who, batch) {
+                    let there = self.again.get_mut(&(base, group)).filter(|count| **count > 0);
+                    assert_eq!(books.on_settled_again(group, base), u64::from(there.is_some()));
+                    there.into_iter().for_each(|count| *count -= 1);
+                }
+            }
+            Step::Moved { batch, index } => {
+                if let Some((base, len)) = self.batches.get(usize::from(batch)).copied() {
+                    let offset = base + u64::from(index.min(len - 1));
+                    assert_eq!(books.on_moved(base, index.min(len - 1)), self.free(|other| other == offset));
+                }
+            }
         }
-        assert_eq!((books.unsettled(), books.next_offset()), (self.kept.len() as u64, self.next));
-        let kept_of = |(base, len): &(u64, u16)| {
-            (u64::from(*len), self.kept.range(*base..base + u64::from(*len)).count() as u64)
-        };
-        let pinned =
-            self.batches.iter().map(kept_of).filter(|(_, kept)| *kept > 0).map(|(len, kept)| len - kept);
-        assert_eq!(books.pinned(), pinned.sum::<u64>());
+        self.check(books);
+    }
+
+    fn check(&self, books: &Books<u64>) {
+        let again: u64 = self.again.values().sum();
+        assert_eq!((books.unsettled(), books.next_offset()), (self.kept.len() as u64 + again, self.next));
+        let mut pinned = 0;
+        for (base, len) in &self.batches {
+            let kept = self.kept.range(*base..base + u64::from(*len)).count() as u64;
+            let of_batch = |(at, _): &(&(u64, GroupId), &u64)| at.0 == *base;
+            let again: u64 = self.again.iter().filter(of_batch).map(|(_, count)| count).sum();
+            // Alive are all of a batch that is live or has one that came back; as many as can be hold a place.
+            let places = if kept > 0 { kept } else { again };
+            pinned += if places > 0 { u64::from(*len).saturating_sub(places) } else { 0 };
+        }
+        assert_eq!(books.pinned(), pinned);
+        assert_eq!(books.counted(), (books.unsettled(), pinned));
+        let oldest_again = self.again.iter().find(|(_, count)| **count > 0).map(|((base, _), _)| *base);
         for group in &self.groups {
             let open = self.kept.values().filter(|open| open.contains(group)).count() as u64;
-            assert_eq!(books.open(*group), open);
+            let mine = |(at, _): &(&(u64, GroupId), &u64)| at.1 == *group;
+            let again: u64 = self.again.iter().filter(mine).map(|(_, count)| count).sum();
+            assert_eq!(books.open(*group), open + again);
+            if let Some(base) =
+                oldest_again.filter(|base| self.kept.keys().next().is_none_or(|first| base <= first))
+            {
+                assert_eq!(
+                    books.holds_oldest(*group),
+                    self.again.get(&(base, *group)).is_some_and(|count| *count > 0)
+                );
+            }
         }
+    }
+
+    fn pick(&self, who: u8, batch: u8) -> Option<(GroupId, u64, u16)> {
+        let group = self.groups.get(usize::from(who).checked_rem(self.groups.len())?)?;
+        let (base, len) = self.batches.get(usize::from(batch).checked_rem(self.batches.len())?)?;
+        Some((*group, *base, *len))
     }
 
     fn free(&mut self, within: impl Fn(u64) -> bool) -> u64 {
@@ -172,7 +238,10 @@ proptest! {
                 model.step(&mut books, Step::Settle { who: who as u8, batch: batch as u8, from: 0, len: 256 });
             }
         }
-        prop_assert_eq!(books.unsettled(), 0);
+        for ((base, group), count) in std::mem::take(&mut model.again) {
+            (0..count).for_each(|_| assert_eq!(books.on_settled_again(group, base), 1));
+        }
+        prop_assert_eq!((books.unsettled(), books.pinned()), (0, 0));
         prop_assert!(books.live.is_empty(), "the payloads are let go");
     }
 }
@@ -209,6 +278,45 @@ fn payloads_that_are_alive_or_pinned_stay_below_three_times_the_capacity() {
     }
 }
 
+/// G2: what comes back keeps its old batch, if only while less is pinned than the capacity.
+#[test]
+fn payloads_stay_below_three_times_the_capacity_with_messages_that_come_back_and_stay() {
+    const CAPACITY: u64 = 1000;
+    let mut books = Books::new();
+    books.on_group(GroupId(0), |_: &(), _, kept| kept);
+    let (mut alive, mut letters, mut back) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+    let (mut most, mut waited) = (0, 0);
+    while books.next_offset() < 100_000 {
+        let burst = if books.pinned() < CAPACITY { BATCH as u64 } else { 1 };
+        let (base, len) = (books.next_offset(), burst.min(CAPACITY - books.unsettled()) as u16);
+        if len > 0 {
+            books.on_batch((), len, |_| Bits::range(0, len));
+            alive.push_back((base, len));
+        }
+        // Half of the capacity is being handled. Of the rest one message of each batch was given up; it comes back as
+        // soon as it may, and is settled when nothing else can be.
+        while alive.iter().map(|(_, len)| u64::from(*len)).sum::<u64>() > CAPACITY / 2 {
+            let (base, len) = alive.pop_front().unwrap();
+            books.on_settled(GroupId(0), base, 0, len);
+            letters.push_back((base, len));
+        }
+        while let Some((base, len)) = letters.front().copied().filter(|_| books.unsettled() < CAPACITY) {
+            if !books.admits_again(base, len, CAPACITY) {
+                waited += 1;
+                break;
+            }
+            assert!(books.on_redriven(GroupId(0), base, len));
+            back.push_back(base);
+            letters.pop_front();
+        }
+        most = most.max(books.unsettled() + books.pinned());
+        if books.unsettled() == CAPACITY || letters.len() > 9 {
+            assert_eq!(books.on_settled_again(GroupId(0), back.pop_front().unwrap()), 1);
+        }
+    }
+    assert!(waited > 0 && (CAPACITY..3 * CAPACITY).contains(&most), "{waited} {most}");
+}
+
 #[test]
 fn without_a_group_everything_is_kept_for_the_first() {
     let mut books = Books::new();
@@ -224,6 +332,8 @@ fn words_of_an_unknown_group_or_batch_free_nothing() {
     books.on_batch('a', 3, |_| Bits::range(0, 3));
     assert_eq!(books.on_settled(GroupId(9), 0, 0, 3), 0);
     assert_eq!(books.on_settled(GroupId(0), 1, 0, 3), 0);
+    assert!(!books.on_redriven(GroupId(9), 0, 3));
+    assert_eq!((books.on_settled_again(GroupId(0), 0), books.on_moved(7, 0)), (0, 0));
     assert_eq!((books.open(GroupId(9)), books.unsettled()), (0, 3));
     assert_eq!(books.on_settled(GroupId(0), 0, 0, 3), 3);
 }

@@ -3,12 +3,14 @@
 
 mod model;
 mod says;
+mod toy;
 
 use super::*;
-use model::{Model, Step};
+use model::Model;
 use proptest::prelude::*;
 use says::Says;
 use std::time::Duration;
+use toy::Step;
 
 fn says() -> impl Strategy<Value = Says> {
     prop_oneof![
@@ -41,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (which(), 0..10_u16).prop_map(|(which, keep)| Step::TakeBack { which, keep }),
         4 => prop_oneof![5 => 0..9_u64, 1 => Just(100)].prop_map(Step::Later),
         3 => which().prop_map(Step::DeadLettered),
+        3 => which().prop_map(Step::Redrive),
         2 => which().prop_map(Step::Stale),
     ]
 }

@@ -92,7 +92,7 @@ fn failed() -> Verdict {
 }
 
 fn past(attempts: u32, failures: u32, error: Option<&str>) -> Past {
-    Past { attempts, failures, no_room: 0, error: error.map(Arc::from) }
+    Past { attempts, failures, error: error.map(Arc::from), ..Past::default() }
 }
 
 #[test]
@@ -221,10 +221,57 @@ fn max_attempts_counts_failures_exactly_and_attempts_count_all_handlings() {
             (c.entered, c.parked, c.failures) = (1, 1, most.into());
             c.redeliveries = 2 * u64::from(most) - 1;
         });
-        probe.ledger.on_dead_lettered(&slice, &mut probe.effects);
+        probe.ledger.on_dead_lettered(&slice, &Past::default(), &mut probe.effects);
         assert_eq!(probe.effects(), [settled(0, 0, 1)]);
         assert_eq!((probe.ledger.counts().parked, probe.ledger.counts().dead), (0, 1));
     }
+}
+
+/// G8, G11, G25: a redriven message enters again, begins at the first attempt, and has a place of its own.
+#[test]
+fn a_redriven_message_is_new_but_for_its_mark_and_settles_on_its_own_account() {
+    type End = (fn(&mut Probe, LeaseId), fn(&mut Counts));
+    let ends: [End; 3] = [
+        (|probe, lease| assert!(probe.sole(lease, Verdict::Ack)), |c| c.acked = 1),
+        (|probe, lease| assert!(probe.sole(lease, Verdict::Drop)), |c| c.dropped = 1),
+        (|probe, lease| assert!(probe.report(lease, 4, Vec::new())), |c| c.acked = 1),
+    ];
+    for (end, change) in ends {
+        let mut probe = Probe::pulling(Retry::immediately().max_attempts(2), 2);
+        probe.batch('b', 20, 1);
+        probe.ledger.on_redriven(Slice { batch: 'a', base: 7, from: 3, to: 4 }, 5);
+        let mut effects = Vec::new();
+        probe.ledger.dispatch(probe.now, &mut effects);
+        let Some(Effect::Lease { slice, past, id, .. }) = effects.first() else { panic!("{effects:?}") };
+        let marked = Past { redrives: 5, ..Past::default() };
+        assert_eq!((slice.first(), past), (10, &marked), "it comes before the backlog");
+        assert!(probe.ledger.on_give_back(*id));
+        probe.counts(|c| (c.entered, c.redriven, c.ready, c.in_flight) = (2, 1, 1, 1));
+        let [lease] = probe.hands_out([(10, 11)]);
+        assert!(probe.sole(lease, failed()) && probe.effects().is_empty(), "its failures began anew");
+        let [lease] = probe.hands_out([(10, 11)]);
+        end(&mut probe, lease);
+        assert_eq!(probe.effects(), [Effect::SettledAgain { base: 7, at: 3 }]);
+        probe.counts(|c| {
+            (c.entered, c.redriven, c.in_flight, c.failures, c.redeliveries) = (2, 1, 1, 1, 1);
+            change(c);
+        });
+    }
+}
+
+#[test]
+fn a_redriven_message_that_is_given_up_again_is_settled_on_its_own_account() {
+    let mut probe = Probe::pulling(Retry::none(), 1);
+    let slice = Slice { batch: 'a', base: 7, from: 3, to: 4 };
+    probe.ledger.on_redriven(slice.clone(), 1);
+    let [lease] = probe.hands_out([(10, 11)]);
+    assert!(probe.sole(lease, failed()));
+    let past = Past { redrives: 1, ..past(1, 1, Some("no")) };
+    let reason = DeadReason::TooManyAttempts;
+    assert_eq!(probe.effects(), [Effect::Dead { slice: slice.clone(), past: past.clone(), reason }]);
+    probe.ledger.on_dead_lettered(&slice, &past, &mut probe.effects);
+    assert_eq!(probe.effects(), [Effect::SettledAgain { base: 7, at: 3 }]);
+    probe.counts(|c| (c.entered, c.redriven, c.dead, c.failures) = (1, 1, 1, 1));
 }
 
 #[test]

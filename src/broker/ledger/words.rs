@@ -42,9 +42,18 @@ pub(crate) struct Past {
     pub(crate) attempts: u32,
     /// How often it failed; releases don't count.
     pub(crate) failures: u32,
+    /// How often it came back from the dead letters. The counts above began anew each time.
+    pub(crate) redrives: u16,
     /// How often in a row it could not go on for want of room further down.
     pub(crate) no_room: u32,
     pub(crate) error: Option<Arc<str>>,
+}
+
+impl Past {
+    /// Whether the message is new to the group: never started, and not redriven.
+    pub(super) fn is_blank(&self) -> bool {
+        self.attempts == 0 && self.redrives == 0
+    }
 }
 
 /// What the caller is to do.
@@ -54,6 +63,8 @@ pub(crate) enum Effect<B> {
     Lease { consumer: ConsumerId, id: LeaseId, slice: Slice<B>, past: Past },
     /// The group is done with these messages: tell the topic.
     Settled { base: u64, from: u16, to: u16 },
+    /// The group is done with one message of this batch that was redriven, and that holds a place of its own.
+    SettledAgain { base: u64, at: u16 },
     /// Move this one message to the dead-letter topic, then call `on_dead_lettered`.
     Dead { slice: Slice<B>, past: Past, reason: DeadReason },
 }

@@ -63,7 +63,7 @@ impl Drop for Bomb {
 fn a_payload_whose_drop_panics_takes_no_other_with_it() {
     let items = [0, 1, 0, 3, 1, 0].map(|fuse| Item::new(Bomb(fuse)));
     let batch = Arc::new(Batch::new(Name::new("t").unwrap(), 0, items.into()));
-    let message = Message { batch: batch.clone(), index: 1, attempt: 1 };
+    let message = Message { batch: batch.clone(), index: 1, redrives: 0, attempt: 1 };
     drop(batch);
     assert_eq!(DROPPED.load(Ordering::Relaxed), 0, "a kept message keeps its batch");
     drop(message);
@@ -74,7 +74,7 @@ fn a_payload_whose_drop_panics_takes_no_other_with_it() {
 fn a_message_knows_where_it_came_from() {
     let items = vec![Item::stamped(7, "a"), Item::stamped(7, "b")];
     let batch = Arc::new(Batch::new(Name::new("t").unwrap(), 40, items));
-    let message = Message { batch, index: 1, attempt: 3 };
+    let message = Message { batch, index: 1, redrives: 0, attempt: 3 };
     let copy = message.clone();
     assert_eq!(
         (*copy, copy.id(), copy.attempt(), copy.topic().as_str()),

@@ -31,6 +31,30 @@ fn a_reserved_place_is_kept_until_it_is_filled() {
 }
 
 #[test]
+fn a_reserved_place_that_goes_with_a_word_is_held_until_it_is_settled() {
+    let (tx, mut rx) = open(1);
+    let pulse = Pulse::new();
+    let mut sink = tx.sink();
+    assert_eq!(sink.hand_over("word"), Err("word"), "no place was got");
+    assert_eq!(sink.try_reserve(), Ok(()));
+    assert_eq!(sink.hand_over("word"), Ok(()));
+    assert_eq!(sink.hand_over("again"), Err("again"), "one place, one word");
+    drop(sink);
+    assert_eq!((rx.poll_next(&mut pulse.cx()), rx.held()), (Poll::Ready(Event::Control("word")), 1));
+    let mut send = tx.send(10);
+    assert!(pulse.poll(&mut send).is_pending());
+    rx.settle(1);
+    assert!(pulse.poll(&mut send).is_ready());
+    let mut sink = tx.sink();
+    drain(&mut rx);
+    assert_eq!(sink.try_reserve(), Ok(()));
+    rx.close();
+    assert_eq!(sink.hand_over("late"), Err("late"));
+    drop(sink);
+    assert_eq!(rx.held(), 0);
+}
+
+#[test]
 fn a_place_that_is_given_up_goes_to_the_next_in_line() {
     let ways: [fn(crate::mailbox::SendSink<u32, &'static str>); 3] = [
         drop,

@@ -12,13 +12,19 @@ type Of = (GroupKey, u64);
 pub(super) fn are_numbered(history: &History, finds: &mut Finds<'_>) {
     let mut begun: BTreeMap<Of, u32> = BTreeMap::new();
     for what in history.whats() {
-        if let What::Began { group, id, attempt, .. } = what {
-            let before = begun.entry((*group, id.offset())).or_default();
-            *before += 1;
-            if attempt != before {
-                let name = history.name(*group);
-                finds.say(format_args!("attempt {before} of {id} in {name} calls itself {attempt}"));
+        match what {
+            What::Began { group, id, attempt, .. } => {
+                let before = begun.entry((*group, id.offset())).or_default();
+                *before += 1;
+                if attempt != before {
+                    let name = history.name(*group);
+                    finds.say(format_args!("attempt {before} of {id} in {name} calls itself {attempt}"));
+                }
             }
+            What::Redriven { group, offset } => {
+                begun.remove(&(*group, *offset));
+            }
+            _ => {}
         }
     }
 }
@@ -29,6 +35,9 @@ pub(super) fn are_counted_in_dead_letters(history: &History, finds: &mut Finds<'
     for what in history.whats() {
         match what {
             What::Began { group, id, .. } => *begun.entry((*group, id.offset())).or_default() += 1,
+            What::Redriven { group, offset } => {
+                begun.remove(&(*group, *offset));
+            }
             What::Dead { group, id, attempts, .. } => {
                 let really = begun.get(&(*group, id.offset())).copied().unwrap_or(0);
                 if *attempts != really {
@@ -127,6 +136,10 @@ mod tests {
         let unmarked = story().attempt("g", 0, 1, How::Failed).attempt("g", 0, 1, How::Acked);
         assert_eq!(apply(are_numbered, &unmarked.end()).len(), 1);
         assert_eq!(apply(are_numbered, &story().attempt("g", 0, 2, How::Acked).end()).len(), 1);
+        let back = |attempt| {
+            story().attempt("g", 0, 1, How::Failed).redriven("g", 0).began("g", 1, 0, attempt).end()
+        };
+        assert_eq!((apply(are_numbered, &back(1)).len(), apply(are_numbered, &back(2)).len()), (0, 1));
     }
 
     #[test]
@@ -134,6 +147,12 @@ mod tests {
         let died = |attempts| story().attempt("g", 0, 1, How::Failed).dead("g", 0, attempts).end();
         assert_eq!(apply(are_counted_in_dead_letters, &died(1)), [""; 0]);
         assert_eq!(apply(are_counted_in_dead_letters, &died(2)).len(), 1);
+        let again = |attempts| {
+            let back = story().attempt("g", 0, 1, How::Failed).dead("g", 0, 1).redriven("g", 0);
+            back.attempt("g", 0, 1, How::Failed).dead("g", 0, attempts).end()
+        };
+        assert_eq!(apply(are_counted_in_dead_letters, &again(1)), [""; 0]);
+        assert_eq!(apply(are_counted_in_dead_letters, &again(2)).len(), 1);
     }
 
     #[test]

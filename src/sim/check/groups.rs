@@ -39,6 +39,9 @@ pub(super) fn are_isolated(history: &History, finds: &mut Finds<'_>) {
                     unsettled.extend((*from..*to).map(|at| (*group, base + u64::from(at))));
                 }
             }
+            What::Redriven { group, offset } => {
+                unsettled.insert((*group, *offset));
+            }
             What::Settled { group, from, to } => {
                 for offset in *from..*to {
                     unsettled.remove(&(*group, offset));

@@ -91,6 +91,11 @@ pub(in crate::sim) enum What {
         attempts: u32,
         too_many: bool,
     },
+    /// A dead letter's message is back: its attempts and failures begin anew, and it is settled once more.
+    Redriven {
+        group: GroupKey,
+        offset: u64,
+    },
     Over(GroupKey),
     /// A publisher's side: it tries, and is answered or dropped.
     Tried {
@@ -185,6 +190,17 @@ impl History {
         offered
     }
 
+    /// How often each message came back from the dead letters.
+    pub(super) fn redriven(&self) -> BTreeMap<(GroupKey, u64), u32> {
+        let mut redriven = BTreeMap::new();
+        for what in self.whats() {
+            if let What::Redriven { group, offset } = what {
+                *redriven.entry((*group, *offset)).or_insert(0) += 1;
+            }
+        }
+        redriven
+    }
+
     /// The last events, a line each.
     pub(in crate::sim) fn tail(&self, count: usize) -> String {
         let first = self.events.len().saturating_sub(count);
@@ -225,6 +241,7 @@ impl fmt::Display for Shown<'_> {
             What::Dead { group, id, attempts, .. } => {
                 write!(f, "{} dead-lettered {id} after {attempts} attempts", name(group))
             }
+            What::Redriven { group, offset } => write!(f, "{} has {offset} back", name(group)),
             What::Over(group) => write!(f, "{} over", name(group)),
             What::Tried { topic, value } => write!(f, "publishing {value} to {topic}"),
             What::Confirmed { topic, value, id } => write!(f, "published {value} to {topic} as {id}"),

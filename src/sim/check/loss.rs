@@ -71,13 +71,16 @@ fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, f
 /// What a group has not settled in the end is what its report says.
 fn left_is_reported(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, finds: &mut Finds<'_>) {
     let Some(report) = &history.report else { return };
+    let redriven = history.redriven();
     for (key, facts) in history.facts() {
         let Some(said) = report.group(facts.topic.as_str(), facts.group.as_str()) else { continue };
         if history.key(facts.topic.as_str(), facts.group.as_str()) != Some(key) {
             continue;
         }
         let of_group = || offered.range((key, 0)..(key, u64::MAX)).map(|(_, settled)| *settled);
-        let (all, settled) = (of_group().count() as u64, of_group().map(u64::from).sum::<u64>());
+        let again =
+            redriven.range((key, 0)..(key, u64::MAX)).map(|(_, times)| u64::from(*times)).sum::<u64>();
+        let (all, settled) = (of_group().count() as u64 + again, of_group().map(u64::from).sum::<u64>());
         if said.settled != settled || said.settled + said.lost != all {
             let name = history.name(key);
             finds.say(format_args!("{all} were offered to {name}, {settled} settled; its report: {said:?}"));
@@ -108,7 +111,11 @@ pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
             _ => {}
         }
     }
-    for ((group, offset), settled) in history.offered().into_iter().filter(|(_, settled)| *settled > 1) {
+    let redriven = history.redriven();
+    let lives = |of: &(GroupKey, u64)| 1 + redriven.get(of).copied().unwrap_or(0);
+    for ((group, offset), settled) in
+        history.offered().into_iter().filter(|(of, settled)| *settled > lives(of))
+    {
         finds.say(format_args!("{} settled {offset} {settled} times", history.name(group)));
     }
 }
@@ -201,6 +208,11 @@ mod tests {
             apply(settled_is_handled, &good.clone().settled("g", 0, 1).settled("g", 0, 1).end()).len(),
             2
         );
+        let back = good.settled("g", 0, 1).redriven("g", 0).attempt("g", 0, 1, How::Acked).settled("g", 0, 1);
+        assert_eq!(apply(settled_is_handled, &back.clone().end()), [""; 0]);
+        assert_eq!(apply(nothing_is_lost, &back.clone().report(&[("g", 2, 0)])), [""; 0]);
+        assert_eq!(apply(nothing_is_lost, &back.clone().report(&[("g", 1, 0)])).len(), 1);
+        assert_eq!(apply(settled_is_handled, &back.settled("g", 0, 1).end()).len(), 2);
         let failed = Story::of(&["g"]).accepted(0, 1).offered("g", 0, 1).attempt("g", 0, 1, How::Failed);
         assert_eq!(apply(settled_is_handled, &failed.settled("g", 0, 1).end()).len(), 1);
     }

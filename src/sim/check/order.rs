@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finds, GroupKey, History, What};
 
-/// P6: first attempts come in the order of publishing, whatever fails in between; a retry may come later than others.
+/// P6: first attempts come in the order of publishing, whatever fails in between; a retry may come later than others,
+/// and so may what was redriven.
 pub(super) fn of_a_single_consumer(history: &History, finds: &mut Finds<'_>) {
     let mut consumers: BTreeMap<GroupKey, BTreeSet<u32>> = BTreeMap::new();
     for what in history.whats() {
@@ -12,10 +13,11 @@ pub(super) fn of_a_single_consumer(history: &History, finds: &mut Finds<'_>) {
             consumers.entry(*group).or_default().insert(*consumer);
         }
     }
-    let mut last: BTreeMap<GroupKey, u64> = BTreeMap::new();
+    let (mut last, redriven): (BTreeMap<GroupKey, u64>, _) = (BTreeMap::new(), history.redriven());
     for what in history.whats() {
         if let What::Began { group, id, attempt: 1, .. } = what
             && consumers.get(group).is_some_and(|consumers| consumers.len() == 1)
+            && !redriven.contains_key(&(*group, id.offset()))
         {
             let before = last.insert(*group, id.offset()).unwrap_or(0);
             if before > id.offset() {
@@ -38,6 +40,7 @@ mod tests {
         assert_eq!(apply(of_a_single_consumer, &good.end()), [""; 0]);
         let bad = story().attempt("g", 2, 1, How::Acked).attempt("g", 1, 1, How::Acked);
         assert_eq!(apply(of_a_single_consumer, &bad.clone().end()).len(), 1);
+        assert_eq!(apply(of_a_single_consumer, &bad.clone().redriven("g", 1).end()), [""; 0]);
         let two = bad.began("g", 2, 5, 1);
         assert_eq!(apply(of_a_single_consumer, &two.end()), [""; 0], "two consumers have no order");
     }

@@ -33,6 +33,10 @@ pub(super) fn is_bounded(history: &History, finds: &mut Finds<'_>) {
                     finds.say(format_args!("{id} in {name} was given up after {failed} failures"));
                 }
             }
+            What::Redriven { group, offset } => {
+                failures.remove(&(*group, *offset));
+                dead.remove(&(*group, *offset));
+            }
             What::Began { group, id, .. } if dead.contains(&(*group, id.offset())) => {
                 finds.say(format_args!("{id} in {} began after its dead letter", history.name(*group)));
             }
@@ -58,6 +62,12 @@ mod tests {
         assert_eq!(apply(is_bounded, &story(3).end()).len(), 1);
         assert_eq!(apply(is_bounded, &story(1).dead("g", 0, 1).end()).len(), 1);
         assert_eq!(apply(is_bounded, &story(2).dead("g", 0, 2).dead("g", 0, 2).end()).len(), 1);
+        let back = story(2).dead("g", 0, 2).redriven("g", 0).attempt("g", 0, 1, How::Failed);
+        assert_eq!(
+            apply(is_bounded, &back.clone().attempt("g", 0, 2, How::Failed).dead("g", 0, 2).end()),
+            [""; 0]
+        );
+        assert_eq!(apply(is_bounded, &back.dead("g", 0, 1).end()).len(), 1);
         assert_eq!(apply(is_bounded, &story(2).dead("g", 0, 2).began("g", 1, 0, 3).end()).len(), 1);
     }
 }

@@ -126,6 +126,13 @@ impl Notes {
                 from: base + u64::from(from),
                 to: base + u64::from(to),
             }),
+            Sight::Redriven { topic, group, base, at } => {
+                self.of(topic, group, |group| What::Redriven { group, offset: base + u64::from(at) })
+            }
+            Sight::SettledAgain { topic, group, base, at } => {
+                let from = base + u64::from(at);
+                self.of(topic, group, |group| What::Settled { group, from, to: from + 1 })
+            }
             Sight::Dead { topic, group, id, attempts, reason } => {
                 let too_many = *reason == DeadReason::TooManyAttempts;
                 self.of(topic, group, |group| What::Dead { group, id, attempts, too_many })

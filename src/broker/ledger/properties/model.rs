@@ -4,43 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::toy::{Place, Toy, known, present, said};
 use super::*;
-
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Batch { skip: u16, len: u16 },
-    Consumer { pull: bool, prefetch: u32 },
-    Ready { who: u16, ready: bool },
-    Gone(u16),
-    Dispatch,
-    Report { which: u16, through: u16, exceptions: Vec<(u16, Says)> },
-    Sole { which: u16, says: Says },
-    GiveBack(u16),
-    TakeBack { which: u16, keep: u16 },
-    Later(u64),
-    DeadLettered(u16),
-    Stale(u16),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
-    Backlog,
-    Ready,
-    Held(LeaseId),
-    Delayed(Moment),
-    Parked,
-    Acked,
-    Dropped,
-    Dead,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Toy {
-    place: Place,
-    attempts: u32,
-    failures: u32,
-    no_room: u32,
-}
 
 struct ToyLease {
     consumer: ConsumerId,
@@ -55,12 +20,15 @@ pub(super) struct Model {
     messages: BTreeMap<u64, Toy>,
     /// The group said that it is done with these.
     settled: BTreeSet<u64>,
+    /// By batch, how often it said so of one that had come back.
+    settled_again: BTreeMap<u64, u64>,
     leases: BTreeMap<LeaseId, ToyLease>,
     over: Vec<LeaseId>,
     used: BTreeSet<LeaseId>,
     /// Leases in a row of messages started before.
     retries: u32,
-    dying: Vec<Slice<Arc<u64>>>,
+    dying: Vec<(Slice<Arc<u64>>, Past)>,
+    letters: Vec<(Slice<Arc<u64>>, u16)>,
     /// Those that are here: whether they are ready, and their credit.
     consumers: BTreeMap<ConsumerId, (bool, Credit)>,
     next_consumer: u32,
@@ -80,11 +48,13 @@ impl Model {
             now: Moment::ZERO,
             messages: BTreeMap::new(),
             settled: BTreeSet::new(),
+            settled_again: BTreeMap::new(),
             leases: BTreeMap::new(),
             over: Vec::new(),
             used: BTreeSet::new(),
             retries: 0,
             dying: Vec::new(),
+            letters: Vec::new(),
             consumers: BTreeMap::new(),
             next_consumer: 0,
             batches: Vec::new(),
@@ -156,9 +126,20 @@ impl Model {
             }
             Step::DeadLettered(which) => {
                 if !self.dying.is_empty() {
-                    let slice = self.dying.remove(usize::from(which) % self.dying.len());
+                    let (slice, past) = self.dying.remove(usize::from(which) % self.dying.len());
                     self.messages.get_mut(&slice.first()).unwrap().place = Place::Dead;
-                    self.ledger.on_dead_lettered(&slice, &mut effects);
+                    self.ledger.on_dead_lettered(&slice, &past, &mut effects);
+                    self.letters.push((slice, past.redrives));
+                }
+            }
+            Step::Redrive(which) => {
+                if !self.letters.is_empty() {
+                    let (slice, before) = self.letters.remove(usize::from(which) % self.letters.len());
+                    let toy = self.messages.get_mut(&slice.first()).unwrap();
+                    let (place, redrives) = (Place::Ready, before + 1);
+                    assert_eq!((toy.place, toy.redrives), (Place::Dead, before));
+                    *toy = Toy { place, attempts: 0, failures: 0, no_room: 0, redrives };
+                    self.ledger.on_redriven(slice, redrives);
                 }
             }
             Step::Stale(which) => self.stale(which, &mut effects),
@@ -178,7 +159,8 @@ impl Model {
         self.step(Step::Consumer { pull: true, prefetch: 7 });
         let last = self.consumers.len() as u16 - 1;
         self.step(Step::Ready { who: last, ready: true });
-        while self.settled.len() < self.messages.len() {
+        self.letters.clear();
+        while present(self.ledger.counts()) > 0 {
             self.step(Step::Later(300));
             self.step(Step::Dispatch);
             for id in self.leases.keys().copied().collect::<Vec<_>>() {
@@ -189,6 +171,7 @@ impl Model {
             while !self.dying.is_empty() {
                 self.step(Step::DeadLettered(0));
             }
+            self.letters.clear();
         }
         assert!(self.ledger.leases.is_empty() && self.ledger.delayed.is_empty());
         assert!(self.ledger.ready.is_empty() && self.ledger.backlog.is_empty());
@@ -206,7 +189,7 @@ impl Model {
         self.batches.push(batch.clone());
         self.ledger.on_batch(Slice { batch, base, from: skip, to });
         for at in skip..to {
-            let toy = Toy { place: Place::Backlog, attempts: 0, failures: 0, no_room: 0 };
+            let toy = Toy { place: Place::Backlog, attempts: 0, failures: 0, no_room: 0, redrives: 0 };
             self.messages.insert(base + u64::from(at), toy);
         }
         self.next_offset += u64::from(to);
@@ -299,7 +282,8 @@ impl Model {
         let lease = &self.leases[&id];
         for index in lease.reported.saturating_add(keep)..lease.slice.to {
             let toy = self.messages.get_mut(&(lease.slice.base + u64::from(index))).unwrap();
-            toy.place = if toy.attempts == 0 { Place::Backlog } else { Place::Ready };
+            let is_new = toy.attempts == 0 && toy.redrives == 0;
+            toy.place = if is_new { Place::Backlog } else { Place::Ready };
         }
     }
 
@@ -331,13 +315,14 @@ impl Model {
                         assert!(self.settled.insert(offset), "{offset} is settled twice");
                     }
                 }
+                Effect::SettledAgain { base, .. } => *self.settled_again.entry(base).or_default() += 1,
                 Effect::Dead { slice, past, reason } => {
                     let toy = self.messages[&slice.first()];
                     assert_eq!((slice.len(), toy.place), (1, Place::Parked));
-                    assert_eq!((past.attempts, past.failures), (toy.attempts, toy.failures));
+                    assert_eq!(said(&past), known(&toy));
                     let too_many = reason == DeadReason::TooManyAttempts;
                     assert!(!too_many || toy.failures == self.retry.attempts());
-                    self.dying.push(slice);
+                    self.dying.push((slice, past));
                 }
                 Effect::Lease { .. } => panic!("only a dispatch hands out"),
             }
@@ -359,7 +344,7 @@ impl Model {
                 assert_eq!(Some(offset), waiting.pop_front(), "the next message is handed out");
                 let toy = self.messages.get_mut(&offset).unwrap();
                 assert!(!is_retry || slice.len() == 1);
-                assert_eq!((past.attempts, past.failures), (toy.attempts, toy.failures));
+                assert_eq!(said(&past), known(toy));
                 toy.place = Place::Held(id);
             }
             assert!(self.consumers[&consumer].0, "{consumer:?} is not ready");
@@ -394,11 +379,13 @@ impl Model {
 
     fn check(&self) {
         let count = |is: fn(Place) -> bool| self.messages.values().filter(|toy| is(toy.place)).count() as u64;
+        let redriven = self.messages.values().map(|toy| u64::from(toy.redrives)).sum();
         let expected = Counts {
-            entered: self.messages.len() as u64,
+            entered: self.messages.len() as u64 + redriven,
+            redriven,
             acked: count(|place| place == Place::Acked),
             dropped: count(|place| place == Place::Dropped),
-            dead: count(|place| place == Place::Dead),
+            dead: count(|place| place == Place::Dead) + redriven,
             failures: self.failures,
             no_room: self.no_room,
             redeliveries: self.redeliveries,
@@ -411,9 +398,15 @@ impl Model {
         };
         assert_eq!(self.ledger.counts(), expected);
         let c = expected;
-        let present = c.backlog + c.ready + c.in_flight + c.delayed + c.parked;
-        assert_eq!(c.entered, c.acked + c.dropped + c.dead + present, "the books balance");
-        assert_eq!(self.settled.len() as u64, c.acked + c.dropped + c.dead);
+        assert_eq!(c.entered, c.acked + c.dropped + c.dead + present(c), "the books balance");
+        let again: u64 = self.settled_again.values().sum();
+        assert_eq!(self.settled.len() as u64 + again, c.acked + c.dropped + c.dead);
+        for (offset, toy) in &self.messages {
+            assert!(
+                toy.redrives == 0 || self.settled.contains(offset),
+                "its first place is not settled twice"
+            );
+        }
         for id in self.consumers.keys() {
             assert_eq!(self.ledger.held(*id), Some(self.held(*id)));
         }

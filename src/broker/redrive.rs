@@ -1,0 +1,163 @@
+//! Redriving: dead letters go back to the group that gave them up.
+//!
+//! ```text
+//!   letter ──place──▶ [topic mailbox] ──Redrive, on the control lane──▶ topic ──Handout──▶ group
+//! ```
+//!
+//! A message that comes back gets a place of the topic's capacity first, by the line in which publishers wait. Its
+//! word then goes to the topic, which alone decides: it marks the letter as it takes the message in. So a letter
+//! brings its message back once, and a future that is dropped in between has lost nothing.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+
+use super::books::{Bits, GroupId};
+use super::group_handle::GroupShared;
+use super::group_word::{GroupWord, Handout};
+use super::message::{Batch, IdStamp, Item};
+use super::publish::{Wait, poll_limit};
+use super::topic::TopicShared;
+use super::topic_actor::{Peek, Redriven, TopicWord};
+use super::{Closed, DeadLetter, RedriveAllError, RedriveError};
+use crate::mailbox::{SendSink, TrySendError, WeakSender, reply};
+use crate::runtime::Sleep;
+
+pub(super) type Boxed<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
+
+/// Where a dead letter came from, with its type forgotten.
+pub(crate) trait Home: Send + Sync {
+    /// Brings the letter's message back; answers whether this call did it.
+    fn bring_back<'a>(&'a self, letter: &'a DeadLetter) -> Boxed<'a, Result<bool, RedriveError>>;
+}
+
+/// A group, as its dead letters know it. Why by this and not by its name: a group that was deleted and opened again
+/// is another one.
+pub(crate) struct GroupHome<T> {
+    pub(crate) topic: Weak<TopicShared<T>>,
+    pub(crate) group: GroupId,
+    pub(crate) door: WeakSender<Handout<T>, GroupWord<T>>,
+}
+
+impl<T: Send + Sync + 'static> Home for GroupHome<T> {
+    fn bring_back<'a>(&'a self, letter: &'a DeadLetter) -> Boxed<'a, Result<bool, RedriveError>> {
+        Box::pin(async {
+            let topic = self.topic.upgrade().ok_or(RedriveError::Closed)?;
+            let mut entry = Entry { sink: topic.sender.sink(), topic: &topic, timer: None };
+            loop {
+                if letter.is_redriven() {
+                    return Ok(false);
+                }
+                if self.door.is_gone() {
+                    return Err(self.gone(&topic));
+                }
+                poll_fn(|cx| entry.poll_place(cx)).await?;
+                let Some(message) = letter.way_back::<T>() else { return Err(RedriveError::GroupGone) };
+                let (base, len) = (message.batch.base(), message.batch.len());
+                let (port, answer) = reply();
+                let word = TopicWord::Redrive { group: self.group, message, answer: port };
+                entry.sink.hand_over(word).map_err(|_| RedriveError::Closed)?;
+                match answer.await.map_err(|_| RedriveError::Closed)? {
+                    Redriven::Now => return Ok(true),
+                    Redriven::Before => return Ok(false),
+                    Redriven::NoGroup => return Err(self.gone(&topic)),
+                    Redriven::Later => entry.wait_for_less_pinned(base, len).await?,
+                }
+            }
+        })
+    }
+}
+
+impl<T: Send + Sync + 'static> GroupHome<T> {
+    fn gone(&self, topic: &TopicShared<T>) -> RedriveError {
+        if topic.core.is_closed() { RedriveError::Closed } else { RedriveError::GroupGone }
+    }
+}
+
+/// A message on its way in at its topic, by the rules of a publish.
+struct Entry<'a, T: Send + Sync + 'static> {
+    topic: &'a TopicShared<T>,
+    sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
+    timer: Option<Sleep>,
+}
+
+impl<T: Send + Sync + 'static> Entry<'_, T> {
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RedriveError>> {
+        if !self.topic.may_publish() {
+            return Poll::Ready(Err(RedriveError::Closed));
+        }
+        if let Wait::Not = self.topic.wait() {
+            return Poll::Ready(self.sink.try_reserve().map_err(|error| match error {
+                TrySendError::Full(()) => RedriveError::Full,
+                TrySendError::Closed(()) => RedriveError::Closed,
+            }));
+        }
+        match self.sink.poll_reserve(cx) {
+            Poll::Ready(place) => Poll::Ready(place.map_err(|_| RedriveError::Closed)),
+            Poll::Pending => self.poll_limit(cx).map(Err),
+        }
+    }
+
+    async fn wait_for_less_pinned(&mut self, base: u64, len: u16) -> Result<(), RedriveError> {
+        if let Wait::Not = self.topic.wait() {
+            return Err(RedriveError::Full);
+        }
+        let (port, mut answer) = reply();
+        drop(self.topic.sender.control(TopicWord::WhenRedrivable { base, len, answer: port }));
+        poll_fn(|cx| match Pin::new(&mut answer).poll(cx) {
+            Poll::Ready(called) => Poll::Ready(called.map_err(|_| RedriveError::Closed)),
+            Poll::Pending => self.poll_limit(cx).map(Err),
+        })
+        .await
+    }
+
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<RedriveError> {
+        let limit = match self.topic.wait() {
+            Wait::AtMost(limit) => Some(limit),
+            Wait::ForEver | Wait::Not => None,
+        };
+        ready!(poll_limit(&mut self.timer, limit, self.topic, cx));
+        Poll::Ready(if self.topic.may_publish() { RedriveError::Full } else { RedriveError::Closed })
+    }
+}
+
+impl<T: Send + Sync + 'static> GroupShared<T> {
+    /// Brings all letters back that this group has in its dead-letter topic by now.
+    ///
+    /// Cancel safety: a letter leaves its topic in the same poll in which it is known to be back. One that came back
+    /// and is still there, since this was dropped just then, is marked, and leaves the next time.
+    pub(super) async fn redrive_all(&self) -> Result<u64, RedriveAllError> {
+        let dead = &*self.dead.shared;
+        let upto = dead.sender.accepted();
+        let (mut from, mut redriven) = (0, 0);
+        let failed = |redriven| move |error: RedriveError| RedriveAllError { redriven, error };
+        while from < upto {
+            let kept = dead.first_kept(from, upto).await;
+            let Some((batch, kept)) = kept.map_err(|Closed| failed(redriven)(RedriveError::Closed))? else {
+                break;
+            };
+            from = batch.base() + u64::from(batch.len());
+            for index in kept.runs().flat_map(|(from, to)| from..to) {
+                let letter = batch.value(index);
+                if letter.is_from(&self.home) && batch.base() + u64::from(index) < upto {
+                    redriven += u64::from(letter.redrive_once().await.map_err(failed(redriven))?);
+                    drop(dead.sender.control(TopicWord::Moved { base: batch.base(), index }));
+                }
+            }
+        }
+        Ok(redriven)
+    }
+}
+
+impl TopicShared<DeadLetter> {
+    async fn first_kept(
+        &self,
+        from: u64,
+        upto: u64,
+    ) -> Result<Option<(Arc<Batch<DeadLetter>>, Bits)>, Closed> {
+        let (answer, kept) = reply();
+        drop(self.sender.control(TopicWord::Peek(Peek { from, upto, answer })));
+        kept.await.map_err(|_| Closed)
+    }
+}

@@ -1,0 +1,109 @@
+//! Messages that come back from the dead letters: how a topic takes them in, and lets them be found.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tracing::info;
+
+use super::{Handout, Life};
+use crate::broker::books::{Bits, GroupId};
+use crate::broker::dead_letter::WayBack;
+use crate::broker::message::Batch;
+use crate::broker::witness::Sight;
+use crate::mailbox::Reply;
+
+/// What a topic says of a message that is to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redriven {
+    /// Its group has it.
+    Now,
+    /// It had come back before.
+    Before,
+    /// Its group is gone.
+    NoGroup,
+    /// Too many settled payloads are kept by others of their batches.
+    Later,
+}
+
+/// Who waits until a message of a batch may come back.
+pub(super) struct Redriver {
+    pub(super) base: u64,
+    pub(super) len: u16,
+    pub(super) answer: Reply<()>,
+}
+
+/// Who wants to see what is kept of the first batch that begins at `from` or later.
+pub(crate) struct Peek<T> {
+    pub(crate) from: u64,
+    /// Everything before this offset is to be in the books first.
+    pub(crate) upto: u64,
+    pub(crate) answer: Reply<Option<(Arc<Batch<T>>, Bits)>>,
+}
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// Takes the message in, or frees the place that was got for it.
+    ///
+    /// Why all of this is decided here: whoever asks may be gone before the answer, and the letter must then tell
+    /// truly whether the message came back.
+    pub(super) fn on_redrive(&mut self, group: GroupId, message: WayBack<T>, answer: Reply<Redriven>) {
+        self.changes += 1;
+        let said = self.take_in_again(group, message);
+        if said != Redriven::Now {
+            self.free(1);
+        }
+        let _ = answer.send(said);
+    }
+
+    fn take_in_again(&mut self, group: GroupId, message: WayBack<T>) -> Redriven {
+        let WayBack { batch, index, redrives, redriven } = message;
+        let Some(link) = self.links.iter_mut().find(|link| link.group == group) else {
+            return Redriven::NoGroup;
+        };
+        if redriven.load(Ordering::Acquire) {
+            return Redriven::Before;
+        }
+        let (base, len, capacity) = (batch.base(), batch.len(), self.actor.capacity as u64);
+        if !self.books.admits_again(base, len, capacity) {
+            return Redriven::Later;
+        }
+        // Ordering: it is only ever set here, and whoever sees it set learns nothing else by that.
+        redriven.store(true, Ordering::Release);
+        self.books.on_redriven(group, base, len);
+        let open = Bits::range(index, index + 1);
+        let (topic, group, id) = (&self.actor.name, &link.name, batch.id(index));
+        info!(target: "callboard::broker", %topic, %group, %id, redrives, "redriven");
+        let (topic, group, at) = (&self.actor.name, &link.name, index);
+        self.actor.watched.show(|| Sight::Redriven { topic, group, base, at });
+        link.hand(Handout { batch, open, redrives }, self.actor.held);
+        Redriven::Now
+    }
+
+    /// Calls those who may try again.
+    pub(super) fn call_redrivers(&mut self) {
+        if self.redrivers.is_empty() {
+            return;
+        }
+        let (books, capacity) = (&self.books, self.actor.capacity as u64);
+        for redriver in self
+            .redrivers
+            .extract_if(.., |redriver| books.admits_again(redriver.base, redriver.len, capacity))
+        {
+            let _ = redriver.answer.send(());
+        }
+        self.redrivers.retain(|redriver| !redriver.answer.is_abandoned());
+    }
+
+    /// Shows what is kept to those who waited for the last of it to come in.
+    pub(super) fn answer_peeks(&mut self) {
+        if self.peeks.is_empty() {
+            return;
+        }
+        let next = self.books.next_offset();
+        let (due, later) = std::mem::take(&mut self.peeks).into_iter().partition(|peek| peek.upto <= next);
+        self.peeks = later;
+        let due: Vec<Peek<T>> = due;
+        for peek in due {
+            let _ = peek.answer.send(self.books.first_kept(peek.from));
+        }
+    }
+}
