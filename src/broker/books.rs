@@ -231,6 +231,25 @@ impl<B: Clone> Books<B> {
         handout
     }
 
+    /// A group is gone. Returns how many places that frees: those of messages that came back to it, and of those
+    /// that were open for nobody else, unless these are to be kept for groups to come.
+    pub(crate) fn on_group_gone(&mut self, group: GroupId, keep: bool) -> u64 {
+        let Some(at) = self.position(group) else { return 0 };
+        let mut freed = self.groups.remove(at).redriven;
+        self.redriven -= freed;
+        let again = self.again.keys().filter(|(_, whose)| *whose == group).map(|(base, _)| *base);
+        for base in again.collect::<Vec<_>>() {
+            self.change_again(base, |again| {
+                again.remove(&(base, group));
+            });
+        }
+        for base in self.live.keys().copied().collect::<Vec<_>>() {
+            let open = self.live.get_mut(&base).map(|live| live.open.remove(at)).unwrap_or_default();
+            freed += if keep { 0 } else { self.free(base, open) };
+        }
+        freed
+    }
+
     /// A group settled messages. Returns how many places that frees.
     pub(crate) fn on_settled(&mut self, group: GroupId, base: u64, from: u16, to: u16) -> u64 {
         let Some(at) = self.position(group) else { return 0 };

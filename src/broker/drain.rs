@@ -15,7 +15,7 @@ use super::topic_actor::Quiet;
 use super::{Closed, GroupStats};
 use crate::base::{Bug, Name, planted};
 
-/// Tells what became of the messages when a broker was shut down.
+/// Tells what became of the messages when a broker was shut down. What was deleted before is not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -27,7 +27,7 @@ pub struct Report {
     pub took: Duration,
 }
 
-/// What became of one topic's messages.
+/// What became of one topic's messages, when the broker was shut down or the topic was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicReport {
@@ -39,7 +39,7 @@ pub struct TopicReport {
     pub groups: Vec<GroupReport>,
 }
 
-/// What became of one group's messages.
+/// What became of one group's messages, when the broker was shut down or the group was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupReport {
@@ -66,13 +66,17 @@ impl GroupReport {
     }
 }
 
+impl TopicReport {
+    /// Counts the messages that some group, or nobody, was left with.
+    pub fn lost(&self) -> u64 {
+        self.unread + self.groups.iter().map(|group| group.lost).sum::<u64>()
+    }
+}
+
 impl Report {
     /// Counts the messages that some group, or nobody, was left with.
     pub fn lost(&self) -> u64 {
-        self.topics
-            .iter()
-            .map(|topic| topic.unread + topic.groups.iter().map(|group| group.lost).sum::<u64>())
-            .sum()
+        self.topics.iter().map(TopicReport::lost).sum()
     }
 
     /// Finds a group's report.
@@ -82,12 +86,12 @@ impl Report {
     }
 }
 
-/// The shutdown that goes on; everybody who asks for one waits for the same.
-pub(super) type Ending = Shared<oneshot::Receiver<Report>>;
+/// An end that is under way, and its report; everybody who asks for one waits for the same.
+pub(super) type Ending<R> = Shared<oneshot::Receiver<R>>;
 
 impl Registry {
     /// Drains within `limit` and stops, in a task of its own. A second call joins the first.
-    pub(super) fn shut_down(self: &Arc<Registry>, limit: Duration) -> Ending {
+    pub(super) fn shut_down(self: &Arc<Registry>, limit: Duration) -> Ending<Report> {
         let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         ending
             .get_or_insert_with(|| {
@@ -123,6 +127,10 @@ impl Registry {
         for port in ports.into_iter().rev() {
             topics.push(port.stop().await);
         }
+        for deleted in self.leaving() {
+            // An error would mean that the runtime is gone.
+            let _ = deleted.await;
+        }
         self.clear();
         let report = Report { topics, timed_out: !drained, took: rt.now().since(began) };
         let (lost, timed_out) = (report.lost(), report.timed_out);
@@ -141,10 +149,12 @@ impl Registry {
             if self.core.is_closed() {
                 return Err(Closed);
             }
+            let changes = self.changes();
             let ports = self.ports();
-            quiet_at_once(&ports.iter().map(|port| &**port).collect::<Vec<_>>()).await?;
-            if self.ports().len() == ports.len() {
-                return Ok(());
+            let quiet = quiet_at_once(&ports.iter().map(|port| &**port).collect::<Vec<_>>()).await;
+            // A topic that was deleted meanwhile answers nothing, and one that was opened was not asked.
+            if self.changes() == changes {
+                return quiet;
             }
         }
     }

@@ -16,7 +16,7 @@ pub enum PublishError<T> {
     ///
     /// In a handler, return it as the error it is: the input is tried again, without a failure ([`NoRoom`]).
     TimedOut(T),
-    /// The broker is shut down, or is draining and this came from outside of its handlers.
+    /// The topic was deleted, or the broker is shut down, or is draining and this came from outside of its handlers.
     Closed(T),
 }
 
@@ -128,7 +128,7 @@ pub enum OpenError {
     },
     /// The broker has as many topics as it may have.
     TooManyTopics(usize),
-    /// The broker is shut down or draining.
+    /// The broker is shut down or draining, or the topic was deleted.
     Closed,
     /// There is no runtime.
     NoRuntime(NoRuntime),
@@ -144,7 +144,7 @@ impl OpenError {
     }
 }
 
-/// Says that the broker has been shut down, so that nobody is there to answer.
+/// Says that the broker has been shut down, or the topic or the group deleted, so that nobody is there to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -154,7 +154,7 @@ pub struct Closed;
 pub enum AckError {
     /// The ack timeout had passed, and the message went back to the group: it is, or will be, delivered again.
     LeaseExpired,
-    /// The broker is shut down; the message was released, not settled.
+    /// The broker is shut down, or the topic or the group deleted; the message was not settled.
     Closed,
 }
 
@@ -187,6 +187,34 @@ impl RedriveError {
         match self {
             RedriveError::Full => ErrorKind::Full,
             RedriveError::GroupGone | RedriveError::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
+/// Says why a topic or a group was not deleted. Nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeleteError {
+    /// It was asked for in a handler of the group, or of one of the topic's groups, which would have waited for its
+    /// own end. Ask in a task of its own; the handler is then cancelled at its next await, as all others are.
+    FromItsHandler,
+    /// A group sends its dead letters to this topic, and would have nowhere to move them: delete that first.
+    InUse {
+        /// The group's topic.
+        topic: Name,
+        /// The group.
+        group: Name,
+    },
+    /// The broker is shut down or draining, or the group went with its topic.
+    Closed,
+}
+
+impl DeleteError {
+    /// Tells what to do: [`ErrorKind::Closed`] or [`ErrorKind::Invalid`].
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            DeleteError::Closed => ErrorKind::Closed,
+            DeleteError::FromItsHandler | DeleteError::InUse { .. } => ErrorKind::Invalid,
         }
     }
 }
@@ -225,7 +253,7 @@ impl<T> fmt::Display for PublishError<T> {
         f.write_str(match self {
             PublishError::Full(_) => "not published: the topic is full",
             PublishError::TimedOut(_) => "not published: the topic stayed full for as long as this may wait",
-            PublishError::Closed(_) => "not published: the broker is shut down or draining",
+            PublishError::Closed(_) => "not published: the topic is closed",
         })
     }
 }
@@ -248,7 +276,8 @@ impl<T> fmt::Debug for PublishAllError<T> {
 
 impl<T> fmt::Display for PublishAllError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = if self.kind == ErrorKind::Closed { "the broker closed" } else { "the topic stayed full" };
+        let why =
+            if self.kind == ErrorKind::Closed { "the topic is closed" } else { "the topic stayed full" };
         write!(f, "{why}: {} messages were published, {} were not", self.accepted.len(), self.rest.len())
     }
 }
@@ -288,7 +317,7 @@ impl fmt::Display for OpenError {
                 path.iter().try_for_each(|name| write!(f, " > {name}"))
             }
             OpenError::TooManyTopics(most) => write!(f, "not opened: a broker has at most {most} topics"),
-            OpenError::Closed => f.write_str("not opened: the broker is shut down or draining"),
+            OpenError::Closed => f.write_str("not opened: the broker or the topic is closed"),
             OpenError::NoRuntime(error) => error.fmt(f),
         }
     }
@@ -306,7 +335,7 @@ impl Error for OpenError {
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the broker is shut down")
+        f.write_str("closed: nobody is there to answer")
     }
 }
 
@@ -340,11 +369,25 @@ impl Error for RedriveAllError {
     }
 }
 
+impl fmt::Display for DeleteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeleteError::FromItsHandler => f.write_str("not deleted: one of its own handlers asked"),
+            DeleteError::InUse { topic, group } => {
+                write!(f, "not deleted: dead letters of {topic}.{group} go there")
+            }
+            DeleteError::Closed => f.write_str("not deleted: it is closed already"),
+        }
+    }
+}
+
+impl Error for DeleteError {}
+
 impl fmt::Display for AckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             AckError::LeaseExpired => "not acked: the ack timeout had passed, the message is delivered again",
-            AckError::Closed => "not acked: the broker is shut down",
+            AckError::Closed => "not acked: its group is closed",
         })
     }
 }

@@ -105,6 +105,34 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         self.set(|settings| settings.backoff = backoff)
     }
 
+    /// Lets the group end with its last consumer: with its last stream, since handlers stay until it is deleted.
+    /// Default: it lives until it is deleted.
+    ///
+    /// It ends as by [`Group::delete`]: what it has not settled goes, the deliveries that are still out are refused,
+    /// and the name is free. Opened again, it is another group and begins where its settings say. For somebody who
+    /// looks on for a while.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    /// use futures::StreamExt as _;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let prices = broker.topic::<u32>("prices").capacity(2).open().await?;
+    /// let mut onlooker = prices.group("onlooker").ephemeral().stream().await?;
+    /// prices.publish_all([1, 2]).await?;
+    /// assert_eq!(**onlooker.next().await.unwrap(), 1);
+    /// drop(onlooker);
+    /// // Nobody is there for these any more, so that there is room again.
+    /// prices.publish_all([3, 4]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn ephemeral(self) -> GroupBuilder<T> {
+        self.set(|settings| settings.ephemeral = true)
+    }
+
     /// Gives the handler a state, cloned for each call.
     ///
     /// For what an async closure can't capture: one that captures does not implement `Fn`, and the compiler says
@@ -190,12 +218,19 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// # Cancel safety
     /// Once polled, the group is opened even if the future is dropped; it then has no consumer of this call.
     pub async fn stream(self) -> Result<DeliveryStream<T>, OpenError> {
-        let Opened { shared, linked } = self.open()?;
-        let (port, stream) = reply();
-        drop(shared.sender.control(GroupWord::AddStream(port)));
-        let stream = stream.await;
-        linked.wait().await?;
-        stream.map_err(|_| OpenError::Closed)
+        loop {
+            let Opened { shared, linked } = self.open()?;
+            let (port, stream) = reply();
+            drop(shared.sender.control(GroupWord::AddStream(port)));
+            let stream = stream.await;
+            linked.wait().await?;
+            match stream {
+                Ok(stream) => return Ok(stream),
+                // It was found at its end, and is off the list by now.
+                Err(_) if shared.is_leaving() => {}
+                Err(_) => return Err(OpenError::Closed),
+            }
+        }
     }
 
     async fn start<H: Handle<T>>(
@@ -205,38 +240,44 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         let count = self.settings.consumers;
         let (core, make) = (self.topic.shared.core.clone(), Arc::new(make));
         let task = format!("consumer of {}.{}", self.topic.name(), self.name);
-        let Opened { shared, linked } = self.open()?;
-        let spawn = move |seat: ConsumerSeat<T>| {
+        let spawn: Arc<dyn Fn(ConsumerSeat<T>) + Send + Sync> = Arc::new(move |seat| {
             let make = make.clone();
             core.rt.spawn(&task, seat.run(move || make()));
-        };
-        let (port, done) = reply();
-        drop(shared.sender.control(GroupWord::AddHandlers { count, spawn: Arc::new(spawn), done: port }));
-        let done = done.await;
-        linked.wait().await?;
-        done.map_err(|_| OpenError::Closed)?;
-        Ok(Group { name: shared.name.clone(), port: shared })
+        });
+        loop {
+            let Opened { shared, linked } = self.open()?;
+            let (port, done) = reply();
+            drop(shared.sender.control(GroupWord::AddHandlers { count, spawn: spawn.clone(), done: port }));
+            let done = done.await;
+            linked.wait().await?;
+            match done {
+                Ok(()) => return Ok(Group { name: shared.name.clone(), port: shared }),
+                // It was found at its end, and is off the list by now.
+                Err(_) if shared.is_leaving() => {}
+                Err(_) => return Err(OpenError::Closed),
+            }
+        }
     }
 
     /// Finds the group, or opens it.
     ///
     /// Why it does not await: dropping the future of whoever calls this must not leave a group without consumers.
-    fn open(self) -> Result<Opened<T>, OpenError> {
+    fn open(&self) -> Result<Opened<T>, OpenError> {
         let topic = self.topic.shared.clone();
         let name = Name::new(&self.name)?;
         self.settings.check(format!("{}.{name}", topic.name))?;
         // Why under the lock throughout: a shutdown takes the groups when it has closed the broker, so either it
         // finds this one or this finds it closed. The registry's lock is taken inside of it, never the other way.
         let mut groups = topic.groups();
-        if !topic.core.is_open() {
+        if !topic.core.is_open() || groups.closed {
             return Err(OpenError::Closed);
         }
-        if let Some(found) = groups.get(&name) {
+        if let Some(found) = groups.open.get(&name) {
             return self.check(&topic, found.clone());
         }
         let dead = self.open_dead_letters(&topic, &name)?;
-        let (shared, done) = start_group(&topic, name.clone(), self.settings, dead);
-        groups.insert(name, shared.clone());
+        let (shared, done) = start_group(&topic, name.clone(), self.settings.clone(), dead);
+        groups.open.insert(name, shared.clone());
         Ok(Opened { shared, linked: Linked(Some(done)) })
     }
 
@@ -258,7 +299,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         let settings =
             TopicSettings { capacity: self.settings.dead_letter_capacity, ..TopicSettings::default() };
         let make = || TopicShared::start(target.clone(), settings, false, &registry);
-        let shared = registry.open_dead_letters(&topic.name, &target, make)?;
+        let shared = registry.open_dead_letters(&topic.name, name, &target, make)?;
         Ok(Topic { shared })
     }
 }

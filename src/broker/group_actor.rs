@@ -32,6 +32,8 @@ use ending::Stopping;
 /// How long a consumer may keep what it has not started from one that has nothing to do (G9).
 const PATIENCE: Duration = Duration::from_millis(5);
 
+pub(crate) type Leave = Box<dyn Fn() + Send>;
+
 pub(crate) struct GroupActor<T> {
     pub(crate) id: GroupId,
     pub(crate) name: Name,
@@ -44,6 +46,8 @@ pub(crate) struct GroupActor<T> {
     pub(crate) topic: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) dying: Dying<T>,
     pub(crate) watched: Watched,
+    /// Present if the group ends with its last consumer: takes it off the topic's list, and deletes it.
+    pub(crate) leave: Option<Leave>,
 }
 
 /// The actor with everything it keeps while it lives.
@@ -155,6 +159,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_give_back(lease);
             }
             GroupWord::From(FromConsumer::News(id, news)) => self.on_news(id, news, now),
+            // Dropped unanswered: whoever asks opens another group, or hears that all is closed.
+            GroupWord::AddHandlers { .. } | GroupWord::AddStream(_) if self.state == GroupState::Stopping => {
+            }
             GroupWord::AddHandlers { count, spawn, done } => {
                 self.revive();
                 for _ in 0..count {
@@ -170,7 +177,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let (sender, receiver) = mailbox(prefetch as usize, ());
                 let id = self.members.add_stream(sender);
                 self.ledger.on_consumer(id, Credit::Pull { prefetch });
-                self.ledger.on_ready(id, self.stop.is_none());
+                self.ledger.on_ready(id, true);
                 self.tell_topic();
                 // If whoever asked for it is gone, it is dropped, here or there, and says so.
                 drop(port.send(DeliveryStream::new(receiver, self.actor.own.clone(), self.window(id))));
@@ -214,6 +221,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             ConsumerNews::Ended => {
                 let was_handler = self.members.is_handler(id);
                 self.remove(id);
+                self.leave_if_empty();
                 if was_handler && self.stop.is_none() {
                     // Only a runtime that shuts down ends a handler's task unasked.
                     error!(target: "callboard::broker", group = %self.actor.name, "a consumer's task was dropped");

@@ -1,12 +1,13 @@
 //! A group that is open: its handle, and what starts it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
 
 use super::books::GroupId;
+use super::drain::Ending;
 use super::dying::Dying;
-use super::group_actor::GroupActor;
+use super::group_actor::{GroupActor, Leave};
 use super::group_word::{GroupWord, Handout};
 use super::redrive::{Boxed, GroupHome, Home};
 use super::scope::Scope;
@@ -14,11 +15,12 @@ use super::settings::GroupSettings;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::witness::Sight;
-use super::{Closed, DeadLetter, GroupReport, GroupStats, RedriveAllError, Start, Topic};
+use super::{Closed, DeadLetter, DeleteError, GroupReport, GroupStats, RedriveAllError, Start, Topic};
 use crate::base::Name;
 use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
 
-/// Watches a group: its counts. Dropping it ends nothing: a group lives until its broker is shut down.
+/// Watches a group: its counts. Dropping it ends nothing: a group lives until it or its topic is deleted, or its broker
+/// is shut down.
 #[derive(Clone)]
 pub struct Group {
     pub(super) name: Name,
@@ -33,11 +35,15 @@ pub(crate) struct GroupShared<T> {
     pub(super) dead: Topic<DeadLetter>,
     /// What its dead letters know it by.
     pub(super) home: Arc<dyn Home>,
+    pub(super) topic: Weak<TopicShared<T>>,
+    pub(super) scope: Scope,
+    pub(super) ending: Mutex<Option<Ending<GroupReport>>>,
 }
 
 pub(super) trait GroupPort: Send + Sync {
     fn ask_stats(&self, port: Reply<GroupStats>);
     fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>>;
+    fn delete(self: Arc<Self>) -> Result<Ending<GroupReport>, DeleteError>;
 }
 
 impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
@@ -47,6 +53,10 @@ impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
 
     fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>> {
         Box::pin(GroupShared::redrive_all(self))
+    }
+
+    fn delete(self: Arc<Self>) -> Result<Ending<GroupReport>, DeleteError> {
+        GroupShared::delete(&self)
     }
 }
 
@@ -102,6 +112,28 @@ impl Group {
     pub async fn redrive(&self) -> Result<u64, RedriveAllError> {
         self.port.redrive_all().await
     }
+
+    /// Deletes the group with its messages, and reports what was dropped with it.
+    ///
+    /// At once the name is free and the group is handed nothing more. Handlers are cancelled at their next await,
+    /// streams end, and later acks are refused with [`AckError::Closed`](super::AckError::Closed). What it had not
+    /// settled holds no place in the topic any more, unless another group has it to settle; other groups notice
+    /// nothing. While the topic is held, what was not handed out is kept for groups to come. Its dead-letter topic
+    /// stays, with what is in it, and its letters can't be redriven any more. A group of that name that is opened
+    /// afterwards is another one, with settings of its own.
+    ///
+    /// A second call, on any handle of this group, gets the first one's report.
+    ///
+    /// # Errors
+    /// [`DeleteError`]; nothing was deleted: this was called in a handler of the group, the broker is shut down or
+    /// draining, or the group went with its topic.
+    ///
+    /// # Cancel safety
+    /// Once polled, the deletion goes on even if the future is dropped.
+    pub async fn delete(&self) -> Result<GroupReport, DeleteError> {
+        let ending = self.port.clone().delete()?;
+        ending.await.map_err(|_| DeleteError::Closed)
+    }
 }
 
 pub(super) fn start_group<T: Send + Sync + 'static>(
@@ -112,12 +144,14 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
 ) -> (Arc<GroupShared<T>>, Answer<()>) {
     let id = GroupId(topic.next_group.fetch_add(1, Ordering::Relaxed));
     let (sender, receiver) = mailbox(topic.settings.capacity, ());
-    let scope = Scope { broker: topic.core.id, limit: settings.ack_timeout / 2 };
+    let scope = Scope::of_group(topic.core.id, settings.ack_timeout / 2);
     let home: Arc<dyn Home> =
         Arc::new(GroupHome { topic: Arc::downgrade(topic), group: id, door: sender.downgrade() });
     let letters = dead.shared.sender.sink();
+    let leave = settings.ephemeral.then(|| leave(topic, &name, id));
     let actor = GroupActor {
         id,
+        leave,
         name: name.clone(),
         topic_name: topic.name.clone(),
         settings: settings.clone(),
@@ -146,7 +180,18 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     };
     let word = TopicWord::AddGroup { group: id, name: name.clone(), to: sender.clone(), start, done: port };
     drop(topic.sender.control(word));
-    (Arc::new(GroupShared { id, name, settings, sender, dead, home }), done)
+    let (topic, ending) = (Arc::downgrade(topic), Mutex::default());
+    (Arc::new(GroupShared { id, name, settings, sender, dead, home, topic, scope, ending }), done)
+}
+
+/// What an ephemeral group does when its last consumer is gone.
+fn leave<T: Send + Sync + 'static>(topic: &Arc<TopicShared<T>>, name: &Name, id: GroupId) -> Leave {
+    let (topic, name) = (Arc::downgrade(topic), name.clone());
+    Box::new(move || {
+        if let Some(topic) = topic.upgrade() {
+            topic.end_group(&name, id);
+        }
+    })
 }
 
 impl fmt::Debug for Group {

@@ -31,6 +31,7 @@
 //!   another group. Too many failures and the message moves to the dead-letter topic, or stays parked before it.
 //! - **A dead letter can go back**, to its group alone, once, and by the line in which publishers wait: it holds a place
 //!   of its own, apart from those of its first life (`redrive.rs`).
+//! - **A deletion frees the name at once**, and goes on by itself until the last handler has ended (`delete.rs`).
 //! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of
 //!   payloads are called where a panic is caught.
 //! - **A clock is read per lease, never per message**; a deadline is two looks at what a consumer is at.
@@ -43,6 +44,7 @@
 //! | debug span | `lease` | topic, group, consumer, first, messages |
 //! | trace span | `delivery`, inside of `lease` | id, attempt |
 //! | info | broker started, topic opened, group opened, broker stopped | runtime; topic, capacity, payload; topic, group; lost, timed_out, took |
+//! | info | topic deleted, group deleted | topic, lost; topic, group, lost |
 //! | info | dead letter | topic, group, id, reason, attempts |
 //! | info | redriven | topic, group, id, redrives |
 //! | debug | delivery failed, delivery found no room | topic, group, error |
@@ -61,6 +63,7 @@ mod consumer;
 mod core;
 mod dead_letter;
 mod delayed;
+mod delete;
 mod drain;
 mod dying;
 mod error;
@@ -96,8 +99,8 @@ pub use blocked::{Blocked, WhyBlocked};
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use drain::{GroupReport, Report, TopicReport};
 pub use error::{
-    AckError, Closed, ErrorKind, NoRoom, OpenError, PublishAllError, PublishError, RedriveAllError,
-    RedriveError,
+    AckError, Closed, DeleteError, ErrorKind, NoRoom, OpenError, PublishAllError, PublishError,
+    RedriveAllError, RedriveError,
 };
 pub use group::{GroupBuilder, GroupWith};
 pub use group_handle::Group;

@@ -246,7 +246,10 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
                     this.timer = None;
                     return Poll::Ready(Ok(()));
                 }
-                Poll::Ready(Err(_)) => {}
+                Poll::Ready(Err(_)) => {
+                    this.give_up();
+                    return Poll::Ready(Err(PublishError::Closed(None)));
+                }
                 Poll::Pending => {
                     std::task::ready!(poll_limit(&mut this.timer, shared.limit_inside(), shared, cx));
                 }

@@ -19,7 +19,7 @@ use super::group_word::{GroupWord, Handout};
 use super::message::{Batch, IdStamp, Item};
 use super::publish::{Wait, poll_limit};
 use super::topic::TopicShared;
-use super::topic_actor::{Peek, Redriven, TopicWord};
+use super::topic_actor::{Redriven, TopicWord};
 use super::{Closed, DeadLetter, RedriveAllError, RedriveError};
 use crate::mailbox::{SendSink, TrySendError, WeakSender, reply};
 use crate::runtime::Sleep;
@@ -50,18 +50,18 @@ impl<T: Send + Sync + 'static> Home for GroupHome<T> {
                     return Ok(false);
                 }
                 if self.door.is_gone() {
-                    return Err(self.gone(&topic));
+                    return Err(closed(&topic));
                 }
                 poll_fn(|cx| entry.poll_place(cx)).await?;
                 let Some(message) = letter.way_back::<T>() else { return Err(RedriveError::GroupGone) };
                 let (base, len) = (message.batch.base(), message.batch.len());
                 let (port, answer) = reply();
                 let word = TopicWord::Redrive { group: self.group, message, answer: port };
-                entry.sink.hand_over(word).map_err(|_| RedriveError::Closed)?;
-                match answer.await.map_err(|_| RedriveError::Closed)? {
+                entry.sink.hand_over(word).map_err(|_| closed(&topic))?;
+                match answer.await.map_err(|_| closed(&topic))? {
                     Redriven::Now => return Ok(true),
                     Redriven::Before => return Ok(false),
-                    Redriven::NoGroup => return Err(self.gone(&topic)),
+                    Redriven::NoGroup => return Err(closed(&topic)),
                     Redriven::Later => entry.wait_for_less_pinned(base, len).await?,
                 }
             }
@@ -69,10 +69,9 @@ impl<T: Send + Sync + 'static> Home for GroupHome<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> GroupHome<T> {
-    fn gone(&self, topic: &TopicShared<T>) -> RedriveError {
-        if topic.core.is_closed() { RedriveError::Closed } else { RedriveError::GroupGone }
-    }
+/// While the broker is there, a topic is closed only if it was deleted, with its groups.
+fn closed<T>(topic: &TopicShared<T>) -> RedriveError {
+    if topic.core.is_closed() { RedriveError::Closed } else { RedriveError::GroupGone }
 }
 
 /// A message on its way in at its topic, by the rules of a publish.
@@ -90,11 +89,11 @@ impl<T: Send + Sync + 'static> Entry<'_, T> {
         if let Wait::Not = self.topic.wait() {
             return Poll::Ready(self.sink.try_reserve().map_err(|error| match error {
                 TrySendError::Full(()) => RedriveError::Full,
-                TrySendError::Closed(()) => RedriveError::Closed,
+                TrySendError::Closed(()) => closed(self.topic),
             }));
         }
         match self.sink.poll_reserve(cx) {
-            Poll::Ready(place) => Poll::Ready(place.map_err(|_| RedriveError::Closed)),
+            Poll::Ready(place) => Poll::Ready(place.map_err(|_| closed(self.topic))),
             Poll::Pending => self.poll_limit(cx).map(Err),
         }
     }
@@ -106,7 +105,7 @@ impl<T: Send + Sync + 'static> Entry<'_, T> {
         let (port, mut answer) = reply();
         drop(self.topic.sender.control(TopicWord::WhenRedrivable { base, len, answer: port }));
         poll_fn(|cx| match Pin::new(&mut answer).poll(cx) {
-            Poll::Ready(called) => Poll::Ready(called.map_err(|_| RedriveError::Closed)),
+            Poll::Ready(called) => Poll::Ready(called.map_err(|_| closed(self.topic))),
             Poll::Pending => self.poll_limit(cx).map(Err),
         })
         .await
@@ -157,7 +156,8 @@ impl TopicShared<DeadLetter> {
         upto: u64,
     ) -> Result<Option<(Arc<Batch<DeadLetter>>, Bits)>, Closed> {
         let (answer, kept) = reply();
-        drop(self.sender.control(TopicWord::Peek(Peek { from, upto, answer })));
+        let word = Box::new(TopicWord::Peek { from, answer });
+        drop(self.sender.control(TopicWord::Once { upto, word }));
         kept.await.map_err(|_| Closed)
     }
 }

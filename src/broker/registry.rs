@@ -9,10 +9,9 @@ use super::core::BrokerCore;
 use super::drain::Ending;
 use super::settings::TopicSettings;
 use super::topic::TopicShared;
-use super::topic_actor::{Quiet, TopicWord};
-use super::{Closed, DeadLetter, OpenError, TopicReport};
+use super::topic_actor::Quiet;
+use super::{Closed, DeadLetter, DeleteError, OpenError, Report, TopicReport};
 use crate::base::Name;
-use crate::mailbox::reply;
 
 /// The most topics of a broker.
 const MOST_TOPICS: usize = 65_536;
@@ -22,7 +21,7 @@ type Boxed<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
 pub(crate) struct Registry {
     pub(crate) core: Arc<BrokerCore>,
     inside: Mutex<Inside>,
-    pub(super) ending: Mutex<Option<Ending>>,
+    pub(super) ending: Mutex<Option<Ending<Report>>>,
 }
 
 #[derive(Default)]
@@ -30,9 +29,15 @@ struct Inside {
     /// Limit: `MOST_TOPICS`.
     topics: BTreeMap<Name, Entry>,
     opened: u64,
-    /// From a topic to those its groups send dead letters to. Limit: one per group.
-    dead_letters: BTreeMap<Name, BTreeSet<Name>>,
+    /// How often a topic was opened or deleted.
+    changes: u64,
+    dead_letters: Links,
+    /// Topics that are being deleted. Limit: each was one of `topics`.
+    leaving: Vec<(Name, Ending<TopicReport>)>,
 }
+
+/// From a topic, by its groups, to those that these send dead letters to. Limit: one per group.
+type Links = BTreeMap<Name, BTreeMap<Name, Name>>;
 
 struct Entry {
     order: u64,
@@ -49,6 +54,7 @@ pub(crate) trait TopicPort: Send + Sync {
     fn quiet(&self) -> Boxed<'_, Result<Quiet, Closed>>;
     /// Lets its groups try once more to move what is parked, and waits until they did.
     fn nudge(&self) -> Boxed<'_, ()>;
+    /// Stops it at once, then its groups.
     fn stop(&self) -> Boxed<'_, TopicReport>;
 }
 
@@ -67,28 +73,16 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
 
     fn nudge(&self) -> Boxed<'_, ()> {
         Box::pin(async {
-            let groups: Vec<_> = self.groups().values().cloned().collect();
+            let groups: Vec<_> = self.groups().open.values().cloned().collect();
             for group in groups {
                 group.nudge().await;
             }
         })
     }
 
-    /// Stops the topic, then its groups, the last opened first; consumers in the middle of a handler are killed.
     fn stop(&self) -> Boxed<'_, TopicReport> {
-        Box::pin(async {
-            let (port, unread) = reply();
-            drop(self.sender.control(TopicWord::Stop(port)));
-            let unread = unread.await.unwrap_or_default();
-            let mut groups: Vec<_> = std::mem::take(&mut *self.groups()).into_values().collect();
-            groups.sort_by_key(|group| std::cmp::Reverse(group.id));
-            let mut reports = Vec::with_capacity(groups.len());
-            for group in groups {
-                let withheld = unread.withheld.iter().find(|(id, _)| *id == group.id).map_or(0, |(_, n)| *n);
-                reports.extend(group.stop(withheld).await);
-            }
-            TopicReport { topic: self.name.clone(), unread: unread.nobodys, groups: reports }
-        })
+        let unread = self.begin_stop();
+        Box::pin(self.end_stop(unread))
     }
 }
 
@@ -111,10 +105,11 @@ impl Registry {
         inside.open(name, settings, make)
     }
 
-    /// Finds or makes the topic `target` for dead letters of `topic`, unless they would come back.
+    /// Finds or makes the topic `target` for dead letters of a group of `topic`, unless they would come back.
     pub(crate) fn open_dead_letters(
         &self,
         topic: &Name,
+        group: &Name,
         target: &Name,
         make: impl FnOnce() -> Arc<TopicShared<DeadLetter>>,
     ) -> Result<Arc<TopicShared<DeadLetter>>, OpenError> {
@@ -124,7 +119,7 @@ impl Registry {
             return Err(OpenError::DeadLetterCycle { path });
         }
         let opened = inside.open(target, None, make)?;
-        inside.dead_letters.entry(topic.clone()).or_default().insert(target.clone());
+        inside.dead_letters.entry(topic.clone()).or_default().insert(group.clone(), target.clone());
         Ok(opened)
     }
 
@@ -137,6 +132,55 @@ impl Registry {
             return Err(OpenError::Closed);
         }
         inside.topics.get(name).ok_or_else(|| OpenError::NotFound(name.clone()))?.typed(name)
+    }
+
+    /// Forgets where a group that is deleted sent its dead letters.
+    pub(crate) fn forget_dead_letters(&self, topic: &Name, group: &Name) {
+        let mut inside = self.lock();
+        if let Some(groups) = inside.dead_letters.get_mut(topic) {
+            groups.remove(group);
+            if groups.is_empty() {
+                inside.dead_letters.remove(topic);
+            }
+        }
+    }
+
+    /// Takes a topic out, unless groups send their dead letters to it. `ending` begins its end.
+    pub(crate) fn remove(
+        &self,
+        name: &Name,
+        ending: impl FnOnce() -> Ending<TopicReport>,
+    ) -> Result<Ending<TopicReport>, DeleteError> {
+        let mut inside = self.lock();
+        if !self.core.is_open() {
+            return Err(DeleteError::Closed);
+        }
+        if let Some((topic, group)) = inside.who_sends_to(name) {
+            return Err(DeleteError::InUse { topic, group });
+        }
+        let removed = inside.topics.remove(name);
+        inside.dead_letters.remove(name);
+        inside.changes += 1;
+        let ending = ending();
+        inside.leaving.push((name.clone(), ending.clone()));
+        drop(inside);
+        drop(removed);
+        Ok(ending)
+    }
+
+    /// The end of a topic that was taken out is over.
+    pub(crate) fn forget_ending(&self, ending: &Ending<TopicReport>) {
+        self.lock().leaving.retain(|(_, other)| !other.ptr_eq(ending));
+    }
+
+    /// The topics that are being deleted.
+    pub(crate) fn leaving(&self) -> Vec<Ending<TopicReport>> {
+        self.lock().leaving.iter().map(|(_, ending)| ending.clone()).collect()
+    }
+
+    /// Counts how often a topic was opened or deleted.
+    pub(crate) fn changes(&self) -> u64 {
+        self.lock().changes
     }
 
     pub(crate) fn names(&self) -> Vec<Name> {
@@ -181,6 +225,7 @@ impl Inside {
         }
         let topic = make();
         self.opened += 1;
+        self.changes += 1;
         let entry = Entry {
             order: self.opened,
             message: TypeId::of::<T>(),
@@ -190,6 +235,17 @@ impl Inside {
         };
         self.topics.insert(name.clone(), entry);
         Ok(topic)
+    }
+}
+
+impl Inside {
+    /// A group whose dead letters go to `target`.
+    fn who_sends_to(&self, target: &Name) -> Option<(Name, Name)> {
+        let sends = |(topic, groups): (&Name, &BTreeMap<Name, Name>)| {
+            let (group, _) = groups.iter().find(|(_, to)| *to == target)?;
+            Some((topic.clone(), group.clone()))
+        };
+        self.dead_letters.iter().find_map(sends)
     }
 }
 
@@ -205,7 +261,7 @@ impl Entry {
 }
 
 /// A way from `from` to `to` along the links, both included.
-fn path(links: &BTreeMap<Name, BTreeSet<Name>>, from: &Name, to: &Name) -> Option<Vec<Name>> {
+fn path(links: &Links, from: &Name, to: &Name) -> Option<Vec<Name>> {
     let mut seen = BTreeSet::new();
     let mut ways = vec![vec![from.clone()]];
     while let Some(way) = ways.pop() {
@@ -214,7 +270,7 @@ fn path(links: &BTreeMap<Name, BTreeSet<Name>>, from: &Name, to: &Name) -> Optio
             return Some(way);
         }
         if seen.insert(last.clone()) {
-            for next in links.get(last).into_iter().flatten() {
+            for next in links.get(last).into_iter().flat_map(BTreeMap::values) {
                 ways.push(way.iter().cloned().chain([next.clone()]).collect());
             }
         }

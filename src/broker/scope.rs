@@ -6,6 +6,7 @@
 //! through them.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a publish from inside a handler must know.
@@ -13,6 +14,8 @@ use std::time::Duration;
 pub(crate) struct Scope {
     /// Which broker the handler belongs to.
     pub(crate) broker: u64,
+    /// Which group it belongs to, among those of all brokers.
+    pub(crate) group: u64,
     /// The longest a publish may wait.
     pub(crate) limit: Duration,
 }
@@ -35,6 +38,17 @@ impl Scope {
         f()
     }
 
+    /// A scope for the handlers of a new group.
+    pub(crate) fn of_group(broker: u64, limit: Duration) -> Scope {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Scope { broker, group: NEXT.fetch_add(1, Ordering::Relaxed), limit }
+    }
+
+    /// Whether a handler of this group is being polled on this thread.
+    pub(crate) fn is_current(self) -> bool {
+        Scope::current().is_some_and(|scope| scope.group == self.group)
+    }
+
     /// The scope of the handler that is being polled on this thread, whichever broker it belongs to.
     pub(crate) fn current() -> Option<Scope> {
         CURRENT.get()
@@ -52,8 +66,8 @@ mod tests {
 
     #[test]
     fn a_scope_ends_with_its_poll_even_by_a_panic() {
-        let scope = Scope { broker: 7, limit: Duration::from_secs(1) };
-        let other = Scope { broker: 8, limit: Duration::ZERO };
+        let scope = Scope { broker: 7, group: 1, limit: Duration::from_secs(1) };
+        let other = Scope { broker: 8, group: 2, limit: Duration::ZERO };
         scope.enter(|| {
             assert_eq!(Scope::of(7), Some(scope));
             assert!(crate::base::catch(|| other.enter(|| panic!("in a handler"))).is_err());

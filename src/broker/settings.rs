@@ -75,6 +75,7 @@ pub(crate) struct GroupSettings {
     pub(crate) dead_letter_capacity: usize,
     pub(crate) intensity: Intensity,
     pub(crate) backoff: Backoff,
+    pub(crate) ephemeral: bool,
 }
 
 impl Default for GroupSettings {
@@ -89,6 +90,7 @@ impl Default for GroupSettings {
             dead_letter_capacity: 1024,
             intensity: Intensity::default(),
             backoff: Backoff::default(),
+            ephemeral: false,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Topics: where messages are published, and groups opened.
 
 use std::any::type_name;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::AtomicU32;
@@ -10,22 +9,22 @@ use std::time::Duration;
 
 use super::blocked::{Waits, Watch};
 use super::core::BrokerCore;
-use super::drain::quiet_at_once;
-use super::group_handle::GroupShared;
+use super::delete::Groups;
+use super::drain::{Ending, quiet_at_once};
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
 use super::settings::TopicSettings;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
 use super::{
-    Closed, GroupBuilder, MessageId, OpenError, Overflow, PublishAllError, PublishError, TopicSink,
-    TopicStats,
+    Closed, DeleteError, GroupBuilder, MessageId, OpenError, Overflow, PublishAllError, PublishError,
+    TopicReport, TopicSink, TopicStats,
 };
 use crate::base::Name;
 use crate::mailbox::{Sender, mailbox, reply};
 
 /// Publishes to one topic and opens its groups. Cloning is cheap and shares the topic.
 ///
-/// The topic lives until its broker is shut down; dropping handles ends nothing.
+/// The topic lives until it is deleted or its broker is shut down; dropping handles ends nothing.
 pub struct Topic<T: Send + Sync + 'static> {
     pub(crate) shared: Arc<TopicShared<T>>,
 }
@@ -50,8 +49,8 @@ pub(crate) struct TopicShared<T> {
     pub(crate) registry: Weak<Registry>,
     pub(crate) waits: Arc<Waits>,
     pub(crate) next_group: AtomicU32,
-    /// Limit: one per group that was opened.
-    groups: Mutex<BTreeMap<Name, Arc<GroupShared<T>>>>,
+    groups: Mutex<Groups<T>>,
+    pub(super) ending: Mutex<Option<Ending<TopicReport>>>,
 }
 
 impl<T: Send + Sync + 'static> TopicBuilder<T> {
@@ -131,11 +130,11 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         core.rt.spawn(&format!("topic {name}"), actor.run());
         tracing::info!(target: "callboard::broker", topic = %name, capacity = settings.capacity, payload = type_name::<T>(), "topic opened");
         let registry = Arc::downgrade(registry);
-        let (next_group, groups) = (AtomicU32::new(0), Mutex::default());
-        Arc::new(TopicShared { name, core, settings, sender, registry, waits, next_group, groups })
+        let (next_group, groups, ending) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
+        Arc::new(TopicShared { name, core, settings, sender, registry, waits, next_group, groups, ending })
     }
 
-    pub(crate) fn groups(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<GroupShared<T>>>> {
+    pub(crate) fn groups(&self) -> MutexGuard<'_, Groups<T>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -215,6 +214,41 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// [`Closed`] if the broker was shut down meanwhile.
     pub async fn settled(&self) -> Result<(), Closed> {
         quiet_at_once(&[&*self.shared]).await
+    }
+
+    /// Deletes the topic with its groups and all its messages, and reports what was lost.
+    ///
+    /// At once it accepts nothing more: publishers that wait get their messages back as
+    /// [`PublishError::Closed`]. Handlers are cancelled at their next await, streams end, and later acks are refused
+    /// with [`AckError::Closed`](super::AckError::Closed). The name is free as soon as this was polled: a topic of
+    /// that name that is opened afterwards is another one, of any type, with offsets from 0. Dead-letter topics of its
+    /// groups stay, with what is in them.
+    ///
+    /// A second call, on any handle of this topic, gets the first one's report.
+    ///
+    /// # Errors
+    /// [`DeleteError`]; nothing was deleted: groups of other topics send their dead letters here, this was called in
+    /// a handler of one of its groups, or the broker is shut down or draining.
+    ///
+    /// # Cancel safety
+    /// Once polled, the deletion goes on even if the future is dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<u32>("orders").open().await?;
+    /// orders.publish_all([1, 2, 3]).await?;
+    /// assert_eq!(orders.delete().await?.lost(), 3);
+    /// let orders = broker.topic::<String>("orders").open().await?;
+    /// assert_eq!(orders.stats().await?.accepted, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn delete(&self) -> Result<TopicReport, DeleteError> {
+        self.shared.delete()?.await.map_err(|_| DeleteError::Closed)
     }
 
     /// Takes a snapshot of the topic's counts.

@@ -1,5 +1,6 @@
 //! The topic's actor: freezes what waits into batches, hands them to the groups, frees places as groups settle.
 
+mod link;
 mod redrive;
 
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use super::{Blocked, Start, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply, Sender};
 
+use link::Link;
+pub(crate) use redrive::Redriven;
 use redrive::Redriver;
-pub(crate) use redrive::{Peek, Redriven};
 
 /// What others say to a topic.
 pub(crate) enum TopicWord<T> {
@@ -46,6 +48,16 @@ pub(crate) enum TopicWord<T> {
         start: Start,
         done: Reply<()>,
     },
+    /// Forget this group; answer how many of its messages were withheld.
+    RemoveGroup {
+        group: GroupId,
+        done: Reply<u64>,
+    },
+    /// Hear this word once everything before the offset `upto` is in the books.
+    Once {
+        upto: u64,
+        word: Box<TopicWord<T>>,
+    },
     Hold(bool),
     /// Somebody waits for room.
     Waits,
@@ -64,8 +76,11 @@ pub(crate) enum TopicWord<T> {
         len: u16,
         answer: Reply<()>,
     },
-    /// Show what is kept.
-    Peek(Peek<T>),
+    /// Show what is kept of the first batch that begins at the offset `from` or later.
+    Peek {
+        from: u64,
+        answer: Reply<Option<(Arc<Batch<T>>, Bits)>>,
+    },
     /// This message went elsewhere: it need not be kept for groups to come.
     Moved {
         base: u64,
@@ -111,25 +126,11 @@ struct Life<T> {
     changes: u64,
     /// Those who wait to bring a message back. Limit: each is a future somewhere.
     redrivers: Vec<Redriver>,
-    /// Those who wait to look into what is kept. Limit: each is a future somewhere.
-    peeks: Vec<Peek<T>>,
+    /// What is to be heard once so much is in the books. Limit: each comes from a future somewhere.
+    later: Vec<(u64, TopicWord<T>)>,
     over: Option<Reply<Unread>>,
     /// What each group wants of the batch at hand; empty in between, kept for its memory.
     wanted: Vec<(GroupId, Bits)>,
-}
-
-/// A group, as its topic sees it.
-struct Link<T> {
-    group: GroupId,
-    name: Name,
-    to: Sender<Handout<T>, GroupWord<T>>,
-    /// From where on it reads. [`Start::Earliest`] once that is passed.
-    start: Start,
-    running: bool,
-    failed: bool,
-    parked: u64,
-    /// Not handed out while the topic is held. Limit: the topic's capacity.
-    withheld: Vec<Handout<T>>,
 }
 
 impl<T: Send + Sync + 'static> TopicActor<T> {
@@ -142,7 +143,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             waiting: Vec::new(),
             changes: 0,
             redrivers: Vec::new(),
-            peeks: Vec::new(),
+            later: Vec::new(),
             over: None,
             wanted: Vec::new(),
         };
@@ -207,7 +208,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if some_skipped {
             self.sweep(batch.base());
         }
-        self.answer_peeks();
+        self.hear_what_is_due();
     }
 
     /// Lets go of what every group has skipped, from the batch at `from` on. Not while the topic is held: more groups may come.
@@ -259,6 +260,22 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.sweep(0);
                 let _ = done.send(());
             }
+            TopicWord::RemoveGroup { group, done } => {
+                self.changes += 1;
+                let at = self.links.iter().position(|link| link.group == group);
+                let link = at.map(|at| self.links.remove(at));
+                if let Some(Link { name: group, .. }) = &link {
+                    let topic = &self.actor.name;
+                    self.actor.watched.show(|| Sight::Left { topic, group });
+                }
+                let freed = self.books.on_group_gone(group, self.actor.held);
+                self.free(freed);
+                let _ = done.send(link.map_or(0, |link| link.withheld()));
+            }
+            TopicWord::Once { upto, word } => {
+                self.later.push((upto, *word));
+                self.hear_what_is_due();
+            }
             TopicWord::Hold(hold) => {
                 self.changes += 1;
                 self.actor.held = hold;
@@ -288,15 +305,20 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.redrivers.push(Redriver { base, len, answer });
                 self.call_redrivers();
             }
-            TopicWord::Peek(peek) => {
-                self.peeks.push(peek);
-                self.answer_peeks();
-            }
+            TopicWord::Peek { from, answer } => drop(answer.send(self.books.first_kept(from))),
             TopicWord::Moved { base, index } => {
                 let freed = self.books.on_moved(base, index);
                 self.free(freed);
             }
             TopicWord::Stop(reply) => self.over = Some(reply),
+        }
+    }
+
+    fn hear_what_is_due(&mut self) {
+        let next = self.books.next_offset();
+        while let Some(at) = self.later.iter().position(|(upto, _)| *upto <= next) {
+            let (_, word) = self.later.remove(at);
+            self.hear(word);
         }
     }
 
@@ -369,54 +391,5 @@ impl<T: Send + Sync + 'static> Life<T> {
         if let Some(reply) = reply {
             let _ = reply.send(Unread { nobodys, withheld });
         }
-    }
-}
-
-impl<T: Send + Sync + 'static> Link<T> {
-    /// Which of these the group reads.
-    fn pick(&mut self, batch: &Batch<T>, all: Bits) -> Bits {
-        let open = self.start.pick(batch, all);
-        if open == all {
-            self.start = Start::Earliest;
-        }
-        open
-    }
-
-    fn hand(&mut self, handout: Handout<T>, held: bool) {
-        if handout.open.is_empty() {
-            return;
-        }
-        if held {
-            self.withheld.push(handout);
-        } else if let Err(error) = self.to.try_send(handout) {
-            // Invariant: a handout has at least one unsettled message, and the group's mailbox has a place for as
-            // many as the topic's capacity. So it is closed: the group was stopped and wants no more.
-            debug_assert!(!error.is_full(), "a group's mailbox holds the whole capacity");
-        }
-    }
-
-    fn release(&mut self) {
-        for handout in std::mem::take(&mut self.withheld) {
-            self.hand(handout, false);
-        }
-    }
-
-    /// A group that runs and has been handed all it has open, and has settled that, but for what is parked.
-    fn is_quiet(&self, books: &Books<Arc<Batch<T>>>) -> bool {
-        !self.running || books.open(self.group) == self.withheld() + self.parked
-    }
-
-    /// Why it has not settled what it has.
-    fn why(&self, books: &Books<Arc<Batch<T>>>) -> WhyBlocked {
-        match () {
-            () if self.failed => WhyBlocked::Failed,
-            () if !self.running => WhyBlocked::NoConsumer,
-            () if books.open(self.group) == self.parked => WhyBlocked::DeadLettersFull,
-            () => WhyBlocked::Slow,
-        }
-    }
-
-    fn withheld(&self) -> u64 {
-        self.withheld.iter().map(|handout| handout.open.count()).sum()
     }
 }

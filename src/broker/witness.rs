@@ -69,6 +69,8 @@ pub(crate) enum Sight<'a> {
     GroupBooks { topic: &'a Name, group: &'a Name, stats: &'a GroupStats, counted: Counted },
     /// A topic's books, when it has nothing to do.
     TopicBooks { topic: &'a Name, books: TopicCounts, counted: TopicCounts },
+    /// A topic forgot a group that is deleted: it offers it nothing more.
+    Left { topic: &'a Name, group: &'a Name },
     /// A group is over.
     Over { topic: &'a Name, group: &'a Name },
 }

@@ -171,6 +171,7 @@ const FUTURES: &[(&str, Make)] = &[
         "broker::group::GroupWith::run_outcome",
         |w| cut!(w: topic => topic.group("late").with(7).run_outcome(async |_, _| Outcome::Ack)),
     ),
+    ("broker::group_handle::Group::delete", |w| cut!(w: group => group.delete())),
     ("broker::group_handle::Group::redrive", |w| cut!(w: group => group.redrive())),
     ("broker::group_handle::Group::stats", |w| cut!(w: group => group.stats())),
     ("a stream of deliveries", |w| {
@@ -183,6 +184,7 @@ const FUTURES: &[(&str, Make)] = &[
     ("broker::handle::Broker::idle", |w| cut!(w: broker => broker.idle())),
     ("broker::handle::Broker::shutdown", |w| cut!(w: broker => broker.shutdown())),
     ("broker::handle::Broker::shutdown_within", |w| cut!(w: broker => broker.shutdown_within(secs(2)))),
+    ("broker::topic::Topic::delete", |w| cut!(w: topic => topic.delete())),
     ("broker::topic::Topic::publish", |w| cut!(w: topic => topic.publish(1))),
     ("broker::topic::Topic::publish_all", |w| cut!(w: topic => topic.publish_all([1, 2, 3]))),
     ("broker::topic::Topic::settled", |w| cut!(w: topic => topic.settled())),

@@ -25,6 +25,18 @@ pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Outp
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
+/// Polls `future` once, whatever comes of it; answers a future of its output.
+pub(crate) async fn begun<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let mut future = Box::pin(future);
+    let first = poll_once(&mut future).await;
+    async move {
+        match first {
+            Poll::Ready(output) => output,
+            Poll::Pending => future.await,
+        }
+    }
+}
+
 /// Polls `future` `times` times, and lets others run in between; answers whether it is still pending.
 pub(crate) async fn stays_pending<F: Future + Unpin>(future: &mut F, times: usize) -> bool {
     for _ in 0..times {

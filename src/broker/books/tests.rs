@@ -51,6 +51,7 @@ fn a_range_that_ends_before_it_begins_or_behind_the_batch_is_cut() {
 struct Model {
     kept: BTreeMap<u64, BTreeSet<GroupId>>,
     groups: Vec<GroupId>,
+    next_group: u32,
     batches: Vec<(u64, u16)>,
     /// By batch and group, the messages that came back.
     again: BTreeMap<(u64, GroupId), u64>,
@@ -87,6 +88,10 @@ enum Step {
         batch: u8,
         index: u16,
     },
+    Gone {
+        who: u8,
+        keep: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -99,6 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any::<u8>(), any::<u8>()).prop_map(|(who, batch)| Step::Redrive { who, batch }),
         3 => (any::<u8>(), any::<u8>()).prop_map(|(who, batch)| Step::SettleAgain { who, batch }),
         1 => (any::<u8>(), 0..BATCH as u16).prop_map(|(batch, index)| Step::Moved { batch, index }),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(who, keep)| Step::Gone { who, keep }),
     ]
 }
 
@@ -117,7 +123,8 @@ impl Model {
                 self.next += u64::from(len);
             }
             Step::Group(part) => {
-                let (group, first) = (GroupId(self.groups.len() as u32), self.next * u64::from(part) / 255);
+                let (group, first) = (GroupId(self.next_group), self.next * u64::from(part) / 255);
+                self.next_group += 1;
                 self.groups.push(group);
                 let handed = books.on_group(group, |batch, base, kept| {
                     assert_eq!(*batch, base);
@@ -173,6 +180,22 @@ impl Model {
                 if let Some((base, len)) = self.batches.get(usize::from(batch)).copied() {
                     let offset = base + u64::from(index.min(len - 1));
                     assert_eq!(books.on_moved(base, index.min(len - 1)), self.free(|other| other == offset));
+                }
+            }
+            Step::Gone { who, keep } => {
+                if let Some(at) = usize::from(who).checked_rem(self.groups.len()) {
+                    let group = self.groups.remove(at);
+                    let had = |(_, open): (&u64, &BTreeSet<GroupId>)| open.contains(&group);
+                    let had: BTreeSet<u64> =
+                        self.kept.iter().filter(|entry| had(*entry)).map(|(offset, _)| *offset).collect();
+                    self.kept.values_mut().for_each(|open| open.retain(|other| *other != group));
+                    let mut expected = if keep { 0 } else { self.free(|offset| had.contains(&offset)) };
+                    self.again.retain(|(_, whose), count| {
+                        expected += if *whose == group { *count } else { 0 };
+                        *whose != group
+                    });
+                    assert_eq!(books.on_group_gone(group, keep), expected);
+                    assert_eq!((books.on_group_gone(group, keep), books.open(group)), (0, 0), "once");
                 }
             }
         }
@@ -233,6 +256,8 @@ proptest! {
             model.step(&mut books, step);
         }
         model.step(&mut books, Step::Group(0));
+        // What was kept when a group left, and is open for nobody.
+        model.step(&mut books, Step::Sweep(0));
         for who in 0..model.groups.len() {
             for batch in 0..model.batches.len() {
                 model.step(&mut books, Step::Settle { who: who as u8, batch: batch as u8, from: 0, len: 256 });

@@ -1,9 +1,13 @@
 //! How a group ends: consumers are told, those that don't yield are called stuck, and the rest is counted.
 
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Life;
 use crate::base::Moment;
+use crate::broker::consumer::FromConsumer;
+use crate::broker::group_word::GroupWord;
+use crate::broker::ledger::Effect;
 use crate::broker::witness::Sight;
 use crate::broker::{GroupReport, GroupState};
 use crate::mailbox::Reply;
@@ -29,6 +33,18 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.members.ids().for_each(|id| self.ledger.on_ready(id, false));
     }
 
+    /// An ephemeral group ends with its last consumer. From now on it takes none; so whoever opens the group gets this
+    /// one before, or another one.
+    pub(super) fn leave_if_empty(&mut self) {
+        if self.members.is_empty()
+            && self.state != GroupState::Stopping
+            && let Some(leave) = &self.actor.leave
+        {
+            self.state = GroupState::Stopping;
+            leave();
+        }
+    }
+
     /// When handlers that are still there are called stuck.
     pub(super) fn stop_deadline(&self) -> Option<Moment> {
         self.stop.as_ref().and_then(|stop| stop.deadline)
@@ -48,6 +64,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Tells everybody that the group is over, and what was left.
     pub(super) fn end(mut self) {
         self.members.close_all();
+        self.hear_last_words();
         self.actor.mailbox.close();
         for handout in self.actor.mailbox.take_rest() {
             self.take_in(handout);
@@ -63,6 +80,21 @@ impl<T: Send + Sync + 'static> Life<T> {
         drop(self);
         for reply in stop.into_iter().flat_map(|stop| stop.reports) {
             drop(reply.send(report.clone()));
+        }
+    }
+
+    /// What was acked before the doors were closed is settled; and whoever stops it too gets the report.
+    fn hear_last_words(&mut self) {
+        let (now, mut cx) = (self.actor.rt.now(), Context::from_waker(Waker::noop()));
+        while let Poll::Ready(word) = self.actor.mailbox.poll_control(&mut cx) {
+            if let GroupWord::From(FromConsumer::Report(_)) | GroupWord::Stop { .. } = word {
+                self.hear(word, now);
+            }
+        }
+        for effect in std::mem::take(&mut self.effects) {
+            if !matches!(effect, Effect::Dead { .. }) {
+                self.apply(effect);
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Messages that come back from the dead letters: how a topic takes them in, and lets them be found.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tracing::info;
@@ -8,7 +7,6 @@ use tracing::info;
 use super::{Handout, Life};
 use crate::broker::books::{Bits, GroupId};
 use crate::broker::dead_letter::WayBack;
-use crate::broker::message::Batch;
 use crate::broker::witness::Sight;
 use crate::mailbox::Reply;
 
@@ -30,14 +28,6 @@ pub(super) struct Redriver {
     pub(super) base: u64,
     pub(super) len: u16,
     pub(super) answer: Reply<()>,
-}
-
-/// Who wants to see what is kept of the first batch that begins at `from` or later.
-pub(crate) struct Peek<T> {
-    pub(crate) from: u64,
-    /// Everything before this offset is to be in the books first.
-    pub(crate) upto: u64,
-    pub(crate) answer: Reply<Option<(Arc<Batch<T>>, Bits)>>,
 }
 
 impl<T: Send + Sync + 'static> Life<T> {
@@ -91,19 +81,5 @@ impl<T: Send + Sync + 'static> Life<T> {
             let _ = redriver.answer.send(());
         }
         self.redrivers.retain(|redriver| !redriver.answer.is_abandoned());
-    }
-
-    /// Shows what is kept to those who waited for the last of it to come in.
-    pub(super) fn answer_peeks(&mut self) {
-        if self.peeks.is_empty() {
-            return;
-        }
-        let next = self.books.next_offset();
-        let (due, later) = std::mem::take(&mut self.peeks).into_iter().partition(|peek| peek.upto <= next);
-        self.peeks = later;
-        let due: Vec<Peek<T>> = due;
-        for peek in due {
-            let _ = peek.answer.send(self.books.first_kept(peek.from));
-        }
     }
 }

@@ -96,6 +96,8 @@ pub(in crate::sim) enum What {
         group: GroupKey,
         offset: u64,
     },
+    /// From here on the group is offered nothing: it is being deleted.
+    Left(GroupKey),
     Over(GroupKey),
     /// A publisher's side: it tries, and is answered or dropped.
     Tried {
@@ -242,6 +244,7 @@ impl fmt::Display for Shown<'_> {
                 write!(f, "{} dead-lettered {id} after {attempts} attempts", name(group))
             }
             What::Redriven { group, offset } => write!(f, "{} has {offset} back", name(group)),
+            What::Left(group) => write!(f, "{} left", name(group)),
             What::Over(group) => write!(f, "{} over", name(group)),
             What::Tried { topic, value } => write!(f, "publishing {value} to {topic}"),
             What::Confirmed { topic, value, id } => write!(f, "published {value} to {topic} as {id}"),

@@ -50,13 +50,14 @@ fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, f
                 let end = ends.get(&facts.topic).copied().unwrap_or(0);
                 of_topic.push((*group, if of_topic.is_empty() { 0 } else { end }));
             }
-            What::Over(group) => {
+            What::Over(group) | What::Left(group) => {
                 let Some(facts) = history.groups.get(group.0) else { continue };
-                let (end, of_topic) = (ends.get(&facts.topic).copied(), readers.get(&facts.topic));
-                let joined = of_topic.into_iter().flatten().find(|(reader, _)| reader == group);
-                let from = joined.map_or(u64::MAX, |(_, from)| *from);
+                let end = ends.get(&facts.topic).copied().unwrap_or(0);
+                // Once: what comes after a group has left is not for it.
+                let from = readers.get_mut(&facts.topic).and_then(|readers| take_start(readers, *group));
                 if facts.start == Start::Earliest {
-                    for offset in (from..end.unwrap_or(0)).filter(|at| !offered.contains_key(&(*group, *at)))
+                    for offset in
+                        (from.unwrap_or(end)..end).filter(|at| !offered.contains_key(&(*group, *at)))
                     {
                         let name = history.name(*group);
                         finds.say(format_args!("{offset} was accepted and never offered to {name}"));
@@ -66,6 +67,12 @@ fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, f
             _ => {}
         }
     }
+}
+
+/// Where a group began to read; not again.
+fn take_start(readers: &mut [(GroupKey, u64)], group: GroupKey) -> Option<u64> {
+    let (_, from) = readers.iter_mut().find(|(reader, _)| *reader == group)?;
+    Some(std::mem::replace(from, u64::MAX))
 }
 
 /// What a group has not settled in the end is what its report says.
@@ -185,6 +192,11 @@ mod tests {
         assert_eq!(apply(nothing_is_lost, &good().confirmed(9, 3).report(&[("g", 0, 3)])).len(), 1);
         let skipped = Story::of(&["g"]).accepted(0, 3).offered("g", 0, 2).over("g");
         assert_eq!(apply(nothing_is_lost, &skipped.report(&[("g", 0, 2)])).len(), 1);
+        let left =
+            |offered| Story::of(&["g"]).accepted(0, 3).offered("g", 0, offered).left("g").accepted(3, 1);
+        let lost =
+            |offered| apply(nothing_is_lost, &left(offered).over("g").report(&[("g", 0, offered)])).len();
+        assert_eq!((lost(3), lost(2)), (0, 1), "what comes after it has left is not for it");
     }
 
     #[test]

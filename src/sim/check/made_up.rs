@@ -111,6 +111,11 @@ impl Story {
         self.and(What::Dead { group: key, id: id(offset), attempts, too_many: true })
     }
 
+    pub(super) fn left(self, group: &str) -> Story {
+        let key = self.key(group);
+        self.and(What::Left(key))
+    }
+
     pub(super) fn redriven(self, group: &str, offset: u64) -> Story {
         let key = self.key(group);
         self.and(What::Redriven { group: key, offset })

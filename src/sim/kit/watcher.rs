@@ -137,6 +137,7 @@ impl Notes {
                 let too_many = *reason == DeadReason::TooManyAttempts;
                 self.of(topic, group, |group| What::Dead { group, id, attempts, too_many })
             }
+            Sight::Left { topic, group } => self.of(topic, group, What::Left),
             Sight::Over { topic, group } => self.of(topic, group, What::Over),
             Sight::GroupBooks { topic, group, stats, counted } => {
                 let facts = self.history.key(topic.as_str(), group.as_str());
