@@ -103,6 +103,11 @@ impl Watch {
         }
     }
 
+    /// The wall clock, for the ages of messages.
+    pub(crate) fn wall_millis(&self) -> u64 {
+        self.rt.wall_millis()
+    }
+
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked
     }

@@ -168,6 +168,18 @@ impl<B: Clone> Books<B> {
         account.map_or(0, |account| account.open + account.redriven)
     }
 
+    /// The oldest message that is kept, those that came back left out.
+    pub(crate) fn oldest(&self) -> Option<(&B, u16)> {
+        let live = self.live.values().next()?;
+        Some((&live.batch, live.kept.first(0, 0)?))
+    }
+
+    /// The oldest message that `group` has still to settle, those that came back left out.
+    pub(crate) fn oldest_of(&self, group: GroupId) -> Option<(&B, u16)> {
+        let at = self.position(group)?;
+        self.live.values().find_map(|live| Some((&live.batch, live.open.get(at)?.first(0, 0)?)))
+    }
+
     /// Whether `group` has still to settle the oldest messages that hold a place.
     pub(crate) fn holds_oldest(&self, group: GroupId) -> bool {
         let (oldest, again) = (self.live.first_key_value(), self.again.keys().next().map(|(base, _)| *base));

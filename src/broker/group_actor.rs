@@ -183,7 +183,11 @@ impl<T: Send + Sync + 'static> Life<T> {
                 drop(port.send(DeliveryStream::new(receiver, self.actor.own.clone(), self.window(id))));
             }
             GroupWord::Nudge(port) => self.nudges.push(port),
-            GroupWord::Stats(reply) => drop(reply.send(self.stats())),
+            GroupWord::Stats(reply) => self.tell_stats(reply),
+            GroupWord::ConsumerStats(reply) => {
+                let counts = |id| self.ledger.worker(id).unwrap_or_default();
+                drop(reply.send(self.members.stats(counts)));
+            }
             GroupWord::Stop { kill, withheld, report } => {
                 self.ledger.on_withheld(withheld);
                 self.on_stop(kill, report, now);
@@ -216,7 +220,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_ready(id, false);
                 self.members.note(id);
             }
-            ConsumerNews::Rebuilt => self.restarts += 1,
+            ConsumerNews::Rebuilt => self.note_restart(id),
             ConsumerNews::Broken(text) => self.on_broken(id, &text, now),
             ConsumerNews::Ended => {
                 let was_handler = self.members.is_handler(id);
@@ -237,7 +241,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if self.stop.is_some() || self.state == GroupState::Failed {
             return self.members.give_up(id);
         }
-        self.restarts += 1;
+        self.note_restart(id);
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let exceeded = self.window.on_restart(now) == Allowance::Exceeded;
         let failed = exceeded && !planted(Bug::EndlessRestarts);
@@ -250,6 +254,11 @@ impl<T: Send + Sync + 'static> Life<T> {
         let wait = self.actor.settings.backoff.delay(self.failures_in_a_row, self.actor.rt.random());
         warn!(target: "callboard::broker", %topic, %group, error = text, ?wait, "consumer could not be built");
         self.members.rebuild_at(id, now + wait);
+    }
+
+    fn note_restart(&mut self, id: ConsumerId) {
+        self.restarts += 1;
+        self.members.on_rebuilt(id);
     }
 
     /// A failed group begins anew when a consumer is added, without those that could not be built.
@@ -401,6 +410,16 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn remove(&mut self, id: ConsumerId) {
         self.members.remove(id);
         self.ledger.on_gone(id);
+    }
+
+    /// Answers by way of the topic, which adds what it knows. What this group has settled by now it hears before.
+    fn tell_stats(&self, reply: Reply<GroupStats>) {
+        let (group, stats) = (self.actor.id, Box::new(self.stats()));
+        if let Err(TopicWord::GroupStats { stats, reply, .. }) =
+            self.actor.topic.control(TopicWord::GroupStats { group, stats, reply })
+        {
+            drop(reply.send(*stats));
+        }
     }
 
     fn stats(&self) -> GroupStats {

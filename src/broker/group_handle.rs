@@ -15,7 +15,9 @@ use super::settings::GroupSettings;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::witness::Sight;
-use super::{Closed, DeadLetter, DeleteError, GroupReport, GroupStats, RedriveAllError, Start, Topic};
+use super::{
+    Closed, ConsumerStats, DeadLetter, DeleteError, GroupReport, GroupStats, RedriveAllError, Start, Topic,
+};
 use crate::base::Name;
 use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
 
@@ -42,6 +44,7 @@ pub(crate) struct GroupShared<T> {
 
 pub(super) trait GroupPort: Send + Sync {
     fn ask_stats(&self, port: Reply<GroupStats>);
+    fn ask_consumers(&self, port: Reply<Vec<ConsumerStats>>);
     fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>>;
     fn delete(self: Arc<Self>) -> Result<Ending<GroupReport>, DeleteError>;
 }
@@ -49,6 +52,10 @@ pub(super) trait GroupPort: Send + Sync {
 impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
     fn ask_stats(&self, port: Reply<GroupStats>) {
         drop(self.sender.control(GroupWord::Stats(port)));
+    }
+
+    fn ask_consumers(&self, port: Reply<Vec<ConsumerStats>>) {
+        drop(self.sender.control(GroupWord::ConsumerStats(port)));
     }
 
     fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>> {
@@ -90,6 +97,37 @@ impl Group {
     pub async fn stats(&self) -> Result<GroupStats, Closed> {
         let (port, stats) = reply();
         self.port.ask_stats(port);
+        stats.await.map_err(|_| Closed)
+    }
+
+    /// Takes a snapshot of what each consumer has and did, in the order in which they joined.
+    ///
+    /// # Errors
+    /// [`Closed`] if the broker was shut down, or the group or its topic deleted.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::broker::ConsumerState;
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<u32>("orders").open().await?;
+    /// let group = orders.group("billing").consumers(2).run_fn(|_| Ok(())).await?;
+    /// orders.publish_all(0..100).await?;
+    /// orders.settled().await?;
+    /// let consumers = group.consumer_stats().await?;
+    /// assert_eq!(consumers.iter().map(|consumer| consumer.handled).sum::<u64>(), 100);
+    /// assert!(consumers.iter().all(|consumer| consumer.state == ConsumerState::Ready));
+    /// # Ok(()) }
+    /// ```
+    pub async fn consumer_stats(&self) -> Result<Vec<ConsumerStats>, Closed> {
+        let (port, stats) = reply();
+        self.port.ask_consumers(port);
         stats.await.map_err(|_| Closed)
     }
 

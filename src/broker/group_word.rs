@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::books::Bits;
 use super::consumer::{ConsumerSeat, FromConsumer};
 use super::message::Batch;
-use super::{DeliveryStream, GroupReport, GroupStats};
+use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats};
 use crate::mailbox::Reply;
 
 /// A batch on its way to a group.
@@ -30,6 +30,7 @@ pub(crate) enum GroupWord<T> {
     /// Answer after another try to move what is parked.
     Nudge(Reply<()>),
     Stats(Reply<GroupStats>),
+    ConsumerStats(Reply<Vec<ConsumerStats>>),
     Stop {
         kill: bool,
         /// Messages for it that stayed with the topic.

@@ -31,7 +31,7 @@ use super::delayed::Delayed;
 use super::lease::LeaseId;
 use super::outcome::Verdict;
 use super::stats::Counts;
-use super::workers::{ConsumerId, Credit, Workers};
+use super::workers::{ConsumerId, Credit, WorkerCounts, Workers};
 use super::{DeadReason, Retry};
 use crate::base::{Bug, Moment, planted};
 use crate::supervise::Backoff;
@@ -93,10 +93,15 @@ impl<B: Clone> Ledger<B> {
         self.counts
     }
 
+    /// What a consumer has, and has done.
+    pub(crate) fn worker(&self, id: ConsumerId) -> Option<WorkerCounts> {
+        self.workers.counts(id)
+    }
+
     /// The leases and messages that a consumer holds.
     #[cfg(test)]
     pub(crate) fn held(&self, id: ConsumerId) -> Option<(u32, u32)> {
-        self.workers.held(id)
+        self.workers.counts(id).map(|counts| (counts.leases, counts.messages))
     }
 
     /// New messages, with higher offsets than all before.
@@ -161,6 +166,9 @@ impl<B: Clone> Ledger<B> {
         for (index, verdict) in report.exceptions {
             debug_assert!((acked_from..upto).contains(&index), "an exception lies in what is reported");
             self.ack(&lease, acked_from, index, effects);
+            if let Verdict::Retry { .. } = verdict {
+                self.workers.on_failure(lease.consumer);
+            }
             self.except(
                 lease.slice.part(index, index + 1),
                 lease.past.clone(),

@@ -7,7 +7,8 @@ use super::consumer::ConsumerWord;
 use super::lease::{Handling, Held, Lease, LeaseId, Progress, SLOTS, Slot};
 use super::ledger::{Past, Slice};
 use super::message::Batch;
-use super::workers::ConsumerId;
+use super::workers::{ConsumerId, WorkerCounts};
+use super::{ConsumerKind, ConsumerState, ConsumerStats};
 use crate::base::{Bug, Moment, Name, planted};
 use crate::mailbox::{Receiver, Sender, mailbox};
 
@@ -49,6 +50,8 @@ struct Handler {
     rebuild_at: Option<Moment>,
     /// It was not to be rebuilt any more.
     given_up: bool,
+    /// How often it was made anew, or was to be.
+    rebuilt: u64,
 }
 
 /// What the task of a new handler needs.
@@ -229,6 +232,39 @@ impl<T> Members<T> {
         for Pulled { held, .. } in self.pulled.values() {
             let _ = held.take_back() || held.look().is_some_and(|seen| held.expire(seen));
         }
+    }
+
+    /// A handler was lost, or could not be made, and is to be made anew.
+    pub(crate) fn on_rebuilt(&mut self, id: ConsumerId) {
+        if let Some(handler) = self.list.get_mut(&id).and_then(|member| member.handler.as_mut()) {
+            handler.rebuilt += 1;
+        }
+    }
+
+    /// The consumers as users see them; `counts` tells what each has.
+    pub(crate) fn stats(&self, counts: impl Fn(ConsumerId) -> WorkerCounts) -> Vec<ConsumerStats> {
+        let stats = |(id, member): (&ConsumerId, &Member<T>)| {
+            let (counts, handler) = (counts(*id), member.handler.as_ref());
+            let kind = if handler.is_some() { ConsumerKind::Handler } else { ConsumerKind::Stream };
+            let state = match handler {
+                Some(handler) if handler.stuck => ConsumerState::Stuck,
+                Some(handler) if handler.given_up => ConsumerState::GivenUp,
+                Some(handler) if handler.rebuild_at.is_some() => ConsumerState::Broken,
+                _ if counts.ready => ConsumerState::Ready,
+                _ => ConsumerState::Away,
+            };
+            ConsumerStats {
+                consumer: id.0,
+                kind,
+                state,
+                leases: counts.leases,
+                messages: counts.messages,
+                handled: counts.handled,
+                failures: counts.failures,
+                rebuilt: handler.map_or(0, |handler| handler.rebuilt),
+            }
+        };
+        self.list.iter().map(stats).collect()
     }
 
     pub(crate) fn is_handler(&self, id: ConsumerId) -> bool {

@@ -114,7 +114,7 @@ pub use pull::{Delivery, DeliveryStream};
 pub use retry::Retry;
 pub use settings::Overflow;
 pub use start::Start;
-pub use stats::{GroupState, GroupStats, TopicStats};
+pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
 pub use topic::{Topic, TopicBuilder};
 
 pub(crate) use settings::GroupSettings;

@@ -42,6 +42,19 @@ impl Start {
     }
 }
 
+impl Start {
+    /// How many of the messages from the offset `next` on, of which there are `waiting`, it picks: as far as offsets
+    /// tell.
+    pub(crate) fn among(self, next: u64, waiting: u64) -> u64 {
+        let first = match self {
+            Start::Offset(offset) => offset,
+            Start::After(id) => id.offset().saturating_add(1),
+            Start::Earliest | Start::Latest | Start::UnixMillis(_) => next,
+        };
+        (next + waiting).saturating_sub(first.max(next))
+    }
+}
+
 /// The index in the batch of the first message with this offset or a later one.
 fn index<T>(batch: &Batch<T>, offset: u64) -> u16 {
     u16::try_from(offset.saturating_sub(batch.base())).unwrap_or(u16::MAX).min(batch.len())

@@ -1,5 +1,7 @@
 //! What a topic and a group count.
 
+use std::time::Duration;
+
 use super::Blocked;
 
 /// Counts one group's messages at one instant.
@@ -29,6 +31,12 @@ pub struct GroupStats {
     pub delayed: u64,
     /// Messages that wait for room in the dead-letter topic.
     pub parked: u64,
+    /// Messages that the topic has for it to settle: those above that are not settled, and those that it was not
+    /// handed yet. Never less than [`GroupStats::unsettled`].
+    pub lag: u64,
+    /// How long ago the oldest message came in that it has to settle: by the wall clock, and as exactly as ids are. What
+    /// was redriven is left out. `None` if there is none.
+    pub oldest: Option<Duration>,
     /// Attempts that failed: errors, panics, deadlines, dropped deliveries.
     pub failures: u64,
     /// Attempts that could not go on since something further down was full, which is no failure.
@@ -58,6 +66,57 @@ pub enum GroupState {
     Stopping,
 }
 
+/// Counts what one consumer of a group has and did, at one instant; by [`Group::consumer_stats`](super::Group::consumer_stats).
+///
+/// In one snapshot the `messages` of all consumers are what the group has in flight, but for deliveries whose stream
+/// was dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerStats {
+    /// Its number in the group, never used again. Logs name it.
+    pub consumer: u32,
+    /// What it is.
+    pub kind: ConsumerKind,
+    /// What it is at.
+    pub state: ConsumerState,
+    /// Runs of messages that it was handed and is not through with.
+    pub leases: u32,
+    /// Messages that it holds: those not started, and for a stream those not settled.
+    pub messages: u32,
+    /// Messages that it was through with, failures included.
+    pub handled: u64,
+    /// Attempts that failed: errors, panics, deadlines, dropped deliveries.
+    pub failures: u64,
+    /// How often its handler was made anew, or was to be.
+    pub rebuilt: u64,
+}
+
+/// Tells a group's own handlers from streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConsumerKind {
+    /// A handler that the group runs.
+    Handler,
+    /// A stream that somebody pulls.
+    Stream,
+}
+
+/// Tells what a consumer is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConsumerState {
+    /// It handles messages, or would.
+    Ready,
+    /// It takes none for now: it is starting, or has not looked since some were taken back from it.
+    Away,
+    /// It could not be made, and will be tried again.
+    Broken,
+    /// It could not be made, more often than the group's intensity allows.
+    GivenUp,
+    /// It is past its deadline, was cancelled, and never yielded.
+    Stuck,
+}
+
 /// Counts one topic's messages at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -68,6 +127,13 @@ pub struct TopicStats {
     pub unsettled: u64,
     /// The capacity.
     pub capacity: usize,
+    /// Payloads of settled messages that are kept in memory by others of their batches.
+    pub pinned: u64,
+    /// How long ago the oldest message came in that holds a place: by the wall clock, and as exactly as ids are. What was
+    /// redriven is left out. `None` if there is none, or it was not looked at yet.
+    pub oldest: Option<Duration>,
+    /// Those who wait in line for a place: publishers, sinks, and what moves or comes back as a dead letter.
+    pub waiting_publishers: usize,
     /// Groups.
     pub groups: usize,
     /// Whether the topic hands out nothing until it is released.
@@ -95,6 +161,9 @@ impl GroupStats {
             in_flight: counts.in_flight,
             delayed: counts.delayed,
             parked: counts.parked,
+            // Until the topic has looked at it, which knows more.
+            lag: counts.backlog + counts.ready + counts.in_flight + counts.delayed + counts.parked,
+            oldest: None,
             failures: counts.failures,
             no_room: counts.no_room,
             redeliveries: counts.redeliveries,

@@ -5,6 +5,7 @@ mod redrive;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::blocked::Watch;
 use super::books::{Bits, Books, GroupId};
@@ -12,7 +13,7 @@ use super::dead_letter::WayBack;
 use super::group_word::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item};
 use super::witness::{Sight, TopicCounts, Watched};
-use super::{Blocked, Start, TopicStats, WhyBlocked};
+use super::{Blocked, GroupStats, Start, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply, Sender};
 
@@ -64,6 +65,12 @@ pub(crate) enum TopicWord<T> {
     /// Answer when no running group has anything left to do.
     WhenQuiet(Reply<Quiet>),
     Stats(Reply<TopicStats>),
+    /// Add to a group's counts what the topic knows, and answer.
+    GroupStats {
+        group: GroupId,
+        stats: Box<GroupStats>,
+        reply: Reply<GroupStats>,
+    },
     /// A message comes back from the dead letters, with a place that was got for it.
     Redrive {
         group: GroupId,
@@ -295,10 +302,21 @@ impl<T: Send + Sync + 'static> Life<T> {
                     accepted: self.books.next_offset() + waiting,
                     unsettled: self.books.unsettled() + waiting,
                     capacity: self.actor.capacity,
+                    pinned: self.books.pinned(),
+                    oldest: self.books.oldest().map(|(batch, at)| self.age(batch, at)),
+                    waiting_publishers: self.actor.mailbox.waiters(),
                     groups: self.links.len(),
                     held: self.actor.held,
                     blocked_by: self.blocked_by(),
                 }));
+            }
+            TopicWord::GroupStats { group, mut stats, reply } => {
+                if let Some(link) = self.links.iter().find(|link| link.group == group) {
+                    let waiting = self.actor.mailbox.waiting() as u64;
+                    stats.lag = self.books.open(group) + link.start.among(self.books.next_offset(), waiting);
+                    stats.oldest = self.books.oldest_of(group).map(|(batch, at)| self.age(batch, at));
+                }
+                let _ = reply.send(*stats);
             }
             TopicWord::Redrive { group, message, answer } => self.on_redrive(group, message, answer),
             TopicWord::WhenRedrivable { base, len, answer } => {
@@ -320,6 +338,12 @@ impl<T: Send + Sync + 'static> Life<T> {
             let (_, word) = self.later.remove(at);
             self.hear(word);
         }
+    }
+
+    /// How long ago a message came in, as far as its id tells.
+    fn age(&self, batch: &Batch<T>, at: u16) -> Duration {
+        let now = self.actor.watch.wall_millis();
+        Duration::from_millis(now.saturating_sub(batch.id(at).unix_millis()))
     }
 
     /// Looks after those who wait for room. Last in a poll, so that its clock is set to what the words before said.

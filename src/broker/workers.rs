@@ -55,6 +55,19 @@ struct Worker {
     pace: Option<Duration>,
     last_report: Moment,
     turn: u64,
+    /// Messages that it was through with, however that ended.
+    handled: u64,
+    failures: u64,
+}
+
+/// What a worker has, and has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WorkerCounts {
+    pub(crate) ready: bool,
+    pub(crate) leases: u32,
+    pub(crate) messages: u32,
+    pub(crate) handled: u64,
+    pub(crate) failures: u64,
 }
 
 impl Workers {
@@ -68,6 +81,8 @@ impl Workers {
             pace: None,
             last_report: Moment::ZERO,
             turn: 0,
+            handled: 0,
+            failures: 0,
         };
         debug_assert!(self.list.keys().next_back().is_none_or(|last| *last < id), "an id is not used twice");
         self.list.insert(id, worker);
@@ -114,12 +129,20 @@ impl Workers {
         self.change(id, |worker| {
             worker.leases -= u32::from(over);
             worker.messages -= u32::from(messages);
+            worker.handled += u64::from(messages);
             if messages > 0 {
                 let took = now.since(since.max(worker.last_report)) / u32::from(messages);
                 worker.pace = Some(worker.pace.map_or(took, |pace| (pace * 3 + took) / 4));
                 worker.last_report = now;
             }
         });
+    }
+
+    /// An attempt of a consumer failed.
+    pub(crate) fn on_failure(&mut self, id: ConsumerId) {
+        if let Some(worker) = self.list.get_mut(&id) {
+            worker.failures += 1;
+        }
     }
 
     /// So many messages of a consumer's lease are not its any more, and the lease is `over` or not.
@@ -144,10 +167,9 @@ impl Workers {
         }
     }
 
-    /// The leases and messages that a consumer holds.
-    #[cfg(test)]
-    pub(crate) fn held(&self, id: ConsumerId) -> Option<(u32, u32)> {
-        self.list.get(&id).map(|worker| (worker.leases, worker.messages))
+    pub(crate) fn counts(&self, id: ConsumerId) -> Option<WorkerCounts> {
+        let Worker { ready, leases, messages, handled, failures, .. } = *self.list.get(&id)?;
+        Some(WorkerCounts { ready, leases, messages, handled, failures })
     }
 
     /// Whether a consumer that could take messages has none.

@@ -54,6 +54,11 @@ impl Line {
         self.waiting.front().map(|(front, _)| *front) == ticket
     }
 
+    /// Counts those in it.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Tells whether nobody is in it.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()

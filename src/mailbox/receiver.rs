@@ -148,6 +148,11 @@ impl<M, C, S> Receiver<M, C, S> {
         !self.shared.lock().line.is_empty()
     }
 
+    /// Counts the senders that wait in the line.
+    pub fn waiters(&self) -> usize {
+        self.shared.lock().line.len()
+    }
+
     /// Refuses messages from now on; what was accepted is still handed out, then `Closed`.
     pub fn close(&self) {
         self.shared.close(Phase::Closed);

@@ -171,6 +171,7 @@ const FUTURES: &[(&str, Make)] = &[
         "broker::group::GroupWith::run_outcome",
         |w| cut!(w: topic => topic.group("late").with(7).run_outcome(async |_, _| Outcome::Ack)),
     ),
+    ("broker::group_handle::Group::consumer_stats", |w| cut!(w: group => group.consumer_stats())),
     ("broker::group_handle::Group::delete", |w| cut!(w: group => group.delete())),
     ("broker::group_handle::Group::redrive", |w| cut!(w: group => group.redrive())),
     ("broker::group_handle::Group::stats", |w| cut!(w: group => group.stats())),

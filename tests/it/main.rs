@@ -40,6 +40,7 @@ mod redrive;
 mod redrive_all;
 mod seen;
 mod sinks;
+mod stats;
 mod supervise_events;
 mod supervise_probe;
 mod supervise_restarts;

@@ -23,7 +23,7 @@ pub(crate) async fn handle(topic: &Topic<u64>) -> Group {
 
 /// A consumer whose start never ends: it takes nothing from the streams beside it.
 #[derive(Default)]
-struct Never;
+pub(crate) struct Never;
 
 impl Consumer<u64> for Never {
     async fn handle(&mut self, _: &Message<u64>) -> Result<Outcome, Fault> {

@@ -107,5 +107,6 @@ pub(crate) fn balanced(stats: GroupStats) -> GroupStats {
         + stats.delayed
         + stats.parked;
     assert_eq!(stats.entered, sum, "{stats:?}");
+    assert!(stats.lag >= stats.unsettled(), "{stats:?}");
     stats
 }

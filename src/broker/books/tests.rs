@@ -216,12 +216,15 @@ impl Model {
         }
         assert_eq!(books.pinned(), pinned);
         assert_eq!(books.counted(), (books.unsettled(), pinned));
+        assert_eq!(books.oldest().map(|(base, at)| base + u64::from(at)), self.kept.keys().next().copied());
         let oldest_again = self.again.iter().find(|(_, count)| **count > 0).map(|((base, _), _)| *base);
         for group in &self.groups {
             let open = self.kept.values().filter(|open| open.contains(group)).count() as u64;
             let mine = |(at, _): &(&(u64, GroupId), &u64)| at.1 == *group;
             let again: u64 = self.again.iter().filter(mine).map(|(_, count)| count).sum();
             assert_eq!(books.open(*group), open + again);
+            let oldest = self.kept.iter().find(|(_, open)| open.contains(group)).map(|(offset, _)| *offset);
+            assert_eq!(books.oldest_of(*group).map(|(base, at)| base + u64::from(at)), oldest);
             if let Some(base) =
                 oldest_again.filter(|base| self.kept.keys().next().is_none_or(|first| base <= first))
             {

@@ -310,7 +310,7 @@ fn words_of_one_that_is_gone_are_past_change() {
     workers.on_report(ConsumerId(0), 1, true, Moment::ZERO, Moment::ZERO);
     workers.on_give_back(ConsumerId(0), 1, true);
     workers.set_ready(ConsumerId(0), true);
-    assert_eq!((workers.next(9), workers.held(ConsumerId(0))), (None, None));
+    assert_eq!((workers.next(9), workers.counts(ConsumerId(0))), (None, None));
     workers.on_report(ConsumerId(1), 1, true, Moment::ZERO, Moment::ZERO);
     assert_eq!(workers.next(9), Some((ConsumerId(1), 9)), "the only one there has no sharers");
 }

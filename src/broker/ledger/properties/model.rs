@@ -32,6 +32,8 @@ pub(super) struct Model {
     /// Those that are here: whether they are ready, and their credit.
     consumers: BTreeMap<ConsumerId, (bool, Credit)>,
     next_consumer: u32,
+    /// What each was through with, and how much of it failed.
+    through: BTreeMap<ConsumerId, (u64, u64)>,
     batches: Vec<Arc<u64>>,
     next_offset: u64,
     refused: u64,
@@ -57,6 +59,7 @@ impl Model {
             letters: Vec::new(),
             consumers: BTreeMap::new(),
             next_consumer: 0,
+            through: BTreeMap::new(),
             batches: Vec::new(),
             next_offset: 0,
             refused: 0,
@@ -234,6 +237,8 @@ impl Model {
         let failed = matches!(says, Says::Fail | Says::FailFor(_));
         toy.failures += u32::from(failed);
         self.failures += u64::from(failed);
+        let (handled, failures) = self.through.entry(self.leases[&id].consumer).or_default();
+        (*handled, *failures) = (*handled + 1, *failures + u64::from(failed));
         let no_room = says == Says::NoRoom;
         self.no_room += u64::from(no_room);
         toy.no_room = if no_room {
@@ -409,6 +414,9 @@ impl Model {
         }
         for id in self.consumers.keys() {
             assert_eq!(self.ledger.held(*id), Some(self.held(*id)));
+            let worker = self.ledger.worker(*id).unwrap();
+            let through = self.through.get(id).copied().unwrap_or_default();
+            assert_eq!(((worker.handled, worker.failures), worker.ready), (through, self.consumers[id].0));
         }
         let due = self.messages.values().filter_map(|toy| match toy.place {
             Place::Delayed(due) => Some(due),
