@@ -47,6 +47,8 @@
 //! - `tokio` (default), `smol`: which runtimes it can run on. They add up; the one that the code runs in is used.
 //! - `sim`: a runtime with a virtual clock that replays a run from its seed, for tests.
 
+#![forbid(unsafe_code)]
+
 pub mod actor;
 pub mod base;
 pub mod broker;
