@@ -64,3 +64,8 @@ pub mod supervise;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Runs the Rust blocks of the guide to tests.
+#[cfg(all(doctest, feature = "sim"))]
+#[doc = include_str!("../docs/testing.md")]
+struct Testing;

@@ -51,6 +51,8 @@ pub(crate) enum Sight<'a> {
     Began(At<'a>),
     /// An attempt ended: nothing of it runs any more, or its delivery's door is closed.
     Ended(At<'a>, &'a Verdict),
+    /// A group has a new consumer: a handler or a stream.
+    Hired { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
     /// A consumer lost its handler and makes another.
     Rebuilt { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
     /// No handler could be made for a consumer; with that, the group may have failed.

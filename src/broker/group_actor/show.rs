@@ -11,9 +11,11 @@ use super::Life;
 use crate::base::{Bug, planted};
 
 impl<T: Send + Sync + 'static> Life<T> {
+    /// A new consumer's window.
     pub(super) fn window(&self, consumer: ConsumerId) -> Arc<Window> {
         let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
         let (watched, rt) = (self.actor.watched.clone(), self.actor.rt.clone());
+        watched.show(|| Sight::Hired { topic: &topic, group: &group, consumer });
         Arc::new(Window { watched, rt, topic, group, consumer })
     }
 

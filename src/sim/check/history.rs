@@ -68,6 +68,10 @@ pub(in crate::sim) enum What {
         attempt: u32,
         how: How,
     },
+    Hired {
+        group: GroupKey,
+        consumer: u32,
+    },
     Rebuilt {
         group: GroupKey,
         consumer: u32,
@@ -233,6 +237,7 @@ impl fmt::Display for Shown<'_> {
             What::Ended { group, consumer, id, attempt, how } => {
                 write!(f, "{} consumer {consumer} ended {id}, attempt {attempt}: {how:?}", name(group))
             }
+            What::Hired { group, consumer } => write!(f, "{} has consumer {consumer}", name(group)),
             What::Rebuilt { group, consumer } => write!(f, "{} consumer {consumer} rebuilt", name(group)),
             What::Broken { group, failed } => {
                 let failed = if *failed { ", the group failed" } else { "" };

@@ -9,7 +9,7 @@ use super::{Finds, GroupKey, History, What};
 pub(super) fn of_a_single_consumer(history: &History, finds: &mut Finds<'_>) {
     let mut consumers: BTreeMap<GroupKey, BTreeSet<u32>> = BTreeMap::new();
     for what in history.whats() {
-        if let What::Began { group, consumer, .. } | What::Gone { group, consumer } = what {
+        if let What::Began { group, consumer, .. } | What::Hired { group, consumer } = what {
             consumers.entry(*group).or_default().insert(*consumer);
         }
     }

@@ -112,6 +112,9 @@ impl Notes {
                 let how = how(verdict);
                 self.of(topic, group, |group| What::Ended { group, consumer: consumer.0, id, attempt, how })
             }
+            Sight::Hired { topic, group, consumer } => {
+                self.of(topic, group, |group| What::Hired { group, consumer: consumer.0 })
+            }
             Sight::Rebuilt { topic, group, consumer } => {
                 self.of(topic, group, |group| What::Rebuilt { group, consumer: consumer.0 })
             }
