@@ -89,3 +89,9 @@ fn a_message_knows_where_it_came_from() {
 fn a_place_behind_the_batch_is_a_bug_and_says_so() {
     Batch::<()>::new(Name::new("t").unwrap(), 0, Vec::new()).value(0);
 }
+
+/// It moves with each message that is handled.
+#[test]
+fn a_message_is_no_larger_than_two_words() {
+    assert_eq!(size_of::<Message<String>>(), 2 * size_of::<u64>());
+}

@@ -49,3 +49,23 @@ fn what_has_left_is_not_picked() {
     assert_eq!(picked(Start::Offset(13)), [(4, 6)]);
     assert_eq!(picked(Start::UnixMillis(101)), [(4, 6)]);
 }
+
+#[test]
+fn of_what_waits_those_from_its_place_on_are_expected() {
+    let after = |offset| Start::After(crate::broker::MessageId::new(0, offset));
+    let cases = [
+        (Start::Earliest, 5),
+        (Start::Latest, 5),
+        (Start::UnixMillis(u64::MAX), 5),
+        (Start::Offset(3), 5),
+        (Start::Offset(12), 3),
+        (Start::Offset(15), 0),
+        (Start::Offset(u64::MAX), 0),
+        (after(8), 5),
+        (after(12), 2),
+        (after(u64::MAX), 0),
+    ];
+    for (start, expected) in cases {
+        assert_eq!(start.among(10, 5), expected, "{start:?} of 10..15");
+    }
+}
