@@ -125,6 +125,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 read = Some(now);
                 continue;
             };
+            // Why anew: the word may be younger than what was read, and the wait it begins would end too early.
+            if matches!(&event, Event::Control(word) if word.begins_a_wait()) {
+                read = None;
+            }
             let now = *read.get_or_insert_with(|| self.actor.rt.now());
             match event {
                 Event::Control(word) => self.hear(word, now),
@@ -276,7 +280,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         if self.look_at.is_some_and(|at| at <= now) {
             self.look(now);
             let busy = self.ledger.counts().in_flight > 0;
-            self.look_at = busy.then(|| now + self.actor.settings.ack_timeout);
+            // Why anew: what began just before this look must have its whole time until the next one.
+            self.look_at = busy.then(|| self.actor.rt.now() + self.actor.settings.ack_timeout);
         }
         self.members.rebuild(now);
         if self.share_at.is_some_and(|at| at <= now) {

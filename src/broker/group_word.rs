@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::books::Bits;
-use super::consumer::{ConsumerSeat, FromConsumer};
+use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::message::Batch;
 use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats};
 use crate::mailbox::Reply;
@@ -37,4 +37,15 @@ pub(crate) enum GroupWord<T> {
         withheld: u64,
         report: Reply<GroupReport>,
     },
+}
+
+impl<T> GroupWord<T> {
+    /// Something is to be tried again, and not at once.
+    pub(crate) fn begins_a_wait(&self) -> bool {
+        match self {
+            GroupWord::From(FromConsumer::Report(report)) => !report.exceptions.is_empty(),
+            GroupWord::From(FromConsumer::News(_, news)) => matches!(news, ConsumerNews::Broken(_)),
+            _ => false,
+        }
+    }
 }
