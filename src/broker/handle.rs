@@ -60,7 +60,7 @@ impl Broker {
     /// Starts a broker on the runtime that the code runs in: inside tokio that one, else smol.
     ///
     /// # Errors
-    /// [`NoRuntime`] outside of tokio, if the feature `smol` is off.
+    /// [`NoRuntime`] outside of tokio, if the feature `smol` is off; or if the runtime has no timers.
     pub fn start() -> Result<Broker, NoRuntime> {
         Broker::builder().start()
     }
@@ -143,12 +143,14 @@ impl BrokerBuilder {
     /// Starts the broker.
     ///
     /// # Errors
-    /// [`NoRuntime`] if none was named and there is none where the code runs.
+    /// [`NoRuntime`] if none was named and there is none where the code runs, or if it has no timers.
     pub fn start(self) -> Result<Broker, NoRuntime> {
         let rt = match self.rt {
             Some(rt) => rt,
             None => Rt::current()?,
         };
+        // Why here: else the first retry would end its group, later, and far from who can mend it.
+        let rt = rt.with_timers()?;
         tracing::info!(target: "callboard::broker", runtime = rt.name(), "broker started");
         let registry = Registry::new(BrokerCore::new(rt, self.watched));
         Ok(Broker { _guard: Arc::new(Guard(registry.clone())), registry })

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::{BoxFuture, Clock, Runtime, Sleep};
-use crate::base::Moment;
+use crate::base::{Moment, PanicText, catch};
 
 /// A shared runtime: what every layer above is handed.
 #[derive(Clone, Debug)]
@@ -35,6 +35,14 @@ impl Rt {
         return Ok(Rt::new(super::Smol::global()));
         #[cfg(not(feature = "smol"))]
         Err(NoRuntime::default())
+    }
+
+    /// Refuses a runtime that has no timers. tokio says so only by a panic, at the first timer.
+    pub(crate) fn with_timers(self) -> Result<Rt, NoRuntime> {
+        match catch(|| drop(self.0.timer(Moment::MAX))) {
+            Ok(()) => Ok(self),
+            Err(PanicText(why)) => Err(NoRuntime { no_timers: Some(why) }),
+        }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -114,18 +122,25 @@ impl Drop for Entered {
     }
 }
 
-/// Says that no runtime was found where the code runs. Nothing was started.
+/// Says that no runtime was found where the code runs, or that it has no timers. Nothing was started.
 ///
-/// Call it inside tokio, turn on the feature `smol`, or name a runtime in the builder.
+/// Call it inside tokio, turn on the feature `smol`, or name a runtime in the builder. A tokio runtime has timers
+/// if it was built with `enable_time` or `enable_all`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct NoRuntime {}
+pub struct NoRuntime {
+    /// What it said when it was asked for a timer, if there is a runtime.
+    no_timers: Option<Arc<str>>,
+}
 
 impl fmt::Display for NoRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "no async runtime here: run inside tokio, enable the feature `smol`, or name a runtime in the builder",
-        )
+        match &self.no_timers {
+            Some(why) => write!(f, "the async runtime here has no timers: {why}"),
+            None => f.write_str(
+                "no async runtime here: run inside tokio, enable the feature `smol`, or name a runtime in the builder",
+            ),
+        }
     }
 }
 
