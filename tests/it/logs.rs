@@ -48,7 +48,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collect {
 }
 
 /// Runs `body` in the simulator and answers what it logged.
-fn logs_of(level: Level, body: impl Future<Output = ()>) -> Vec<String> {
+pub(crate) fn logs_of(level: Level, body: impl Future<Output = ()>) -> Vec<String> {
     let collect = Collect::default();
     let filter = tracing_subscriber::filter::LevelFilter::from_level(level);
     let subscriber = tracing_subscriber::registry().with(filter).with(collect.clone());

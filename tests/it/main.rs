@@ -15,6 +15,7 @@ mod backpressure;
 mod blocked;
 mod cancel;
 mod chaos;
+mod conformance;
 mod contention;
 mod cut;
 mod dead_letters;

@@ -1,0 +1,181 @@
+//! Does callboard keep what other brokers' own suites ask of them?
+//!
+//! Each check of theirs has a line here: the test that asks the same of callboard, in its own words and as strictly as
+//! `docs/guarantees.md` puts it, or why there is none. A test is named by its file and its name; the file lies beside
+//! this one, or in the folder above where the question was asked there already. Unless a line says otherwise, a test
+//! runs on tokio with many threads and with one, on smol and on many seeds of the simulator. `table.rs` checks that
+//! each test that is named is there, and that none beside it is missing here.
+//!
+//! # What ruststream asks of a broker
+//!
+//! Its core suite:
+//! - Ten messages arrive in order: `ordering::one_consumer_without_retries_sees_the_order_of_publishing`.
+//! - What was published before the first reader arrives first, if that is promised; here it is, and `Start::Latest`
+//!   is the other choice:
+//!   `delivery::messages_wait_for_the_first_group_and_then_for_each_that_comes_while_they_are_kept`,
+//!   `delivery::a_group_begins_where_it_says_whether_that_is_behind_or_ahead`.
+//! - After an ack nothing comes: `settlement::after_a_message_is_settled_the_next_thing_to_come_is_the_next_message`.
+//! - After a nack that asks for it the same payload comes: `pull::each_verdict_on_a_delivery_does_what_it_says`,
+//!   `message_shape::a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once`.
+//! - After a nack that does not, it never comes: `settlement::what_is_settled_stays_so_past_every_timeout_and_for_whoever_comes_later`
+//!   (seeds).
+//! - Headers make the round trip, whatever the case of their names: a later layer brings headers.
+//! - A log holds each publish in order: `ordering::ids_and_offsets_are_in_the_order_in_which_a_group_sees_them`. There
+//!   is no stand-in for the broker, so nothing to inject past it: in tests too it is this broker.
+//! - Two subscriptions share or each get all, as promised, and nothing is left counted:
+//!   `delivery::every_group_sees_every_message`, `pull::streams_and_handlers_of_one_group_share_its_messages`.
+//! - What is in flight is counted from the publish to the settlement, once, and when delayed only when due:
+//!   `settlement::a_message_is_counted_in_one_place_at_a_time_and_a_delayed_one_in_flight_only_when_due` (seeds). What
+//!   nobody reads yet is counted here, for it is kept; what no group wants is not:
+//!   `backpressure::what_no_group_wants_holds_no_place`.
+//!
+//! The life of a broker and its handles:
+//! - It is made without a runtime around it, and ends soon:
+//!   `lifecycle::a_broker_is_started_used_and_ended_on_a_thread_that_has_no_runtime` (tokio and smol).
+//!   It does no I/O. A runtime that can't serve is refused:
+//!   `lifecycle::a_tokio_runtime_without_timers_is_refused_before_anything_is_accepted` (tokio).
+//! - Opened, first published and settled from runtimes that end right after, it goes on:
+//!   `lifecycle::what_was_opened_and_first_published_on_a_runtime_that_ended_goes_on`,
+//!   `lifecycle::each_word_on_a_delivery_counts_though_the_runtime_it_was_said_on_has_ended`,
+//!   `lifecycle::a_wait_for_room_has_its_limit_on_whatever_runtime_it_is_waited`. Its own runtime is the one it was
+//!   started on; when that goes, everybody is told:
+//!   `lifecycle::whoever_waits_elsewhere_when_the_runtime_of_the_broker_goes_is_told` (tokio).
+//! - A delayed nack comes no sooner than it asked to: `retry::a_pulled_message_stays_away_for_as_long_as_it_was_asked_to`,
+//!   `retry::a_handled_message_stays_away_for_as_long_as_it_was_asked_to`, and to the nanosecond
+//!   `pull::nack_after_says_when_it_comes_again` (seeds).
+//! - After the end a publish fails through every handle, used or not, from any runtime:
+//!   `lifecycle::a_shutdown_through_one_handle_is_the_end_of_every_other`, `ending::after_the_end_every_call_answers_closed`.
+//! - A delivery held over the end is refused or comes back: `settlement::a_delivery_held_over_the_end_is_refused_whatever_is_said_of_it`.
+//! - An ack and a publish right before the end hold: `lifecycle::an_ack_and_a_publish_made_right_before_the_shutdown_both_hold`.
+//!   That they hold for a new connection comes with the durable log.
+//! - The end through one handle ends every clone and every subscription, and none stays silent:
+//!   `lifecycle::a_shutdown_through_one_handle_is_the_end_of_every_other`.
+//!
+//! Settlement:
+//! - Ack and final nack hold past the timeout and for who comes later:
+//!   `settlement::what_is_settled_stays_so_past_every_timeout_and_for_whoever_comes_later` (seeds).
+//! - A nack that was accepted is a promise:
+//!   `settlement::a_word_at_the_deadline_counts_or_is_refused_and_the_message_comes_again_once_or_never` (seeds),
+//!   `settlement::a_nack_right_before_the_shutdown_is_kept_to_as_at_any_time`,
+//!   `settlement::a_nack_that_the_shutdown_gives_no_time_for_is_reported_lost_and_never_acked`.
+//! - Of three in flight the last is acked, two are not, and those two come back:
+//!   `settlement::of_three_in_flight_the_last_is_acked_and_the_two_that_are_not_come_back`.
+//! - What is dropped with a runtime that dies comes back: `settlement::what_a_runtime_held_when_it_died_comes_back`,
+//!   `settlement::a_task_that_panics_gives_back_what_it_held_and_what_it_acked_stays_acked`.
+//! - A stand-in answers as the live broker does: does not apply, the broker in the process is the live one. The server
+//!   will run this suite again.
+//!
+//! Retry:
+//! - A retry reaches its group alone, once, and says how often: `redelivery::each_way_to_fail_brings_the_message_again_with_the_next_attempt_number`,
+//!   `redelivery::the_attempts_of_one_group_are_no_business_of_another`. Its headers byte for byte: a later layer
+//!   brings headers.
+//! - Exactly so many attempts, then once among the dead, then nowhere:
+//!   `retry::after_its_last_attempt_a_message_is_once_among_the_dead_and_nowhere_else` (seeds),
+//!   `dead_letters::a_message_that_always_fails_is_dead_after_max_attempts_with_what_was_said_last`,
+//!   `retry::a_dead_letter_that_dies_too_leads_back_to_the_message_it_carries`.
+//! - A cap without a place for the dead is refused: does not apply, each group has such a place:
+//!   `retry::a_cap_leads_to_dead_letters_though_nobody_named_them_and_they_wait_for_a_reader`,
+//!   `dead_letters::messages_park_before_a_full_dead_letter_topic_and_move_on_as_it_is_read`.
+//! - A place for the dead without a cap is refused: does not apply, each group has a cap, and one of nought is refused:
+//!   `lifecycle::numbers_that_cannot_work_are_refused_all_at_once`. What is only given back does not count:
+//!   `retry::what_is_given_back_is_never_given_up`.
+//!
+//! The shape of a message:
+//! - 24 headers, a retry count and a trace context: a later layer brings headers.
+//! - An empty value and one that is no text: `message_shape::a_payload_of_any_shape_arrives_as_it_was_published`,
+//!   `message_shape::a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once`,
+//!   `message_shape::a_message_that_is_kept_outlives_its_settlement_and_its_broker`.
+//! - Messages without a key all arrive: `delivery::every_group_sees_every_message`.
+//! - Order for each of several keys: a later layer brings `key_ordered` groups.
+//! - The options of a publish are kept to or refused: `backpressure::a_topic_that_rejects_says_so_at_once_and_gives_the_message_back`,
+//!   `backpressure::a_wait_with_a_timeout_ends_on_time_and_leaves_nothing_behind` (seeds),
+//!   `lifecycle::numbers_that_cannot_work_are_refused_all_at_once`.
+//! - No description shows a secret: `message_shape::no_error_and_no_log_shows_a_payload` (one seed).
+//!
+//! What a broker may be able to do:
+//! - Batches, and seeking in them: a later layer brings batches.
+//! - Transactions, owned or not: no layer is planned to have them. A publish is one message, and a publish of many says
+//!   how far it came: `backpressure::the_timeout_of_a_publish_of_many_holds_for_each_of_them` (seeds).
+//! - Questions and answers: actors have them, topics don't.
+//!   `request_reply::questions_answered_in_reverse_get_each_their_own_answer`,
+//!   `request_reply::a_question_that_nobody_answers_fails_at_its_limit_and_the_late_answer_reaches_nobody`,
+//!   `request_reply::a_question_that_is_dropped_gives_its_answer_to_nobody`,
+//!   `request_reply::a_question_is_asked_and_answered_from_a_runtime_that_ends`,
+//!   `request_reply::after_the_end_a_question_is_refused_and_one_under_way_is_told`.
+//! - Seeking: a group chooses where it begins,
+//!   `delivery::a_group_begins_where_it_says_whether_that_is_behind_or_ahead`, `delivery::a_time_is_a_position` (seeds).
+//!   A group that moves once it runs needs history, which comes with the durable log.
+//! - A position that is unknown is refused and moves nobody: does not apply, each number, id and time is a position,
+//!   behind what is kept or ahead of it.
+//! - A stand-in whose backlog and refusals match the server's: does not apply, as above.
+//!
+//! # What Broadway asks of a pipeline
+//!
+//! Acknowledgement and failure:
+//! - What went well and what failed is told apart, with the reason, once:
+//!   `dead_letters::each_outcome_does_what_it_says`. What fails never reaches the next stage and is settled:
+//!   `pipeline::what_fails_in_one_stage_never_reaches_the_next_and_is_settled_all_the_same`.
+//! - Whatever a handler throws fails its message with the reason, is logged, and costs neither neighbours nor process:
+//!   `crashes::whatever_ends_a_handler_is_told_by_its_dead_letter_and_its_neighbours_are_acked`,
+//!   `redelivery::a_sync_handler_that_panics_or_errs_costs_its_message_one_attempt_and_its_neighbours_none`,
+//!   `logs::the_events_have_the_names_that_the_docs_promise` (one seed). For batches: a later layer.
+//! - A batch handler that returns fewer than it got: a later layer brings batches.
+//! - A broken acknowledger: does not apply, an ack is the broker's own word. What of the user's code runs at the end of
+//!   a handling may break: `supervised::a_panic_in_the_drop_of_a_handlers_future_is_a_failed_delivery`.
+//! - A linked task that dies fails the message of its handler alone: it is one of the ways in
+//!   `crashes::whatever_ends_a_handler_is_told_by_its_dead_letter_and_its_neighbours_are_acked`.
+//! - An early ack counts once: `settlement::a_task_that_panics_gives_back_what_it_held_and_what_it_acked_stays_acked`.
+//!   A second one does not compile, and a handler's ack is its return.
+//! - Options of an ack, refused where unknown: does not apply, an `Outcome` says all there is to say.
+//! - A hook for what failed sees it before it is settled, may change it, and may crash itself:
+//!   `crashes::a_clerk_who_crashes_over_a_dead_letter_gets_it_again_and_may_send_it_back_mended`.
+//! - A worker that is killed is built again and others flow on. Broadway asserts that what the worker held is lost; here
+//!   it comes back, marked, and nobody else notices:
+//!   `crashes::a_crash_costs_its_message_one_attempt_and_no_other_consumer_notices`,
+//!   `crashes::a_group_that_crashes_at_every_message_does_not_disturb_one_that_does_not`,
+//!   `deadline::a_handler_past_its_deadline_is_cancelled_within_twice_the_time_and_its_message_tried_again` (seeds),
+//!   `settlement::a_deadline_is_never_early_and_what_passed_it_comes_again`.
+//! - A crash restarts what is downstream, never upstream; here neither:
+//!   `pipeline::a_crash_in_one_stage_restarts_neither_the_one_before_nor_the_one_after_it`.
+//! - A source that crashes is restarted alone and its readers go on:
+//!   `pipeline::a_source_that_crashes_is_restarted_alone_and_its_readers_go_on_where_they_were`.
+//! - Partitions, in order and to the same worker: a later layer brings `key_ordered` groups.
+//! - Batches by size, by time, by key, and flushed: a later layer brings batches.
+//!
+//! Shutdown:
+//! - What is queued is handled and acked: `drain::a_shutdown_drains_the_backlog_and_refuses_everybody_else_at_once`.
+//! - What a stage emits during it is handled, what comes after is refused:
+//!   `drain::handlers_publish_on_until_nothing_is_left_to_do`, `lifecycle::a_shutdown_through_one_handle_is_the_end_of_every_other`.
+//! - Incomplete batches are flushed: a later layer brings batches.
+//! - A limit ends a handler that sleeps: `ending::after_the_end_nothing_of_the_broker_is_left`,
+//!   `drain::at_the_timeout_the_rest_is_released_and_counted_and_never_acked` (seeds).
+//! - A rate limit, which may change and be lifted, and drains too: no layer is planned to have one.
+//!
+//! What is told:
+//! - Spans around a message and its failure: `logs::an_event_of_a_handler_lies_in_the_span_of_its_lease_and_of_its_delivery_if_asked_for`,
+//!   `logs::the_events_have_the_names_that_the_docs_promise` (one seed). Metrics: a later layer.
+//! - The topology can be read: `pipeline::the_shape_of_a_broker_is_read_from_its_handles_and_from_its_report`.
+//!
+//! # What a durable queue is asked
+//!
+//! A memory topic ends with its process, so all of this comes with the durable log:
+//! - a last record that is torn is cut off, and one with a bad checksum is found,
+//! - a whole record that is damaged, with good ones behind it, is an error that names the place: G21 does not skip it,
+//! - a record that was flushed while the book of ids was not, and a book ahead of the data or behind it,
+//! - a reader's file that is missing since it was unlinked before a sync,
+//! - file numbers that wrap around,
+//! - a restart with some messages unread and some acked, and right counters after it,
+//! - a record that is too large is refused.
+//!
+//! One has its test today, since it is not about a disk: a full queue lets a publisher wait and tells one who tries,
+//! `backpressure::exactly_the_capacity_fits_however_far_the_messages_have_come`.
+
+mod crashes;
+mod kit;
+mod lifecycle;
+mod message_shape;
+mod pipeline;
+mod request_reply;
+mod retry;
+mod settlement;
+mod table;
