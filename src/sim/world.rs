@@ -305,6 +305,8 @@ impl World {
     pub(super) fn waits(&mut self, what: String) {
         if let Some(task) = self.current.and_then(|task| self.tasks.get_mut(&task))
             && task.waits.len() < REASONS
+            // A poll may try again, and wait for the same.
+            && task.waits.last() != Some(&what)
         {
             task.waits.push(what);
         }

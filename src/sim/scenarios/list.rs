@@ -2,8 +2,8 @@
 
 use super::many::{Scenario, many};
 use super::{
-    actors, cancels, chain, clocks, competing, drain, failing, fair, holding, isolated, killed, lingering,
-    parked, payloads, pulled,
+    actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, killed,
+    lingering, parked, payloads, pulled, redriven,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -34,6 +34,8 @@ scenarios! {
     consumers_of_equal_speed => fair::run,
     clocks_that_jump => clocks::run,
     payloads_that_panic => payloads::run,
+    dead_letters_that_go_back => redriven::run,
+    groups_and_topics_that_are_deleted => deleted::run,
     messages_that_linger => lingering::run,
     tasks_that_are_killed => killed::run,
     actors_under_a_supervisor => actors::run,

@@ -13,6 +13,7 @@ mod cancels;
 mod chain;
 mod clocks;
 mod competing;
+mod deleted;
 mod drain;
 mod failing;
 mod fair;
@@ -27,5 +28,6 @@ mod payloads;
 mod planted;
 
 mod pulled;
+mod redriven;
 mod stage;
 mod worker;

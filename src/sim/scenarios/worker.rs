@@ -13,6 +13,7 @@ pub(super) struct Temper {
     pub(super) errors: usize,
     pub(super) panics: usize,
     pub(super) hangs: usize,
+    pub(super) blocks: usize,
     pub(super) rejects: usize,
     pub(super) drops: usize,
     pub(super) panics_in_drop: usize,
@@ -27,14 +28,15 @@ impl Temper {
             errors: rate(),
             panics: rate(),
             hangs: rate() * 3,
+            blocks: rate() * 6,
             rejects: rate() * 2,
             drops: rate() * 2,
             panics_in_drop: rate(),
             broken: 0,
         };
-        let Temper { errors, panics, hangs, rejects, drops, panics_in_drop, .. } = temper;
+        let Temper { errors, panics, hangs, blocks, rejects, drops, panics_in_drop, .. } = temper;
         stage.draw(format_args!(
-            "worker: error 1/{errors}, panic 1/{panics}, hang 1/{hangs}, reject 1/{rejects}, drop 1/{drops}, \
+            "worker: error 1/{errors}, panic 1/{panics}, hang 1/{hangs}, block 1/{blocks}, reject 1/{rejects}, drop 1/{drops}, \
              panic in drop 1/{panics_in_drop}"
         ));
         temper
@@ -75,6 +77,10 @@ impl Consumer<u64> for Worker {
         self.work().await;
         if self.strikes(temper.panics) {
             panic!("inside of the handler");
+        }
+        if self.strikes(temper.blocks) {
+            // The thread is gone for as long, and no other task runs; as with a handler that never awaits.
+            self.stage.sim().suspend(millis(300));
         }
         if self.strikes(temper.hangs) {
             PanicsInDrop(self.strikes(temper.panics_in_drop)).await;

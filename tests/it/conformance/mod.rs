@@ -149,7 +149,7 @@
 //! - Incomplete batches are flushed: a later layer brings batches.
 //! - A limit ends a handler that sleeps: `ending::after_the_end_nothing_of_the_broker_is_left`,
 //!   `drain::at_the_timeout_the_rest_is_released_and_counted_and_never_acked` (seeds).
-//! - A rate limit, which may change and be lifted, and drains too: no layer is planned to have one.
+//! - A rate limit, which may change and be lifted, and drains too: comes with ordering and overflow.
 //!
 //! What is told:
 //! - Spans around a message and its failure: `logs::an_event_of_a_handler_lies_in_the_span_of_its_lease_and_of_its_delivery_if_asked_for`,
