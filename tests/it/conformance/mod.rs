@@ -6,6 +6,101 @@
 //! runs on tokio with many threads and with one, on smol and on many seeds of the simulator. `table.rs` checks that
 //! each test that is named is there, and that none beside it is missing here.
 //!
+//! # What Watermill asks of a broker
+//!
+//! Its universal suite:
+//! - Published, then subscribed: all arrive whole, and the stream ends with the broker:
+//!   `pubsub::what_was_published_before_the_first_reader_arrives_once_in_order_and_then_the_stream_ends`. Metadata: a
+//!   later layer brings headers.
+//! - Fifty publishers, fifty subscribers, and twenty publishers at once:
+//!   `pubsub::many_publishers_and_many_subscribers_of_one_group_share_every_message_once`.
+//! - Many topics at once, and one message to each of two:
+//!   `pubsub::twenty_topics_at_once_each_get_their_own_messages_and_no_others`.
+//! - Two are nacked and all arrive: `pubsub::after_two_nacks_all_of_a_hundred_arrive_and_only_those_two_twice`.
+//! - Without an ack no second message, with it the second and no third:
+//!   `pubsub::who_may_hold_one_message_gets_the_second_once_the_first_is_acked_and_not_before` (seeds).
+//! - Subscribers open, read a part and close, again and again:
+//!   `pubsub::readers_that_come_and_go_have_read_all_of_it_together_and_nothing_twice`.
+//! - Ten subscribe and close at once: `pubsub::readers_that_close_at_once_without_reading_take_nothing_with_them`.
+//! - Three nack a hundred times each, then one acks all:
+//!   `pubsub::three_readers_that_nack_a_hundred_times_each_get_a_next_one_and_a_fourth_gets_all`.
+//! - Order for each key: comes with ordering and overflow. For one consumer:
+//!   `ordering::one_consumer_without_retries_sees_the_order_of_publishing`, and for each publisher
+//!   `ordering::each_publisher_is_seen_in_its_own_order`.
+//! - A message's context ends with its ack, or with the broker: does not apply, a handler's future is its context;
+//!   past its deadline it is dropped:
+//!   `deadline::a_handler_past_its_deadline_is_cancelled_within_twice_the_time_and_its_message_tried_again`.
+//! - A subscription that is cancelled loses nothing:
+//!   `pull_ends::a_dropped_stream_returns_what_it_had_not_yielded_and_what_it_had_can_still_be_acked`.
+//! - New subscribers see old messages: what is unsettled, as
+//!   `delivery::messages_wait_for_the_first_group_and_then_for_each_that_comes_while_they_are_kept`; history comes with
+//!   the durable log.
+//! - Reconnecting while the broker restarts: comes with the durable log.
+//! - Groups that were closed before the first message get all of it later:
+//!   `pubsub::groups_whose_readers_left_before_the_first_message_get_all_of_it_when_they_return`.
+//!
+//! Its broker in memory:
+//! - A publish that waits for the ack: with a capacity of 1 the next one does,
+//!   `backpressure::a_publisher_waits_until_one_message_is_settled_by_every_group`.
+//! - Publishing and subscribing race with the end:
+//!   `contention::threads_that_publish_into_a_stopping_broker_on_tokio_agree_with_its_report` (tokio),
+//!   `contention::threads_that_publish_into_a_stopping_broker_on_smol_agree_with_its_report` (smol),
+//!   `cancel::a_stream_whose_opening_is_dropped_leaves_no_consumer`.
+//! - One of three subscribers never acks, and the others go on:
+//!   `delivery::a_group_that_stands_still_holds_nobody_up_until_it_holds_the_whole_capacity`.
+//! - Three hundred are waiting when it closes, and can still be read and acked; new ones are refused:
+//!   `drain::a_shutdown_drains_the_backlog_and_refuses_everybody_else_at_once`,
+//!   `pull_ends::a_shutdown_waits_for_deliveries_that_are_held_and_then_acked`.
+//!
+//! Its router:
+//! - Acked if and only if the handler and its publishes ended well, nacked on an error, a panic, a refused publish:
+//!   `router::an_input_is_acked_once_its_handler_ended_well_and_its_output_was_accepted_and_not_before`,
+//!   `redelivery::each_way_to_fail_brings_the_message_again_with_the_next_attempt_number`.
+//! - A nack in the handler brings the same id: `pull::each_verdict_on_a_delivery_does_what_it_says`.
+//! - The order of middleware: does not apply, there is none; a handler is a function, and wraps another.
+//! - Handlers come and go while it runs: `delivery::consumers_that_are_added_later_take_their_share`,
+//!   `delete_group::its_places_are_free_and_other_groups_notice_nothing`.
+//! - It ends when all handlers have: does not apply, a broker ends when it is told to or its last handle goes.
+//! - Closing is safe from several sides: `ending::every_call_for_a_shutdown_gets_the_one_report`; waits for a running
+//!   handler: `drain::handlers_publish_on_until_nothing_is_left_to_do`; and says when that took too long:
+//!   `drain::at_the_timeout_the_rest_is_released_and_counted_and_never_acked` (seeds).
+//! - A cancelled context logs no error: the events are those that the docs name,
+//!   `logs::the_events_have_the_names_that_the_docs_promise` (tokio).
+//!
+//! Its messages: acking twice, or acking and nacking, does not compile, since both take the delivery by value; too late
+//! is a typed error, `pull::an_old_delivery_that_is_acked_after_another_has_the_message_is_refused`. A copy carries no ack:
+//! `message_shape::a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once`.
+//!
+//! # What Reactive Streams asks, of a `Stream` and a `Sink`
+//!
+//! - No more than was asked for: `pull::a_stream_holds_no_more_than_its_prefetch`,
+//!   `delivery::consumers_hold_no_more_than_their_prefetch`. One item at a time: a stream is polled by `&mut`.
+//! - It may end early, and an end is told, not hung on, and is for good:
+//!   `pull_ends::a_stream_ends_at_the_shutdown_and_stays_ended`,
+//!   `streams::a_stream_that_ended_or_was_dropped_keeps_no_payload_alive_and_stays_ended`. An error there is none: a
+//!   delivery that can't be settled says so when it is.
+//! - Dropped, it gets nothing more, gives back what it held and is kept by nobody:
+//!   `pull_ends::a_dropped_stream_returns_what_it_had_not_yielded_and_what_it_had_can_still_be_acked`, and the one before.
+//! - Subscribing to what is closed is an error at once: `ending::after_the_end_every_call_answers_closed`.
+//! - All groups see one sequence, one by one or in bulk:
+//!   `streams::groups_that_read_one_by_one_and_in_bulk_see_the_same_sequence`.
+//! - Publishing from inside a handler, without end or recursion, and giving way:
+//!   `streams::a_handler_that_is_always_ready_and_publishes_on_lets_other_tasks_run` (tokio),
+//!   `from_handler::a_ring_of_topics_with_one_place_to_spare_runs_to_its_end`.
+//! - Stopping twice, from any thread, is as stopping once: `ending::every_call_for_a_shutdown_gets_the_one_report`,
+//!   `actor_stop::a_later_stop_overrides_a_milder_one`.
+//! - A capacity or prefetch of zero is refused: `lifecycle::numbers_that_cannot_work_are_refused_all_at_once`.
+//! - What was on its way when it stopped is borne: `pull_ends::what_a_task_held_when_it_was_dropped_comes_to_another`.
+//! - A sink is pending while the topic is full and only then: `sinks::a_sink_is_ready_while_there_is_room_and_is_woken_when_there_is_again`;
+//!   flushed means accepted, and closing leaves the topic open:
+//!   `sinks::a_stream_is_forwarded_through_a_small_topic_which_stays_open`,
+//!   `sinks::a_ready_sink_keeps_its_place_until_it_is_filled_closed_or_dropped`.
+//! - Each `Pending` has registered a waker: `pull_ends::a_pending_stream_wakes_its_task_when_a_message_comes_and_not_before`.
+//! - A `next` that is dropped a thousand times: `pull_ends::a_next_that_is_dropped_a_thousand_times_loses_nothing_and_doubles_nothing`;
+//!   and every other public future: `cut::whatever_future_is_dropped_after_however_many_polls_the_rest_goes_on` (seeds).
+//! - Futures can be sent (`tests/public_api/shape.rs`), and polled by another runtime:
+//!   `pull_ends::a_stream_can_be_polled_from_a_runtime_that_the_broker_does_not_run_on`.
+//!
 //! # What ruststream asks of a broker
 //!
 //! Its core suite:
@@ -175,7 +270,10 @@ mod kit;
 mod lifecycle;
 mod message_shape;
 mod pipeline;
+mod pubsub;
 mod request_reply;
 mod retry;
+mod router;
 mod settlement;
+mod streams;
 mod table;
