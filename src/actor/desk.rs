@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 
 use super::here::Me;
 use super::sources::Sources;
-use crate::base::catch;
+use crate::base::drop_each;
 use crate::mailbox::{BUDGET, Event, Receiver, Reply, WeakSender};
 
 /// A word on an actor's control lane.
@@ -254,9 +254,8 @@ impl<M> Desk<M> {
     pub(super) fn clear(&mut self) -> Cleared {
         self.mailbox.close();
         self.poll_idle(&mut Task::from_waker(Waker::noop()));
-        for notice in self.rare.as_mut().map(|rare| std::mem::take(&mut rare.notices)).into_iter().flatten() {
-            drop(catch(move || drop(notice)));
-        }
+        let notices = self.rare.as_mut().map(|rare| std::mem::take(&mut rare.notices));
+        drop(drop_each(notices.into_iter().flatten()));
         self.empty()
     }
 
@@ -272,10 +271,7 @@ impl<M> Desk<M> {
             }
         }
         let dropped = rest.len();
-        // Why one by one: two drops that panic in one sweep of a list end the process.
-        for message in rest {
-            drop(catch(move || drop(message)));
-        }
+        drop(drop_each(rest));
         Cleared { unhandled, dropped }
     }
 

@@ -114,7 +114,7 @@ impl<M: Send + 'static> Seat<M> {
                 AssertUnwindSafe(InSpan::new(&self.farewell.core.name, life)).catch_unwind().await
             };
             // Why apart from the handler's panic and from each other: a panic while another unwinds ends the process.
-            let dropped = catch(|| *actor = None).and(catch(move || drop(context)));
+            let dropped = catch(|| *actor = None).and(context.sources.clear());
             self.lived(match (ran, dropped) {
                 (Err(payload), _) => Exit::Panicked(PanicText::of(payload).0),
                 (Ok(_), Err(text)) => Exit::Panicked(text.0),

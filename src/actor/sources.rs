@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::stream::{SelectAll, Stream, StreamExt as _};
 
-use crate::base::Moment;
+use crate::base::{Moment, PanicText, drop_each};
 use crate::runtime::{Clock, Rt};
 
 /// The most timers, and the most streams, that one actor may have at a time.
@@ -126,6 +126,11 @@ impl<M> Sources<M> {
         .map_or(Poll::Pending, Poll::Ready)
     }
 
+    /// Drops all timers and streams, with what they hold.
+    pub(super) fn clear(&mut self) -> Result<(), PanicText> {
+        self.0.take().map_or(Ok(()), |mut inside| inside.clear())
+    }
+
     fn inside(&mut self, rt: &Rt) -> &mut Inside<M> {
         self.0.get_or_insert_with(|| {
             Box::new(Inside {
@@ -166,6 +171,11 @@ impl<M> Inside<M> {
         }
     }
 
+    fn clear(&mut self) -> Result<(), PanicText> {
+        let (alarms, streams) = (std::mem::take(&mut self.alarms), std::mem::take(&mut self.streams));
+        drop_each(alarms).and(drop_each(streams))
+    }
+
     fn add(&mut self, delay: Duration, what: What<M>) -> Result<TimerId, SourceError> {
         if self.alarms.len() >= MOST {
             return Err(SourceError::TooMany);
@@ -174,6 +184,12 @@ impl<M> Inside<M> {
         self.next += 1;
         self.alarms.push(Reverse(Alarm { at: self.rt.now() + delay, id, what }));
         Ok(id)
+    }
+}
+
+impl<M> Drop for Inside<M> {
+    fn drop(&mut self) {
+        drop(self.clear());
     }
 }
 

@@ -4,10 +4,14 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use super::catch;
+
 /// Carries whatever error a handler ran into, so that `?` works on any error type.
 ///
 /// It is built from any `std::error::Error` by `?`, or from a text by [`Fault::new`]. Cloning shares the error.
 /// Like `anyhow::Error` it does not implement `Error` itself: that is what lets `?` convert everything else.
+///
+/// An error whose text or drop panics harms nobody: the panic's text stands in for its own.
 ///
 /// # Examples
 /// ```
@@ -28,8 +32,31 @@ pub struct Fault(Cause);
 #[derive(Clone)]
 enum Cause {
     Text(Arc<str>),
-    Error(Arc<dyn Error + Send + Sync>),
+    Error(Contained),
 }
+
+/// A user's error. Its text is asked for, and it is dropped, wherever a fault happens to be: in a supervisor's task,
+/// in a log line. So a panic of either stays here (G15). Never empty before it is dropped.
+#[derive(Clone)]
+struct Contained(Option<Arc<dyn Error + Send + Sync>>);
+
+impl Drop for Contained {
+    fn drop(&mut self) {
+        drop(catch(|| drop(self.0.take())));
+    }
+}
+
+impl Contained {
+    fn show(&self, f: &mut fmt::Formatter<'_>, show: Show) -> fmt::Result {
+        let Some(error) = self.0.as_deref() else { return Ok(()) };
+        match catch(|| show(error, f)) {
+            Ok(shown) => shown,
+            Err(text) => write!(f, "an error whose text panicked: {text}"),
+        }
+    }
+}
+
+type Show = fn(&(dyn Error + Send + Sync), &mut fmt::Formatter<'_>) -> fmt::Result;
 
 impl Fault {
     /// Makes a fault that says `text`.
@@ -41,14 +68,14 @@ impl Fault {
     pub fn source(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0 {
             Cause::Text(_) => None,
-            Cause::Error(error) => Some(&**error),
+            Cause::Error(Contained(error)) => error.as_deref(),
         }
     }
 }
 
 impl<E: Error + Send + Sync + 'static> From<E> for Fault {
     fn from(error: E) -> Fault {
-        Fault(Cause::Error(Arc::new(error)))
+        Fault(Cause::Error(Contained(Some(Arc::new(error)))))
     }
 }
 
@@ -56,16 +83,56 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::Text(text) => f.write_str(text),
-            Cause::Error(error) => error.fmt(f),
+            Cause::Error(error) => error.show(f, |error, f| fmt::Display::fmt(error, f)),
         }
     }
 }
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fault(")?;
         match &self.0 {
-            Cause::Text(text) => write!(f, "Fault({text:?})"),
-            Cause::Error(error) => write!(f, "Fault({error:?})"),
+            Cause::Text(text) => fmt::Debug::fmt(text, f)?,
+            Cause::Error(error) => error.show(f, |error, f| fmt::Debug::fmt(error, f))?,
         }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl fmt::Display for Broken {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("half a text, ")?;
+            panic!("no more of it")
+        }
+    }
+
+    impl fmt::Debug for Broken {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("not even that")
+        }
+    }
+
+    impl Error for Broken {}
+
+    impl Drop for Broken {
+        fn drop(&mut self) {
+            panic!("in its drop")
+        }
+    }
+
+    /// G15.
+    #[test]
+    fn an_error_that_panics_when_it_is_shown_or_dropped_does_not_reach_whoever_has_it() {
+        let fault = Fault::from(Broken);
+        assert_eq!(fault.to_string(), "half a text, an error whose text panicked: no more of it");
+        assert_eq!(format!("{fault:?}"), "Fault(an error whose text panicked: not even that)");
+        assert!(fault.clone().source().is_some_and(|error| error.is::<Broken>()));
+        drop(fault);
     }
 }

@@ -12,7 +12,7 @@ mod planted;
 pub use fault::Fault;
 pub use moment::Moment;
 pub use name::{InvalidName, Name};
-pub(crate) use panic::{PanicText, catch};
+pub(crate) use panic::{PanicText, catch, drop_each};
 #[cfg(test)]
 pub(crate) use planted::plant;
 pub(crate) use planted::{Bug, planted};

@@ -40,3 +40,11 @@ impl fmt::Display for PanicText {
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, PanicText> {
     catch_unwind(AssertUnwindSafe(f)).map_err(PanicText::of)
 }
+
+/// Drops what users made, one after the other, so that one that panics takes no other with it. Answers the first
+/// panic.
+///
+/// Why: two drops that panic in one sweep of a list end the process (G15).
+pub(crate) fn drop_each<T>(made: impl IntoIterator<Item = T>) -> Result<(), PanicText> {
+    made.into_iter().map(|one| catch(move || drop(one))).fold(Ok(()), Result::and)
+}

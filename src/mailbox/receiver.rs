@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use super::WeakSender;
 use super::shared::{BUDGET, Locked, Parked, Phase, Shared, trim};
 use super::sync::{Arc, MutexGuard, Ordering};
+use crate::base::drop_each;
 
 /// What a mailbox has for its reader.
 #[derive(Debug, PartialEq, Eq)]
@@ -253,9 +254,11 @@ impl<M, C, S> Drop for Receiver<M, C, S> {
     fn drop(&mut self) {
         self.shared.close(Phase::Gone);
         let mut locked = self.shared.lock();
-        let rest = (std::mem::take(&mut locked.queue), std::mem::take(&mut locked.control));
+        let (queue, control) = (std::mem::take(&mut locked.queue), std::mem::take(&mut locked.control));
         drop(locked);
-        drop(rest);
+        // Whoever counts what is left, or hands it back, has taken it before.
+        drop(drop_each(std::mem::take(&mut self.burst).into_iter().chain(queue)));
+        drop(drop_each(control));
     }
 }
 

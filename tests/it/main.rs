@@ -16,6 +16,7 @@ mod blocked;
 mod cancel;
 mod chaos;
 mod conformance;
+mod contained;
 mod contention;
 mod cut;
 mod dead_letters;
