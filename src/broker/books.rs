@@ -6,6 +6,7 @@
 //! Its payload goes with its batch. What is settled and still kept by neighbours counts as pinned; the topic makes
 //! large batches only while that is less than the capacity. Then live and pinned payloads together are less than
 //! three times the capacity (G2): what is pinned beyond the first capacity was alive when the large batches ended.
+//! What dead letters and users pin is not in these books; the topic counts it by [`Alive`](super::message::Alive).
 //!
 //! A message that comes back from the dead letters holds a place of its own, for one group only: its first place is
 //! free, or is other groups'. It is an account apart, since the first one may still be open. It keeps its old batch,

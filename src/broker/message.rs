@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::MessageId;
 use super::ledger::Past;
@@ -60,16 +61,29 @@ impl<T: 'static> Stamp<Item<T>> for IdStamp {
     }
 }
 
+/// Counts a topic's payloads that are in batches, wherever those are: with its groups, in dead letters, in messages that
+/// somebody keeps. Ordering: a late view makes a batch larger or smaller than need be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Alive(Arc<AtomicU64>);
+
+impl Alive {
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A run of messages, frozen: shared by all groups, dropped with the last of its messages.
 pub(crate) struct Batch<T> {
     topic: Name,
     base: u64,
     items: Vec<Item<T>>,
+    alive: Alive,
 }
 
 impl<T> Batch<T> {
-    pub(crate) fn new(topic: Name, base: u64, items: Vec<Item<T>>) -> Batch<T> {
-        Batch { topic, base, items }
+    pub(crate) fn new(topic: Name, base: u64, items: Vec<Item<T>>, alive: &Alive) -> Batch<T> {
+        alive.0.fetch_add(items.len() as u64, Ordering::Relaxed);
+        Batch { topic, base, items, alive: alive.clone() }
     }
 
     pub(crate) fn base(&self) -> u64 {
@@ -102,6 +116,7 @@ impl<T> Batch<T> {
 impl<T> Drop for Batch<T> {
     /// Drops the payloads one by one, so that one that panics takes no other with it, and no actor (G15).
     fn drop(&mut self) {
+        self.alive.0.fetch_sub(self.items.len() as u64, Ordering::Relaxed);
         for item in self.items.drain(..) {
             if let Err(text) = catch(move || drop(item)) {
                 tracing::error!(target: "callboard::broker", topic = %self.topic, panic = %text, "a payload's drop panicked");

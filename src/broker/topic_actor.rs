@@ -11,7 +11,7 @@ use super::blocked::Watch;
 use super::books::{Bits, Books, GroupId};
 use super::dead_letter::WayBack;
 use super::group_word::{GroupWord, Handout};
-use super::message::{BATCH, Batch, IdStamp, Item};
+use super::message::{Alive, BATCH, Batch, IdStamp, Item};
 use super::witness::{Sight, TopicCounts, Watched};
 use super::{Blocked, GroupStats, Start, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
@@ -136,6 +136,7 @@ struct Life<T> {
     /// What is to be heard once so much is in the books. Limit: each comes from a future somewhere.
     later: Vec<(u64, TopicWord<T>)>,
     over: Option<Reply<Unread>>,
+    alive: Alive,
     /// What each group wants of the batch at hand; empty in between, kept for its memory.
     wanted: Vec<(GroupId, Bits)>,
 }
@@ -152,6 +153,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             redrivers: Vec::new(),
             later: Vec::new(),
             over: None,
+            alive: Alive::default(),
             wanted: Vec::new(),
         };
         std::future::poll_fn(|cx| life.poll(cx)).await;
@@ -183,14 +185,18 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     /// The most messages of the next batch: one that keeps nobody else, while too much is kept that way.
+    ///
+    /// Why not by what the books say is pinned: they know nothing of dead letters, and of messages that users keep.
     fn burst(&self) -> usize {
-        let few = self.books.pinned() < self.actor.capacity as u64;
+        let pinned = self.alive.count().saturating_sub(self.books.unsettled());
+        let few = pinned < self.actor.capacity as u64;
         if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
     }
 
     fn on_burst(&mut self, items: Vec<Item<T>>) {
         self.changes += 1;
-        let batch = Arc::new(Batch::new(self.actor.name.clone(), self.books.next_offset(), items));
+        let batch =
+            Arc::new(Batch::new(self.actor.name.clone(), self.books.next_offset(), items, &self.alive));
         let (len, all) = (batch.len(), Bits::range(0, batch.len()));
         let (topic, base) = (&self.actor.name, batch.base());
         self.actor.watched.show(|| Sight::Accepted { topic, base, len });
