@@ -70,7 +70,10 @@ fn dead_letters_and_messages_that_somebody_keeps_hold_no_more_than_twice_the_cap
         let group = topic.group("g").retry(Retry::none());
         let handle = move |message: &Message<Counted>| match message.number % 100 {
             0 => Err(Fault::new("hopeless")),
-            50 => Ok(keeps.lock().unwrap().push(message.clone())),
+            50 => {
+                keeps.lock().unwrap().push(message.clone());
+                Ok(())
+            }
             _ => Ok(()),
         };
         let group = group.run_fn(handle).await.unwrap();
