@@ -67,7 +67,7 @@ fn run_smol<T>(threads: usize, job: &dyn Fn(Here) -> Pin<Box<dyn Future<Output =
     let others: Vec<_> = (1..threads)
         .map(|_| {
             let (executor, stopped) = (executor.clone(), stopped.clone());
-            std::thread::spawn(move || drop(smol::block_on(executor.run(stopped.recv()))))
+            std::thread::spawn(move || _ = smol::block_on(executor.run(stopped.recv())))
         })
         .collect();
     let result = smol::block_on(executor.run(job(Here::Smol(executor.clone()))));

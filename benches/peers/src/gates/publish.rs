@@ -38,7 +38,7 @@ pub async fn open(broker: &Broker) -> Topic<Payload> {
     let topic = broker.topic::<Payload>("events").capacity(CAPACITY).open().await.expect("a topic");
     for group in ["one", "two"] {
         let consumers = topic.group(group).consumers(CONSUMERS as u32);
-        consumers.run_fn(|message| Ok(drop(black_box(message[0])))).await.expect("a group");
+        consumers.run_fn(|message| Ok(_ = black_box(message[0]))).await.expect("a group");
     }
     topic
 }
