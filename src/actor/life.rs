@@ -1,8 +1,8 @@
 //! Whether something lives, how it ended, and who wants to know.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use futures::channel::oneshot;
+
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Somebody who wants to know of an end, which `E` reports.
 pub(crate) trait Watcher<E>: Send {

@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{Actor, Address, Core, Spawn, WeakAddress};
+use crate::base::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::base::{InvalidName, Name};
 use crate::runtime::{NoRuntime, Rt, Runtime};
 

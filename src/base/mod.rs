@@ -8,6 +8,7 @@ mod moment;
 mod name;
 mod panic;
 mod planted;
+pub(crate) mod sync;
 
 pub use fault::Fault;
 pub use moment::Moment;

@@ -7,10 +7,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::base::sync::{AtomicBool, Ordering};
 use crate::base::{Moment, Name};
 use crate::runtime::{Clock, Rt};
 

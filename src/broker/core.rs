@@ -1,9 +1,10 @@
 //! What everything of one broker shares: its number, its runtime, and whether it is open.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use super::witness::Watched;
+use crate::base::sync::{AtomicU8, Ordering};
 use crate::runtime::Rt;
 
 #[derive(Debug)]

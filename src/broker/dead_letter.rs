@@ -3,13 +3,13 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::ledger::Past;
 use super::message::Batch;
 use super::redrive::Home;
 use super::{Message, MessageId, RedriveError};
 use crate::base::Name;
+use crate::base::sync::{AtomicBool, Ordering};
 
 /// Carries a message that a group gave up, and why. It is the payload of every dead-letter topic.
 ///

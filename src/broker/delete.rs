@@ -11,7 +11,7 @@
 //! Locks are taken in this order: a topic's groups, then an `ending` or the registry.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::channel::oneshot;
@@ -24,6 +24,7 @@ use super::topic::TopicShared;
 use super::topic_actor::{TopicWord, Unread};
 use super::{DeleteError, GroupReport, TopicReport};
 use crate::base::Name;
+use crate::base::sync::{MutexGuard, PoisonError};
 use crate::mailbox::{Answer, reply};
 
 /// The groups of a topic.

@@ -1,7 +1,7 @@
 //! The end of a broker: drain, stop, report.
 
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::registry::{Registry, TopicPort};
 use super::topic_actor::Quiet;
 use super::{Closed, GroupStats};
+use crate::base::sync::PoisonError;
 use crate::base::{Bug, Name, planted};
 
 /// Tells what became of the messages when a broker was shut down. What was deleted before is not in it.

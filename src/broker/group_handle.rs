@@ -1,8 +1,7 @@
 //! A group that is open: its handle, and what starts it.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use super::books::GroupId;
 use super::drain::Ending;
@@ -19,6 +18,7 @@ use super::{
     Closed, ConsumerStats, DeadLetter, DeleteError, GroupReport, GroupStats, RedriveAllError, Start, Topic,
 };
 use crate::base::Name;
+use crate::base::sync::{Mutex, Ordering};
 use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
 
 /// Watches a group: its counts. Dropping it ends nothing: a group lives until it or its topic is deleted, or its broker

@@ -1,10 +1,10 @@
 //! What a consumer is handed, and how the group sees how far it is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ledger::Past;
 use super::message::Batch;
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{Bug, planted};
 
 /// Names one lease of a group; never used twice.

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::core::BrokerCore;
 use super::drain::Ending;
@@ -12,6 +12,7 @@ use super::topic::TopicShared;
 use super::topic_actor::Quiet;
 use super::{Closed, DeadLetter, DeleteError, OpenError, Report, TopicReport};
 use crate::base::Name;
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most topics of a broker.
 const MOST_TOPICS: usize = 65_536;

@@ -3,8 +3,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::blocked::{Waits, Watch};
@@ -20,6 +19,7 @@ use super::{
     TopicReport, TopicSink, TopicStats,
 };
 use crate::base::Name;
+use crate::base::sync::{AtomicU32, Mutex, MutexGuard, PoisonError};
 use crate::mailbox::{Sender, mailbox, reply};
 
 /// Publishes to one topic and opens its groups. Cloning is cheap and shares the topic.

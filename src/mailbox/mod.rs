@@ -46,7 +46,6 @@ mod send;
 mod sender;
 mod shared;
 mod sink;
-mod sync;
 
 #[cfg(test)]
 mod shuttle_tests;

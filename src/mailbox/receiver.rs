@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::WeakSender;
 use super::shared::{BUDGET, Locked, Parked, Phase, Shared, trim};
-use super::sync::{Arc, MutexGuard, Ordering};
 use crate::base::drop_each;
+use crate::base::sync::{MutexGuard, Ordering};
 
 /// What a mailbox has for its reader.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Opening a mailbox again that was closed.
 
 use super::shared::{Phase, Shared};
-use super::sync::Ordering;
+use crate::base::sync::Ordering;
 
 impl<M, C, S> Shared<M, C, S> {
     /// Accepts messages again, unless the receiver or all senders are gone.

@@ -1,12 +1,13 @@
 //! The sending end.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::line::Ticket;
 use super::shared::{BUDGET, Locked, Phase, Shared, Stamp};
-use super::sync::{Arc, MutexGuard, Ordering};
 use super::{Send, SendAll, SendSink, TrySendError};
+use crate::base::sync::{MutexGuard, Ordering};
 use crate::base::{Bug, planted};
 
 /// Puts messages into a mailbox. Cloning makes another strong sender; the mailbox closes when the last one goes.

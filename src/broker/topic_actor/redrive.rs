@@ -1,10 +1,9 @@
 //! Messages that come back from the dead letters: how a topic takes them in, and lets them be found.
 
-use std::sync::atomic::Ordering;
-
 use tracing::info;
 
 use super::{Handout, Life};
+use crate::base::sync::Ordering;
 use crate::broker::books::{Bits, GroupId};
 use crate::broker::dead_letter::WayBack;
 use crate::broker::witness::Sight;
