@@ -160,6 +160,13 @@ impl<M, C, S> Receiver<M, C, S> {
         self.shared.close(Phase::Closed);
     }
 
+    /// Refuses messages and control words from now on, for ever; what was accepted of either is still handed out.
+    ///
+    /// For a reader at its end: whoever was told that a word came in, said it to somebody who still hears it.
+    pub(crate) fn close_for_good(&self) {
+        self.shared.close(Phase::Gone);
+    }
+
     /// Makes a sender that does not keep the mailbox open.
     pub fn sender(&self) -> WeakSender<M, C, S> {
         WeakSender::new(self.shared.clone())

@@ -57,7 +57,7 @@ pub(super) enum Phase {
     Open,
     /// Takes no more messages; those accepted are still read.
     Closed,
-    /// The receiver is gone.
+    /// The receiver is gone, or reads what is there and goes: takes no more control words either.
     Gone,
 }
 

@@ -64,8 +64,10 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Tells everybody that the group is over, and what was left.
     pub(super) fn end(mut self) {
         self.members.close_all();
+        // Why before the last words: an ack that was let in after them would be heard by nobody. One that had passed
+        // its door by now, or was put off while the doors were closed, is heard or refused here.
+        self.actor.mailbox.close_for_good();
         self.hear_last_words();
-        self.actor.mailbox.close();
         for handout in self.actor.mailbox.take_rest() {
             self.take_in(handout);
         }
