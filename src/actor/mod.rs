@@ -51,6 +51,8 @@ mod life;
 mod recipient;
 mod seat;
 mod sending;
+#[cfg(test)]
+mod shuttle_tests;
 mod sources;
 mod span;
 mod spawn;

@@ -95,6 +95,11 @@ mod witness;
 mod work_off;
 mod workers;
 
+#[cfg(test)]
+mod ends_shuttle_tests;
+#[cfg(test)]
+mod shuttle_tests;
+
 pub use blocked::{Blocked, WhyBlocked};
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use drain::{GroupReport, Report, TopicReport};

@@ -1,9 +1,8 @@
 //! Is there a schedule of threads in which the lock and the atomics lose a message, a place or a wake-up?
 //!
-//! `RUSTFLAGS='--cfg callboard_shuttle' cargo test --lib --target-dir target/shuttle mailbox::shuttle` runs each
-//! test under some thousands of schedules: random ones, and ones with few but adverse preemptions. A schedule in
-//! which everyone sleeps fails as a deadlock. What it cannot show is the load of `expected` in `Receiver::settle`
-//! seeing an old value: here every thread sees each store at once. `tests/threads.rs` has that on real threads.
+//! `RUSTFLAGS='--cfg callboard_shuttle' cargo test --lib --target-dir target/shuttle shuttle_tests` runs these and
+//! those of the other layers. What they cannot show is a load that sees an old value, as that of `expected` in
+//! `Receiver::settle` may: here every thread sees each store at once. `tests/threads.rs` has that on real threads.
 #![cfg(callboard_shuttle)]
 
 use std::future::{Future, poll_fn};
@@ -16,13 +15,7 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
 use super::{Event, Receiver, Sender, Stamp, mailbox};
-
-const SCHEDULES: usize = 1500;
-
-fn explore(test: impl Fn() + Send + Sync + Clone + 'static) {
-    shuttle::check_random(test.clone(), SCHEDULES);
-    shuttle::check_pct(test, SCHEDULES, 3);
-}
+use crate::base::sync::explore;
 
 /// Counts what is inside at the instant of each acceptance. Why `settled` is counted before it happens: the count may
 /// then be too low, never too high.

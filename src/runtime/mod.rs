@@ -24,6 +24,8 @@
 mod current;
 #[cfg(any(feature = "tokio", feature = "smol"))]
 mod epoch;
+#[cfg(all(test, callboard_shuttle))]
+mod explored;
 #[cfg(feature = "smol")]
 mod smol;
 mod timer;
@@ -39,6 +41,8 @@ pub use self::current::NoRuntime;
 pub(crate) use self::current::Rt;
 #[cfg(feature = "sim")]
 pub(crate) use self::current::{Entered, enter};
+#[cfg(all(test, callboard_shuttle))]
+pub(crate) use self::explored::Explored;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 pub(crate) use self::timer::{Clock, Sleep};
