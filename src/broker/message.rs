@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::MessageId;
 use super::ledger::Past;
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{Bug, Name, catch, planted};
 use crate::mailbox::Stamp;
 use crate::runtime::Rt;
