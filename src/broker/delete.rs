@@ -100,13 +100,16 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         for ending in leaving {
             let _ = ending.await;
         }
+        // What the topic had for groups that leave and did not tell them of: their reports are without it.
+        let left = unread.withheld.iter().filter(|(id, _)| groups.iter().all(|group| group.id != *id));
+        let nobodys = unread.nobodys + left.map(|(_, withheld)| withheld).sum::<u64>();
         groups.sort_by_key(|group| std::cmp::Reverse(group.id));
         let mut reports = Vec::with_capacity(groups.len());
         for group in groups {
             let withheld = unread.withheld.iter().find(|(id, _)| *id == group.id).map_or(0, |(_, n)| *n);
             reports.extend(group.stop(withheld).await);
         }
-        TopicReport { topic: self.name.clone(), unread: unread.nobodys, groups: reports }
+        TopicReport { topic: self.name.clone(), unread: nobodys, groups: reports }
     }
 
     /// Deletes the group with this id, unless that goes on already. For a group that ends by itself.

@@ -409,6 +409,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn end(mut self) {
         self.actor.mailbox.close();
         self.actor.held = true;
+        // Why not heard: a group that was to leave after these is counted as one that is here; else they would be
+        // counted for it and, once it is gone, as nobody's.
+        self.later.clear();
         let mut rest = self.actor.mailbox.take_rest().into_iter().peekable();
         while rest.peek().is_some() {
             self.on_burst(rest.by_ref().take(BATCH).collect());
