@@ -73,6 +73,8 @@ pub use spawn::{Spawn, SpawnError};
 pub use system::{System, SystemBuilder};
 pub use traits::Actor;
 
+pub use crate::mailbox::{Reply, SendError, TrySendError};
+
 pub(crate) use self::core::Core;
 pub(crate) use desk::Stop;
 pub(crate) use life::{Life, Until};

@@ -12,8 +12,7 @@ use crate::mailbox::mailbox;
 ///
 /// # Examples
 /// ```
-/// use callboard::actor::SpawnError;
-/// use callboard::mailbox::TrySendError;
+/// use callboard::actor::{SpawnError, TrySendError};
 /// use callboard::prelude::*;
 /// # struct Cashier;
 /// # impl Actor for Cashier {
