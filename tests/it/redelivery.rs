@@ -1,6 +1,7 @@
 //! Does a message that was not handled well come again, as often as it should, when it should, and marked so?
-//! (G6, G8, G11, G12)
+//! (G6, G7, G8, G11, G12)
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -230,5 +231,48 @@ fn a_handling_cut_off_by_the_shutdown_is_released_and_no_restart() {
         assert_eq!((group.settled, group.lost, group.stuck), (0, 1, 0));
         assert_eq!((group.stats.failures, group.stats.restarts, group.stats.in_flight), (0, 0, 0));
         gate.open();
+    });
+}
+
+/// A consumer that fails, and whose state is slow to go: until it is gone, it has the message.
+struct Clinging {
+    holders: Arc<AtomicU32>,
+    holds: bool,
+}
+
+impl Consumer<u64> for Clinging {
+    async fn handle(&mut self, message: &Message<u64>) -> Result<Outcome, Fault> {
+        let others = self.holders.fetch_add(1, Ordering::SeqCst);
+        self.holds = true;
+        match (others, message.attempt()) {
+            (1.., _) => Ok(Outcome::DeadLetter("somebody still has it".into())),
+            (0, 20..) => Ok(Outcome::Ack),
+            (0, _) => panic!("again"),
+        }
+    }
+}
+
+impl Drop for Clinging {
+    fn drop(&mut self) {
+        // Gives other threads the time to begin too early.
+        (0..50).for_each(|_| std::thread::yield_now());
+        self.holders.fetch_sub(u32::from(self.holds), Ordering::SeqCst);
+    }
+}
+
+/// G7: not the future alone, but the state too, which may have what the message is about open, or locked.
+#[test]
+fn a_message_is_handed_on_once_the_state_of_whoever_lost_it_was_dropped() {
+    every::runtime(|| async {
+        let (broker, topic) = open("t").await;
+        let holders = Arc::new(AtomicU32::new(0));
+        let group = topic.group("g").consumers(3).retry(Retry::immediately().max_attempts(100));
+        let make = move || Clinging { holders: holders.clone(), holds: false };
+        let group = group.run_with(make).await.unwrap();
+        topic.publish(1).await.unwrap();
+        topic.settled().await.unwrap();
+        let stats = group.stats().await.unwrap();
+        assert_eq!((stats.acked, stats.dead_lettered, stats.failures), (1, 0, 19));
+        broker.shutdown().await;
     });
 }
