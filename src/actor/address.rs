@@ -88,7 +88,8 @@ impl<M: Send + 'static> Address<M> {
     /// [`SendError`] gives the message back if the actor has ended or is stopping.
     ///
     /// # Cancel safety
-    /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it.
+    /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it. One that is
+    /// kept and not polled keeps its turn, and with it everyone behind.
     pub fn send(&self, message: M) -> impl Future<Output = Result<(), SendError<M>>> + Send + '_ {
         Sending::new(self.sender.send(message), &self.core)
     }
@@ -276,6 +277,9 @@ impl<M: Send + 'static> Address<M> {
     /// Waits for the actor's end, without asking for it.
     ///
     /// Of a supervised actor this is the end for which no restart is planned.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub fn ended(&self) -> Ending {
         Ending::of(&self.core, Until::End)
     }

@@ -11,7 +11,7 @@ use super::group_word::GroupWord;
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::settings::{GroupSettings, TopicSettings};
 use super::topic::TopicShared;
-use super::{DeadLetter, DeliveryStream, Group, Message, OpenError, Outcome, Retry, Start, Topic};
+use super::{DeadLetter, DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
 use crate::base::{Fault, Name};
 use crate::mailbox::{Answer, reply};
 use crate::supervise::{Backoff, Intensity};
@@ -26,13 +26,6 @@ pub struct GroupBuilder<T: Send + Sync + 'static> {
     settings: GroupSettings,
     /// None of the settings was named, so that an open group is taken as it is.
     unset: bool,
-}
-
-/// Opens a group whose handler gets a clone of a state with each message; made by [`GroupBuilder::with`].
-#[must_use = "nothing is opened before `run`"]
-pub struct GroupWith<T: Send + Sync + 'static, S> {
-    builder: GroupBuilder<T>,
-    state: S,
 }
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
@@ -175,6 +168,9 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     ///
     /// # Errors
     /// As [`GroupBuilder::run`].
+    ///
+    /// # Cancel safety
+    /// As [`GroupBuilder::run`].
     pub async fn run_outcome<F, Fut>(self, handler: F) -> Result<Group, OpenError>
     where
         F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
@@ -190,6 +186,9 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     ///
     /// # Errors
     /// As [`GroupBuilder::run`].
+    ///
+    /// # Cancel safety
+    /// As [`GroupBuilder::run`].
     pub async fn run_fn<F>(self, handler: F) -> Result<Group, OpenError>
     where
         F: Fn(&Message<T>) -> Result<(), Fault> + Send + Sync + 'static,
@@ -202,6 +201,9 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// again after each panic.
     ///
     /// # Errors
+    /// As [`GroupBuilder::run`].
+    ///
+    /// # Cancel safety
     /// As [`GroupBuilder::run`].
     pub async fn run_with<C: Consumer<T>>(
         self,
@@ -310,34 +312,6 @@ struct Opened<T> {
     linked: Linked,
 }
 
-impl<T: Send + Sync + 'static, S: Clone + Send + Sync + 'static> GroupWith<T, S> {
-    /// Opens the group as [`GroupBuilder::run`] does; the closure gets the message and a clone of the state.
-    ///
-    /// # Errors
-    /// As [`GroupBuilder::run`].
-    pub async fn run<F, Fut>(self, handler: F) -> Result<Group, OpenError>
-    where
-        F: Fn(Message<T>, S) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), Fault>> + Send + 'static,
-    {
-        let GroupWith { builder, state } = self;
-        builder.run(move |message| handler(message, state.clone())).await
-    }
-
-    /// Opens the group as [`GroupBuilder::run_outcome`] does; the closure gets a clone of the state too.
-    ///
-    /// # Errors
-    /// As [`GroupBuilder::run`].
-    pub async fn run_outcome<F, Fut>(self, handler: F) -> Result<Group, OpenError>
-    where
-        F: Fn(Message<T>, S) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Outcome> + Send + 'static,
-    {
-        let GroupWith { builder, state } = self;
-        builder.run_outcome(move |message| handler(message, state.clone())).await
-    }
-}
-
 /// Waits until the topic hands its messages to a new group; at once for one that was there.
 struct Linked(Option<Answer<()>>);
 
@@ -353,11 +327,5 @@ impl Linked {
 impl<T: Send + Sync + 'static> fmt::Debug for GroupBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupBuilder").field("name", &self.name).field("settings", &self.settings).finish()
-    }
-}
-
-impl<T: Send + Sync + 'static, S> fmt::Debug for GroupWith<T, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.builder.fmt(f)
     }
 }

@@ -94,6 +94,9 @@ impl Group {
     ///
     /// # Errors
     /// [`Closed`] if the broker was shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub async fn stats(&self) -> Result<GroupStats, Closed> {
         let (port, stats) = reply();
         self.port.ask_stats(port);

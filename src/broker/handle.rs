@@ -90,15 +90,22 @@ impl Broker {
 
     /// Waits until, at one moment, no running group of any topic has anything left to do.
     ///
-    /// What no running group can settle is not waited for, as [`Topic::settled`] explains.
+    /// What no running group can settle is not waited for, as [`Topic::settled`] explains. A handler of this broker that
+    /// awaits it waits for itself, until its `ack_timeout`, and is then cancelled.
     ///
     /// # Errors
     /// [`Closed`] if the broker was shut down meanwhile.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub async fn idle(&self) -> Result<(), Closed> {
         self.registry.idle().await
     }
 
     /// Shuts down gracefully, within [`Broker::DRAIN`]; see [`Broker::shutdown_within`].
+    ///
+    /// # Cancel safety
+    /// As [`Broker::shutdown_within`].
     pub async fn shutdown(&self) -> Report {
         self.shutdown_within(Broker::DRAIN).await
     }

@@ -70,6 +70,7 @@ mod error;
 mod group;
 mod group_actor;
 mod group_handle;
+mod group_with;
 mod group_word;
 mod handle;
 mod handler;
@@ -107,8 +108,9 @@ pub use error::{
     AckError, Closed, DeleteError, ErrorKind, NoRoom, OpenError, PublishAllError, PublishError,
     RedriveAllError, RedriveError,
 };
-pub use group::{GroupBuilder, GroupWith};
+pub use group::GroupBuilder;
 pub use group_handle::Group;
+pub use group_with::GroupWith;
 pub use handle::{Broker, BrokerBuilder};
 pub use handler::Consumer;
 pub use id::{InvalidMessageId, MessageId};

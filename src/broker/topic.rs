@@ -155,7 +155,8 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// [`PublishError`] says why it was not accepted, and gives the message back.
     ///
     /// # Cancel safety
-    /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it.
+    /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it. One that is
+    /// kept and not polled keeps its turn, and with it everyone behind: poll it on, or drop it.
     #[inline]
     pub fn publish(&self, value: T) -> impl Future<Output = Result<MessageId, PublishError<T>>> + Send + '_ {
         self.shared.publish(value)
@@ -171,7 +172,8 @@ impl<T: Send + Sync + 'static> Topic<T> {
 
     /// Publishes `values` in order, as many at a time as there is room for, and answers with their ids.
     ///
-    /// A limit on the wait holds for each message, not for all together.
+    /// A limit on the wait holds for each message, not for all together. The values are collected first, so they must come
+    /// to an end: where they need not, use [`Topic::sink`].
     ///
     /// # Errors
     /// [`PublishAllError`] lists what was accepted, which stays so, and gives the rest back.
@@ -210,8 +212,13 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// What no running group can settle is not waited for: messages of a failed group or of one without
     /// consumers, messages parked before a full dead-letter topic, and everything while the topic is held.
     ///
+    /// A handler of this topic that awaits it waits for itself, until its `ack_timeout`, and is then cancelled.
+    ///
     /// # Errors
     /// [`Closed`] if the broker was shut down meanwhile.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub async fn settled(&self) -> Result<(), Closed> {
         quiet_at_once(&[&*self.shared]).await
     }
@@ -255,6 +262,9 @@ impl<T: Send + Sync + 'static> Topic<T> {
     ///
     /// # Errors
     /// [`Closed`] if the broker was shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub async fn stats(&self) -> Result<TopicStats, Closed> {
         let (port, stats) = reply();
         drop(self.shared.sender.control(TopicWord::Stats(port)));

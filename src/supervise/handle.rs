@@ -85,6 +85,9 @@ impl SupervisorHandle {
     }
 
     /// Waits until the supervisor has ended, without asking for it; for a nested one, until no restart is planned.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub fn ended(&self) -> impl Future<Output = SupervisorEnded> + Send + use<> {
         self.ending(Until::End)
     }

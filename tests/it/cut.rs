@@ -164,11 +164,11 @@ const FUTURES: &[(&str, Make)] = &[
     ("broker::group::GroupBuilder::run_with", |w| cut!(w: topic => topic.group("late").run_with(|| Idle))),
     ("broker::group::GroupBuilder::stream", |w| cut!(w: topic => topic.group("late").stream())),
     (
-        "broker::group::GroupWith::run",
+        "broker::group_with::GroupWith::run",
         |w| cut!(w: topic => topic.group("late").with(7).run(async |_, _| Ok(()))),
     ),
     (
-        "broker::group::GroupWith::run_outcome",
+        "broker::group_with::GroupWith::run_outcome",
         |w| cut!(w: topic => topic.group("late").with(7).run_outcome(async |_, _| Outcome::Ack)),
     ),
     ("broker::group_handle::Group::consumer_stats", |w| cut!(w: group => group.consumer_stats())),

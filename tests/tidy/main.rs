@@ -4,6 +4,7 @@
 //! pure function of a path and a text, and has a test of its own that shows it a planted violation.
 #![cfg(test)]
 
+mod futures;
 mod guarantees;
 mod layers;
 mod lexer;
@@ -76,4 +77,9 @@ fn no_file_knows_the_machine_it_was_written_on() {
 #[test]
 fn tests_never_sleep() {
     check(words::sleeps);
+}
+
+#[test]
+fn whoever_drops_a_future_can_read_what_that_does() {
+    check(futures::undocumented_drops);
 }
