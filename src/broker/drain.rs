@@ -34,7 +34,8 @@ pub struct Report {
 pub struct TopicReport {
     /// The topic.
     pub topic: Name,
-    /// Messages that were accepted and that no group was there for. A topic in memory loses them.
+    /// Messages that were accepted and that no group was there for, or only one that was just being deleted. A topic in
+    /// memory loses them.
     pub unread: u64,
     /// One for each group, the last opened first.
     pub groups: Vec<GroupReport>,
