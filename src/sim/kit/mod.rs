@@ -23,12 +23,14 @@
 //! - After each run the rules of `sim/check` read what was seen. A user's bug can't break them, so a broken one is
 //!   callboard's own, and the run panics.
 
+mod cut;
 mod faults;
 mod probe;
 mod run;
 mod test_broker;
 mod watcher;
 
+pub use self::cut::cut;
 pub use self::faults::{Faults, Point};
 pub use self::probe::Probe;
 pub use self::run::{run, seeds};

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::stage::{Stage, cut, millis};
+use super::stage::{Stage, millis};
 use crate::actor::{Actor, Address, Context, System};
 use crate::base::Fault;
 use crate::mailbox::Reply;
 use crate::sim::check::{Step, strategy_is_kept};
+use crate::sim::cut;
 use crate::supervise::{Backoff, ChildSpec, Intensity, Strategy, Supervisor};
 
 enum Word {

@@ -3,8 +3,9 @@
 use futures::{SinkExt as _, StreamExt as _};
 
 use super::competing::open;
-use super::stage::{Stage, cut, millis};
+use super::stage::{Stage, millis};
 use crate::broker::{Topic, TopicSink};
+use crate::sim::cut;
 
 pub(super) async fn run(stage: Stage) {
     let capacity = stage.pick("capacity", &[1, 2, 7, 8, 16]);

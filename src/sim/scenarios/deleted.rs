@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::competing::publish_all;
-use super::stage::{Stage, cut, millis};
+use super::stage::{Stage, millis};
 use super::worker::{Temper, Worker};
 use crate::broker::{DeleteError, Topic};
+use crate::sim::cut;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::competing::{open, publish_all};
-use super::stage::{Stage, cut, millis};
+use super::stage::{Stage, millis};
 use crate::broker::{Message, Topic};
+use crate::sim::cut;
 
 async fn busy(stage: &Stage) -> Topic<u64> {
     let broker = stage.broker();

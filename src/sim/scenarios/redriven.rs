@@ -3,9 +3,10 @@
 use futures::StreamExt as _;
 
 use super::competing::publish_all;
-use super::stage::{Stage, cut, millis};
+use super::stage::{Stage, millis};
 use super::worker::{Temper, Worker};
 use crate::broker::{DeadLetter, Retry};
+use crate::sim::cut;
 use crate::supervise::Backoff;
 
 /// A letter that the clerk drops now and then must not die itself.
