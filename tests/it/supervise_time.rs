@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use callboard::actor::{Actor, Context, Exit, System};
+use callboard::actor::{Actor, Address, Context, Exit, System};
 use callboard::base::{Fault, Moment};
 use callboard::sim::Sim;
 use callboard::supervise::{
@@ -266,7 +266,8 @@ struct Blocker {
 }
 
 impl Actor for Blocker {
-    type Message = futures::channel::oneshot::Sender<()>;
+    type Message = mpsc::SyncSender<()>;
+
     async fn handle(&mut self, entered: Self::Message, _: &mut Context<Self::Message>) -> Result<(), Fault> {
         let blocks = self.blocks.take();
         let _ = entered.send(());
@@ -274,6 +275,16 @@ impl Actor for Blocker {
         let _ = blocks.map(|blocks| blocks.recv());
         Ok(())
     }
+}
+
+/// Answers once the blocker blocks.
+///
+/// Why not by a waker: a task that it wakes stays with its thread, and would be blocked with it unless another thread
+/// comes by in time.
+async fn block(blocker: &Address<mpsc::SyncSender<()>>) {
+    let (entered, inside) = mpsc::sync_channel(1);
+    blocker.send(entered).await.unwrap();
+    tokio::task::spawn_blocking(move || inside.recv().unwrap()).await.unwrap();
 }
 
 /// Runs a test on threads of its own, of which children may block some. It takes real time: a kill has a second
@@ -303,9 +314,7 @@ fn a_child_that_never_awaits_is_reported_and_holds_up_nobody() {
         let stage = Stage::new();
         tree.child(stage.spec("b")).unwrap();
         let handle = tree.start().await.unwrap();
-        let (entered, inside) = futures::channel::oneshot::channel();
-        blocker.send(entered).await.unwrap();
-        inside.await.unwrap();
+        block(&blocker).await;
         let ended = handle.stop().await;
         assert_eq!(ended.stuck.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["top/blocker"]);
         assert_eq!(stage.log.take(), ["b up", "b down"]);
@@ -339,9 +348,7 @@ fn nothing_is_started_beside_a_child_that_never_awaits() {
         let mut top = Supervisor::one_for_one(&system).intensity(Intensity::new(3, Duration::from_secs(60)));
         let below = top.supervisor(below).unwrap();
         let handle = top.start().await.unwrap();
-        let (entered, inside) = futures::channel::oneshot::channel();
-        blocker.send(entered).await.unwrap();
-        inside.await.unwrap();
+        block(&blocker).await;
         b.send(Tell::Fail).await.unwrap();
         let ended = handle.ended().await;
         let why = ended.escalated().unwrap();
@@ -363,9 +370,7 @@ fn a_stuck_child_can_be_removed_and_is_said_to_be_there_still() {
         let mut blocks = Some(blocks);
         let spec = ChildSpec::new("x", move || Blocker { blocks: blocks.take() });
         let blocker = handle.add(spec.stop_timeout(Duration::ZERO).restart(Restart::Never)).await.unwrap();
-        let (entered, inside) = futures::channel::oneshot::channel();
-        blocker.send(entered).await.unwrap();
-        inside.await.unwrap();
+        block(&blocker).await;
         assert_eq!(handle.remove("x").await.unwrap_err(), RemoveError::Stuck);
         assert!(handle.children().await.is_empty());
         drop(release);
