@@ -177,7 +177,8 @@ pub(super) fn comes_back(test: impl FnOnce() + Send + 'static) {
         test();
         done.send(()).ok();
     });
-    match outcome.recv_timeout(Duration::from_secs(30)) {
+    // Why so long: two threads that spin for each other are slow while other programs have the cores.
+    match outcome.recv_timeout(Duration::from_secs(120)) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs"),
         _ => thread.unwrap().join().unwrap(),
     }
