@@ -95,7 +95,7 @@ impl System {
     /// Makes a system on the runtime that the code runs in: inside tokio that one, else smol.
     ///
     /// # Errors
-    /// [`NoRuntime`] outside of tokio, if the feature `smol` is off.
+    /// [`NoRuntime`] outside of tokio, if the feature `smol` is off; or if the runtime has no timers.
     pub fn start() -> Result<System, NoRuntime> {
         System::builder().start()
     }
@@ -185,12 +185,14 @@ impl SystemBuilder {
     /// Makes the system.
     ///
     /// # Errors
-    /// [`NoRuntime`] if none was named and there is none where the code runs.
+    /// [`NoRuntime`] if none was named and there is none where the code runs, or if it has no timers.
     pub fn start(self) -> Result<System, NoRuntime> {
         let rt = match self.rt {
             Some(rt) => rt,
             None => Rt::current()?,
         };
+        // Why here: else the first timer or restart would end its actor, later, and far from who can mend it.
+        let rt = rt.with_timers()?;
         tracing::debug!(target: "callboard::actor", runtime = rt.name(), "system started");
         Ok(System::on(rt))
     }

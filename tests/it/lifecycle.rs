@@ -275,6 +275,23 @@ fn a_broker_runs_where_it_is_started_or_where_it_is_told() {
     });
 }
 
+/// G23
+#[test]
+fn a_runtime_without_timers_is_refused_at_the_door() {
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let named = || Tokio::new(tokio.handle().clone());
+    let refused = [
+        tokio.block_on(async { Broker::start() }).unwrap_err(),
+        Broker::builder().runtime(named()).start().unwrap_err(),
+        tokio.block_on(async { System::start() }).unwrap_err(),
+        System::builder().runtime(named()).start().unwrap_err(),
+    ];
+    for error in refused {
+        let text = error.to_string();
+        assert!(text.contains("has no timers") && text.contains("enable_time"), "{text}");
+    }
+}
+
 #[test]
 fn a_broker_on_tokio_is_used_from_any_thread() {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
