@@ -46,6 +46,14 @@ pub struct DeliveryStream<T> {
 /// failed attempt: the message comes again after the group's backoff. Past the group's `ack_timeout` (and at the
 /// latest after twice that) it goes back to the group, and a late ack is refused with
 /// [`AckError::LeaseExpired`].
+///
+/// # Examples
+/// ```compile_fail,E0382
+/// fn twice(delivery: callboard::broker::Delivery<u32>) {
+///     let _ = delivery.ack();
+///     let _ = delivery.nack("on second thoughts");
+/// }
+/// ```
 pub struct Delivery<T> {
     message: Message<T>,
     lease: LeaseId,

@@ -8,7 +8,12 @@ use std::sync::Arc;
 
 use callboard::actor::{AddressSink, AskError, Ending, Recipient, Spawn, SpawnError, TimerId, WeakAddress};
 use callboard::base::{Fault, InvalidName, Moment, Name};
+use callboard::broker::{AckError, Closed, DeleteError, DeliveryStream, GroupBuilder, OpenError};
+use callboard::broker::{
+    PublishAllError, PublishError, RedriveAllError, RedriveError, TopicBuilder, TopicSink,
+};
 use callboard::prelude::{Actor, Address, Context, Ended, Exit, Reply, System};
+use callboard::prelude::{Broker, DeadLetter, Delivery, Group, Topic};
 use callboard::prelude::{ChildSpec, Supervisor, SupervisorHandle};
 use callboard::runtime::{BoxFuture, NoRuntime, Runtime, Smol, Timer, Tokio};
 use callboard::supervise::{AddError, Escalated, RemoveError, StartError, SupervisorEnded};
@@ -118,4 +123,50 @@ fn a_tree_is_described_in_one_task_and_started_in_another() {
     let _: fn(&SupervisorHandle) = |running| sent((running.stop(), running.ended()));
     let _: fn(&mut Supervisor, ChildSpec<Silent>) -> Result<Address<Message>, AddError> = Supervisor::child;
     let _: fn(&mut Supervisor, Supervisor) -> Result<SupervisorHandle, AddError> = Supervisor::supervisor;
+}
+
+/// Neither `Clone` nor `Debug`: a topic asks nothing of its payloads but to be sent and shared.
+struct Payload;
+
+#[test]
+fn what_a_broker_hands_out_can_be_sent_and_its_handles_shared_whatever_the_payload_is() {
+    handle::<Broker>();
+    handle::<Topic<Payload>>();
+    handle::<Group>();
+    handle::<callboard::prelude::Message<u8>>();
+    error::<AckError>();
+    error::<Closed>();
+    error::<DeleteError>();
+    error::<OpenError>();
+    error::<PublishError<u8>>();
+    error::<PublishAllError<u8>>();
+    error::<RedriveError>();
+    error::<RedriveAllError>();
+    let _: fn(TopicBuilder<Payload>) = sent;
+    let _: fn(GroupBuilder<Payload>) = sent;
+    fn shared<T: Send + Sync + Unpin + 'static>() {}
+    shared::<DeliveryStream<Payload>>();
+    shared::<Delivery<Payload>>();
+    shared::<DeadLetter>();
+    // One task's, as is whatever waits with a timer of its own.
+    let _: fn(TopicSink<Payload>) = sent;
+    fn stream<T: futures::stream::FusedStream<Item = Delivery<Payload>>>() {}
+    stream::<DeliveryStream<Payload>>();
+    fn sink<T: futures::Sink<Payload, Error = PublishError<Option<Payload>>>>() {}
+    sink::<TopicSink<Payload>>();
+}
+
+#[test]
+fn what_a_broker_is_asked_can_be_awaited_in_any_task() {
+    let _: fn(TopicBuilder<Payload>) = |topic| sent(topic.open());
+    let _: fn(GroupBuilder<Payload>) = |group| sent(group.stream());
+    let _: fn(GroupBuilder<Payload>) = |group| sent(group.run_fn(|_| Ok(())));
+    let _: fn(GroupBuilder<Payload>) = |group| sent(group.run(async |_| Ok(())));
+    let _: fn(&'static Topic<Payload>) = |topic| sent((topic.publish(Payload), topic.publish_all([Payload])));
+    let _: fn(&'static Topic<Payload>) = |topic| sent((topic.settled(), topic.stats(), topic.delete()));
+    let _: fn(&'static Group) = |group| sent((group.stats(), group.consumer_stats()));
+    let _: fn(&'static Group) = |group| sent((group.redrive(), group.delete()));
+    let _: fn(&'static DeadLetter) = |letter| sent(letter.redrive());
+    let _: fn(&'static Broker) = |broker| sent((broker.idle(), broker.shutdown()));
+    let _: fn(&'static mut DeliveryStream<Payload>) = |stream| sent(futures::StreamExt::next(stream));
 }

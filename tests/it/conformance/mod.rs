@@ -4,7 +4,7 @@
 //! `docs/guarantees.md` puts it, or why there is none. A test is named by its file and its name; the file lies beside
 //! this one, or in the folder above where the question was asked there already. Unless a line says otherwise, a test
 //! runs on tokio with many threads and with one, on smol and on many seeds of the simulator. `table.rs` checks that
-//! each test that is named is there, and that none beside it is missing here.
+//! each test that is named is there and runs where it is said to, and that none beside it is missing here.
 //!
 //! # What Watermill asks of a broker
 //!
@@ -18,7 +18,7 @@
 //!   `pubsub::twenty_topics_at_once_each_get_their_own_messages_and_no_others`.
 //! - Two are nacked and all arrive: `pubsub::after_two_nacks_all_of_a_hundred_arrive_and_only_those_two_twice`.
 //! - Without an ack no second message, with it the second and no third:
-//!   `pubsub::who_may_hold_one_message_gets_the_second_once_the_first_is_acked_and_not_before` (seeds).
+//!   `pubsub::who_may_hold_one_message_gets_the_second_once_the_first_is_acked_and_not_before`.
 //! - Subscribers open, read a part and close, again and again:
 //!   `pubsub::readers_that_come_and_go_have_read_all_of_it_together_and_nothing_twice`.
 //! - Ten subscribe and close at once: `pubsub::readers_that_close_at_once_without_reading_take_nothing_with_them`.
@@ -27,9 +27,10 @@
 //! - Order for each key: comes with ordering and overflow. For one consumer:
 //!   `ordering::one_consumer_without_retries_sees_the_order_of_publishing`, and for each publisher
 //!   `ordering::each_publisher_is_seen_in_its_own_order`.
-//! - A message's context ends with its ack, or with the broker: does not apply, a handler's future is its context;
-//!   past its deadline it is dropped:
-//!   `deadline::a_handler_past_its_deadline_is_cancelled_within_twice_the_time_and_its_message_tried_again`.
+//! - A message's context ends with its ack, or with the broker: does not apply, a handler's future is its context:
+//!   past its deadline it is dropped, and so it is at the end:
+//!   `deadline::a_handler_past_its_deadline_is_cancelled_within_twice_the_time_and_its_message_tried_again` (seeds),
+//!   `ending::dropping_the_last_handle_stops_at_once`.
 //! - A subscription that is cancelled loses nothing:
 //!   `pull_ends::a_dropped_stream_returns_what_it_had_not_yielded_and_what_it_had_can_still_be_acked`.
 //! - New subscribers see old messages: what is unsettled, as
@@ -38,17 +39,24 @@
 //! - Reconnecting while the broker restarts: comes with the durable log.
 //! - Groups that were closed before the first message get all of it later:
 //!   `pubsub::groups_whose_readers_left_before_the_first_message_get_all_of_it_when_they_return`.
+//! - All of that ten times at once: does not apply, the runs above are on many seeds, and `CB_SEEDS` makes them more.
+//!   What threads do to each other is asked in `contention.rs`, named below.
 //!
 //! Its broker in memory:
-//! - A publish that waits for the ack: with a capacity of 1 the next one does,
-//!   `backpressure::a_publisher_waits_until_one_message_is_settled_by_every_group`.
-//! - Publishing and subscribing race with the end:
+//! - A publish that waits for the ack, through receipt and nack: with a capacity of 1 the next one does,
+//!   `in_process::a_publish_behind_the_only_place_waits_through_receipt_and_nack_and_ends_with_the_ack`; and with many
+//!   groups, `backpressure::a_publisher_waits_until_one_message_is_settled_by_every_group`.
+//! - Publishing races with the end:
 //!   `contention::threads_that_publish_into_a_stopping_broker_on_tokio_agree_with_its_report` (tokio),
-//!   `contention::threads_that_publish_into_a_stopping_broker_on_smol_agree_with_its_report` (smol),
+//!   `contention::threads_that_publish_into_a_stopping_broker_on_smol_agree_with_its_report` (smol).
+//! - Subscribing races with the end, and is given up:
+//!   `in_process::readers_that_open_while_the_broker_ends_are_refused_or_counted_and_those_from_before_read_it_all`,
 //!   `cancel::a_stream_whose_opening_is_dropped_leaves_no_consumer`.
+//! - Subscribing races with publishing: `in_process::readers_that_open_while_messages_come_miss_none_and_see_none_twice`.
 //! - One of three subscribers never acks, and the others go on:
 //!   `delivery::a_group_that_stands_still_holds_nobody_up_until_it_holds_the_whole_capacity`.
 //! - Three hundred are waiting when it closes, and can still be read and acked; new ones are refused:
+//!   `in_process::what_is_buffered_when_the_end_begins_is_read_and_acked_while_newcomers_are_refused`,
 //!   `drain::a_shutdown_drains_the_backlog_and_refuses_everybody_else_at_once`,
 //!   `pull_ends::a_shutdown_waits_for_deliveries_that_are_held_and_then_acked`.
 //!
@@ -56,7 +64,9 @@
 //! - Acked if and only if the handler and its publishes ended well, nacked on an error, a panic, a refused publish:
 //!   `router::an_input_is_acked_once_its_handler_ended_well_and_its_output_was_accepted_and_not_before`,
 //!   `redelivery::each_way_to_fail_brings_the_message_again_with_the_next_attempt_number`.
-//! - A nack in the handler brings the same id: `pull::each_verdict_on_a_delivery_does_what_it_says`.
+//! - A nack in the handler brings the same id: `router::a_message_keeps_its_id_through_every_attempt_whoever_has_it`.
+//!   The other words do what they say: `pull::each_verdict_on_a_delivery_does_what_it_says`,
+//!   `dead_letters::each_outcome_does_what_it_says`.
 //! - The order of middleware: does not apply, there is none; a handler is a function, and wraps another.
 //! - Handlers come and go while it runs: `delivery::consumers_that_are_added_later_take_their_share`,
 //!   `delete_group::its_places_are_free_and_other_groups_notice_nothing`.
@@ -67,14 +77,16 @@
 //! - A cancelled context logs no error: the events are those that the docs name,
 //!   `logs::the_events_have_the_names_that_the_docs_promise` (tokio).
 //!
-//! Its messages: acking twice, or acking and nacking, does not compile, since both take the delivery by value; too late
-//! is a typed error, `pull::an_old_delivery_that_is_acked_after_another_has_the_message_is_refused`. A copy carries no ack:
+//! Its messages: acking twice, or acking and nacking, does not compile, since both take the delivery by value
+//! (the example of `Delivery`); too late is a typed error,
+//! `pull::an_old_delivery_that_is_acked_after_another_has_the_message_is_refused` (seeds). A copy carries no ack:
 //! `message_shape::a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once`.
 //!
 //! # What Reactive Streams asks, of a `Stream` and a `Sink`
 //!
-//! - No more than was asked for: `pull::a_stream_holds_no_more_than_its_prefetch`,
-//!   `delivery::consumers_hold_no_more_than_their_prefetch`. One item at a time: a stream is polled by `&mut`.
+//! - No more than was asked for, at any moment: `pull::a_stream_holds_no_more_than_its_prefetch`,
+//!   `streams::whatever_becomes_of_its_deliveries_a_stream_holds_no_more_than_its_prefetch_and_none_twice`,
+//!   `delivery::consumers_hold_no_more_than_their_prefetch` (seeds). One item at a time: a stream is polled by `&mut`.
 //! - It may end early, and an end is told, not hung on, and is for good:
 //!   `pull_ends::a_stream_ends_at_the_shutdown_and_stays_ended`,
 //!   `streams::a_stream_that_ended_or_was_dropped_keeps_no_payload_alive_and_stays_ended`. An error there is none: a
@@ -84,22 +96,32 @@
 //! - Subscribing to what is closed is an error at once: `ending::after_the_end_every_call_answers_closed`.
 //! - All groups see one sequence, one by one or in bulk:
 //!   `streams::groups_that_read_one_by_one_and_in_bulk_see_the_same_sequence`.
-//! - Publishing from inside a handler, without end or recursion, and giving way:
-//!   `streams::a_handler_that_is_always_ready_and_publishes_on_lets_other_tasks_run` (tokio),
+//! - Publishing from inside a handler, without end or recursion, and giving way, as do streams, publishers and sinks:
+//!   `streams::whoever_is_always_ready_lets_other_tasks_run` (tokio and smol, one thread each),
 //!   `from_handler::a_ring_of_topics_with_one_place_to_spare_runs_to_its_end`.
 //! - Stopping twice, from any thread, is as stopping once: `ending::every_call_for_a_shutdown_gets_the_one_report`,
 //!   `actor_stop::a_later_stop_overrides_a_milder_one`.
 //! - A capacity or prefetch of zero is refused: `lifecycle::numbers_that_cannot_work_are_refused_all_at_once`.
-//! - What was on its way when it stopped is borne: `pull_ends::what_a_task_held_when_it_was_dropped_comes_to_another`.
-//! - A sink is pending while the topic is full and only then: `sinks::a_sink_is_ready_while_there_is_room_and_is_woken_when_there_is_again`;
+//! - What was on its way when it stopped is borne:
+//!   `pull_ends::a_shutdown_waits_for_deliveries_that_are_held_and_then_acked`,
+//!   `pull_ends::what_a_task_held_when_it_was_dropped_comes_to_another` (seeds).
+//! - A sink is pending while the topic is full and only then:
+//!   `sinks::a_sink_is_pending_while_its_topic_is_full_and_only_then_whatever_is_done` (seeds),
+//!   `sinks::a_sink_is_ready_while_there_is_room_and_is_woken_when_there_is_again`;
 //!   flushed means accepted, and closing leaves the topic open:
+//!   `sinks::what_a_sink_was_fed_is_accepted_once_it_is_flushed_or_closed_and_others_go_on`,
 //!   `sinks::a_stream_is_forwarded_through_a_small_topic_which_stays_open`,
 //!   `sinks::a_ready_sink_keeps_its_place_until_it_is_filled_closed_or_dropped`.
-//! - Each `Pending` has registered a waker: `pull_ends::a_pending_stream_wakes_its_task_when_a_message_comes_and_not_before`.
+//! - Each `Pending` has registered the waker it was given, the last one where they change:
+//!   `wakers::whoever_waits_for_room_a_message_or_quiet_is_woken_by_the_waker_of_the_last_poll`,
+//!   `wakers::whoever_waits_when_the_end_comes_is_woken_by_the_waker_of_the_last_poll`,
+//!   `wakers::whoever_asks_the_broker_is_woken_by_the_waker_of_the_last_poll`,
+//!   `wakers::whoever_gives_up_waiting_is_woken_by_the_waker_of_the_last_poll` (seeds). Nothing else wakes it:
+//!   `pull_ends::a_pending_stream_wakes_its_task_when_a_message_comes_and_not_before` (seeds).
 //! - A `next` that is dropped a thousand times: `pull_ends::a_next_that_is_dropped_a_thousand_times_loses_nothing_and_doubles_nothing`;
 //!   and every other public future: `cut::whatever_future_is_dropped_after_however_many_polls_the_rest_goes_on` (seeds).
 //! - Futures can be sent (`tests/public_api/shape.rs`), and polled by another runtime:
-//!   `pull_ends::a_stream_can_be_polled_from_a_runtime_that_the_broker_does_not_run_on`.
+//!   `pull_ends::a_stream_can_be_polled_from_a_runtime_that_the_broker_does_not_run_on` (tokio, polled from smol).
 //!
 //! # What ruststream asks of a broker
 //!
@@ -247,7 +269,8 @@
 //! - A rate limit, which may change and be lifted, and drains too: comes with ordering and overflow.
 //!
 //! What is told:
-//! - Spans around a message and its failure: `logs::an_event_of_a_handler_lies_in_the_span_of_its_lease_and_of_its_delivery_if_asked_for`,
+//! - Spans around a message and its failure: `logs::an_event_of_a_handler_lies_in_the_span_of_its_lease_and_of_its_delivery_if_asked_for`
+//!   (one seed),
 //!   `logs::the_events_have_the_names_that_the_docs_promise` (one seed). Metrics: a later layer.
 //! - The topology can be read: `pipeline::the_shape_of_a_broker_is_read_from_its_handles_and_from_its_report`.
 //!
@@ -266,6 +289,7 @@
 //! `backpressure::exactly_the_capacity_fits_however_far_the_messages_have_come`.
 
 mod crashes;
+mod in_process;
 mod kit;
 mod lifecycle;
 mod message_shape;
@@ -275,5 +299,7 @@ mod request_reply;
 mod retry;
 mod router;
 mod settlement;
+mod sinks;
 mod streams;
 mod table;
+mod wakers;

@@ -72,3 +72,41 @@ fn an_input_is_acked_once_its_handler_ended_well_and_its_output_was_accepted_and
         }
     });
 }
+
+#[test]
+fn a_message_keeps_its_id_through_every_attempt_whoever_has_it() {
+    every::runtime(|| async {
+        let (broker, topic) = open().await;
+        let (tell, told) = async_channel::bounded(8);
+        let retry = Retry::immediately().max_attempts(4);
+        let handlers = topic.group("handlers").retry(retry.clone()).with(tell);
+        type Tell = async_channel::Sender<(MessageId, u64, u32)>;
+        let handle = async |n: Message<u64>, tell: Tell| {
+            tell.send((n.id(), *n, n.attempt())).await.unwrap();
+            match n.attempt() {
+                1 => Outcome::Retry("an error".to_string()),
+                2 => panic!("on purpose"),
+                3 => Outcome::RetryAfter(millis(1)),
+                _ => Outcome::Ack,
+            }
+        };
+        handlers.run_outcome(handle).await.unwrap();
+        let mut stream = topic.group("puller").retry(retry).stream().await.unwrap();
+        let id = topic.publish(7).await.unwrap();
+        for attempt in 1..=4 {
+            assert_eq!(told.recv().await.unwrap(), (id, 7, attempt));
+        }
+        for attempt in 1..=4 {
+            let delivery = next(&mut stream).await;
+            assert_eq!((delivery.id(), value(&delivery)), (id, (7, attempt)));
+            match attempt {
+                1 => delivery.nack("an error").unwrap(),
+                2 => drop(delivery),
+                3 => delivery.release().unwrap(),
+                _ => delivery.ack().unwrap(),
+            }
+        }
+        topic.settled().await.unwrap();
+        assert_eq!(broker.shutdown().await.lost(), 0);
+    });
+}

@@ -1,14 +1,21 @@
-//! What the Reactive Streams rules ask of a stream of deliveries, and of handlers that are always ready. (G2, G9, G16)
+//! What the Reactive Streams rules ask of a stream of deliveries, and of whoever is always ready. (G2, G8, G9, G12, G16, G17)
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use callboard::prelude::*;
-use futures::StreamExt as _;
+use callboard::runtime::{Runtime, Smol, Tokio};
+use callboard::supervise::Backoff;
+use fastrand::Rng;
+use futures::channel::oneshot;
 use futures::stream::FusedStream as _;
+use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 
 use super::kit::{next, open, value};
 use crate::every;
+use crate::seen::{give_way, some};
 
 #[test]
 fn groups_that_read_one_by_one_and_in_bulk_see_the_same_sequence() {
@@ -62,40 +69,155 @@ fn a_stream_that_ended_or_was_dropped_keeps_no_payload_alive_and_stays_ended() {
     });
 }
 
+#[test]
+fn whatever_becomes_of_its_deliveries_a_stream_holds_no_more_than_its_prefetch_and_none_twice() {
+    every::runtime(|| async {
+        for prefetch in [1, 3, 8] {
+            let (broker, topic) = open().await;
+            let retry = Retry::new(Backoff::none()).max_attempts(10_000);
+            let mut stream = topic.group("g").retry(retry).prefetch(prefetch).stream().await.unwrap();
+            let messages = some(600);
+            topic.publish_all(0..messages).await.unwrap();
+            let mut rng = Rng::with_seed(u64::from(prefetch));
+            let (mut held, mut attempts, mut acked) = (BTreeMap::new(), BTreeMap::new(), 0);
+            while acked < messages {
+                // Filled up to the limit or not: both are seen.
+                while held.len() < prefetch as usize && (held.len() as u64) < messages - acked {
+                    let delivery = next(&mut stream).await;
+                    let (n, attempt) = value(&delivery);
+                    let before = attempts.insert(n, attempt).unwrap_or(0);
+                    assert_eq!(attempt, before + 1, "each attempt at {n} is marked");
+                    assert!(held.insert(n, delivery).is_none(), "{n} is held already");
+                    if rng.u8(0..4) == 0 {
+                        break;
+                    }
+                }
+                if held.len() == prefetch as usize {
+                    give_way().await;
+                    assert!(stream.next().now_or_never().is_none(), "{prefetch} are held already");
+                }
+                let n = *held.keys().nth(rng.usize(0..held.len())).unwrap();
+                let delivery = held.remove(&n).unwrap();
+                match rng.u8(0..6) {
+                    0 => delivery.nack("not yet").unwrap(),
+                    1 => delivery.release().unwrap(),
+                    2 => drop(delivery),
+                    _ => {
+                        delivery.ack().unwrap();
+                        acked += 1;
+                    }
+                }
+            }
+            let report = broker.shutdown().await;
+            let stats = &report.group("numbers", "g").unwrap().stats;
+            assert_eq!((stats.acked, stats.refused, report.lost()), (messages, 0, 0));
+            let again = attempts.values().map(|last| u64::from(last - 1)).sum::<u64>();
+            assert_eq!(stats.redeliveries, again, "each redelivery was seen, and marked");
+        }
+    });
+}
+
+/// Who is always ready, and counts what it did.
+#[derive(Clone, Copy, Debug)]
+enum Ready {
+    Handler,
+    Stream,
+    Publisher,
+    Sink,
+}
+
+const MANY: u64 = 10_000;
+
+/// Fills what `ready` works on, then lets it work, as a task beside the others.
+async fn work(ready: Ready, runtime: &impl Runtime, broker: &Broker, done: Arc<AtomicU64>) {
+    let input = broker.topic::<u64>("input").capacity(2 * MANY as usize).open().await.unwrap();
+    let onward = broker.topic::<u64>("onward").capacity(2 * MANY as usize).open().await.unwrap();
+    match ready {
+        Ready::Handler => {
+            input.publish_all(0..MANY).await.unwrap();
+            let group = input.group("g").with((done, onward));
+            let handle = async |n: Message<u64>, (done, onward): (Arc<AtomicU64>, Topic<u64>)| {
+                done.fetch_add(1, Ordering::Relaxed);
+                onward.publish(*n).await?;
+                Ok(())
+            };
+            group.run(handle).await.unwrap();
+        }
+        Ready::Stream => {
+            input.publish_all(0..MANY).await.unwrap();
+            let mut stream = input.group("g").prefetch(MANY as u32).stream().await.unwrap();
+            runtime.spawn(
+                "stream",
+                Box::pin(async move {
+                    while let Some(delivery) = stream.next().await {
+                        done.fetch_add(1, Ordering::Relaxed);
+                        delivery.ack().unwrap();
+                    }
+                }),
+            );
+        }
+        Ready::Publisher => runtime.spawn(
+            "publisher",
+            Box::pin(async move {
+                for n in 0..MANY {
+                    onward.publish(n).await.unwrap();
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }),
+        ),
+        Ready::Sink => runtime.spawn(
+            "sink",
+            Box::pin(async move {
+                let mut sink = onward.sink();
+                for n in 0..MANY {
+                    sink.feed(n).await.unwrap();
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }),
+        ),
+    }
+}
+
+/// How much `ready` does, at most, while a task beside it waits for its turn.
+async fn longest(ready: Ready, runtime: impl Runtime + Clone) -> u64 {
+    let broker = Broker::builder().runtime(runtime.clone()).start().unwrap();
+    let done = Arc::new(AtomicU64::new(0));
+    let (counted, (tell, told)) = (done.clone(), oneshot::channel());
+    // A task, since the future that a runtime blocks on is asked less often than its turn.
+    let watching = async move {
+        let (mut longest, mut before) = (0, 0);
+        while before < MANY {
+            give_way().await;
+            let now = counted.load(Ordering::Relaxed);
+            longest = longest.max(now - before);
+            before = now;
+        }
+        tell.send(longest).unwrap();
+    };
+    runtime.spawn("watching", Box::pin(watching));
+    work(ready, &runtime, &broker, done).await;
+    let longest = told.await.unwrap();
+    // At once: what was published on is for nobody.
+    broker.shutdown_within(Duration::ZERO).await;
+    longest
+}
+
 /// On one thread, where only giving way lets others run at all.
 #[test]
-fn a_handler_that_is_always_ready_and_publishes_on_lets_other_tasks_run() {
-    let run = || {
-        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let longest = tokio.block_on(async {
-            let (broker, topic) = open().await;
-            let onward = broker.topic::<u64>("onward").capacity(20_000).open().await.unwrap();
-            let handled = Arc::new(AtomicU64::new(0));
-            let group = topic.group("g").with((handled.clone(), onward));
-            group
-                .run(async |n: Message<u64>, (handled, onward): (Arc<AtomicU64>, Topic<u64>)| {
-                    handled.fetch_add(1, Ordering::Relaxed);
-                    onward.publish(*n).await?;
-                    Ok(())
-                })
-                .await
-                .unwrap();
-            let publisher = topic.clone();
-            drop(every::spawn("publisher", async move { publisher.publish_all(0..10_000).await.unwrap() }));
-            // A task, since the future that tokio blocks on is asked less often than its turn.
-            let watching = async move {
-                let (mut longest, mut before) = (0, 0);
-                while before < 10_000 {
-                    crate::seen::give_way().await;
-                    let now = handled.load(Ordering::Relaxed);
-                    longest = longest.max(now - before);
-                    before = now;
-                }
-                longest
-            };
-            every::spawn("watching", watching).await
-        });
-        assert!(longest <= 256, "{longest} messages were handled while another task was ready");
-    };
-    assert_eq!(every::watched(std::time::Duration::from_secs(60), run), Ok(()));
+fn whoever_is_always_ready_lets_other_tasks_run() {
+    for ready in [Ready::Handler, Ready::Stream, Ready::Publisher, Ready::Sink] {
+        let on_tokio = move || {
+            let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let most = tokio.block_on(longest(ready, Tokio::new(tokio.handle().clone())));
+            assert!(most <= 256, "{most} times was {ready:?} ready while another task was too");
+        };
+        let on_smol = move || {
+            let executor = Arc::new(smol::Executor::new());
+            let runtime = Smol::with(executor.clone());
+            let most = smol::block_on(executor.run(longest(ready, runtime)));
+            assert!(most <= 256, "{most} times was {ready:?} ready while another task was too");
+        };
+        assert_eq!(every::watched(Duration::from_secs(60), on_tokio), Ok(()), "tokio");
+        assert_eq!(every::watched(Duration::from_secs(60), on_smol), Ok(()), "smol");
+    }
 }
