@@ -149,12 +149,15 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                         self.window.show_end(&message, &verdict);
                         message.index += 1;
                         self.except(message.index, verdict);
-                        self.report();
                         if self.stop.is_some() {
+                            self.report();
                             return self.give_back();
                         }
+                        // Why before the report: with that, another consumer may be through with the message, and the
+                        // counts would show a failure without its restart.
                         self.window.show_rebuilt();
                         self.say(ConsumerNews::Rebuilt);
+                        self.report();
                         match self.build(make).await {
                             Ok(made) => handler = made,
                             Err(text) => return self.wait_broken(text).await,
@@ -400,3 +403,6 @@ pub(super) fn drop_quietly<H>(made: H) {
         tracing::error!(target: "callboard::broker", panic = %text, "a consumer's drop panicked");
     }
 }
+
+#[cfg(test)]
+mod tests;
