@@ -79,7 +79,7 @@ fn a_message_keeps_its_id_through_every_attempt_whoever_has_it() {
         let (broker, topic) = open().await;
         let (tell, told) = async_channel::bounded(8);
         let retry = Retry::immediately().max_attempts(4);
-        let handlers = topic.group("handlers").retry(retry.clone()).with(tell);
+        let handlers = topic.group("handlers").retry(retry).with(tell);
         type Tell = async_channel::Sender<(MessageId, u64, u32)>;
         let handle = async |n: Message<u64>, tell: Tell| {
             tell.send((n.id(), *n, n.attempt())).await.unwrap();

@@ -118,7 +118,7 @@ fn a_sink_is_pending_while_its_topic_is_full_and_only_then_whatever_is_done() {
         for capacity in [1, 2, 4] {
             let mut rng = Rng::with_seed(sim.seed() * 10 + capacity as u64);
             let mut scene = Scene::new(sim.clone(), &broker, capacity).await;
-            let mut line: Vec<usize> = Vec::new();
+            let (mut line, mut closed) = (Vec::new(), Vec::new());
             for _ in 0..60 {
                 let at = rng.usize(0..scene.sinks.len());
                 let waits = line.contains(&at);
@@ -129,11 +129,12 @@ fn a_sink_is_pending_while_its_topic_is_full_and_only_then_whatever_is_done() {
                     }
                     2 if !waits => scene.send(at),
                     3 => {
-                        // Dropped, or closed first, it gives back its place in the topic or in the line.
+                        // Dropped, or closed and kept, it gives back its place in the topic or in the line.
                         let new = (scene.topic.sink(), Is::New);
                         let (mut old, _) = std::mem::replace(scene.sinks.get_mut(at).unwrap(), new);
                         if rng.bool() {
                             old.close().await.unwrap();
+                            closed.push(old);
                         }
                         line.retain(|other| *other != at);
                     }
