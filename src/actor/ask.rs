@@ -10,6 +10,7 @@ use std::task::Poll;
 use super::Core;
 use super::desk::Word;
 use super::here::Me;
+use super::sending::Sending;
 use crate::mailbox::{Answer, NoReply, SendError, Sender};
 use crate::runtime::Sleep;
 
@@ -53,25 +54,10 @@ pub(super) async fn ask<M, R>(
     if Me::of(actor).is_here() {
         return Err(AskError::Itself(question));
     }
-    let (rt, name) = (actor.system.rt(), &actor.name);
-    let mut send = sender.send(question);
-    let sent = std::future::poll_fn(|cx| {
-        let sent = std::pin::Pin::new(&mut send).poll(cx);
-        if sent.is_pending() {
-            rt.waits(format_args!("for room in the mailbox of {name}"));
-        }
-        sent
-    });
-    sent.await.map_err(|SendError(question)| AskError::Closed(question))?;
-    let mut answer = pin!(answer);
-    let answered = std::future::poll_fn(|cx| {
-        let answered = answer.as_mut().poll(cx);
-        if answered.is_pending() {
-            rt.waits(format_args!("for an answer of {name}"));
-        }
-        answered
-    });
-    answered.await.map_err(|NoReply| AskError::NoReply)
+    let sent = Sending::new(sender.send(question), actor).await;
+    sent.map_err(|SendError(question)| AskError::Closed(question))?;
+    let answer = actor.system.rt().awaiting("for an answer of", &actor.name, answer);
+    answer.await.map_err(|NoReply| AskError::NoReply)
 }
 
 pub(super) async fn ask_within<M, R>(

@@ -187,12 +187,7 @@ impl SystemBuilder {
     /// # Errors
     /// [`NoRuntime`] if none was named and there is none where the code runs, or if it has no timers.
     pub fn start(self) -> Result<System, NoRuntime> {
-        let rt = match self.rt {
-            Some(rt) => rt,
-            None => Rt::current()?,
-        };
-        // Why here: else the first timer or restart would end its actor, later, and far from who can mend it.
-        let rt = rt.with_timers()?;
+        let rt = Rt::chosen(self.rt)?;
         tracing::debug!(target: "callboard::actor", runtime = rt.name(), "system started");
         Ok(System::on(rt))
     }

@@ -84,6 +84,7 @@ impl Watch {
         Watch { clock: rt.clock(), rt, waits, look_at: None, freed: false, blocked: false }
     }
 
+    /// The topic's runtime.
     pub(crate) fn rt(&self) -> &Rt {
         &self.rt
     }
@@ -101,11 +102,6 @@ impl Watch {
         if std::mem::take(&mut self.blocked) {
             self.look_later(self.rt.now());
         }
-    }
-
-    /// The wall clock, for the ages of messages.
-    pub(crate) fn wall_millis(&self) -> u64 {
-        self.rt.wall_millis()
     }
 
     pub(crate) fn is_blocked(&self) -> bool {

@@ -152,12 +152,7 @@ impl BrokerBuilder {
     /// # Errors
     /// [`NoRuntime`] if none was named and there is none where the code runs, or if it has no timers.
     pub fn start(self) -> Result<Broker, NoRuntime> {
-        let rt = match self.rt {
-            Some(rt) => rt,
-            None => Rt::current()?,
-        };
-        // Why here: else the first retry would end its group, later, and far from who can mend it.
-        let rt = rt.with_timers()?;
+        let rt = Rt::chosen(self.rt)?;
         tracing::info!(target: "callboard::broker", runtime = rt.name(), "broker started");
         let registry = Registry::new(BrokerCore::new(rt, self.watched));
         Ok(Broker { _guard: Arc::new(Guard(registry.clone())), registry })

@@ -23,6 +23,15 @@ pub(super) enum Wait {
     ForEver,
 }
 
+impl Wait {
+    pub(super) fn limit(self) -> Option<Duration> {
+        match self {
+            Wait::AtMost(limit) => Some(limit),
+            Wait::ForEver | Wait::Not => None,
+        }
+    }
+}
+
 impl<T: Send + Sync + 'static> TopicShared<T> {
     /// Refuses whoever publishes from outside while the broker drains, and everybody after that.
     pub(super) fn may_publish(&self) -> bool {
@@ -61,8 +70,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     pub(crate) async fn publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
         let wait = match self.wait() {
             Wait::Not => return self.try_publish_all(values),
-            Wait::ForEver => None,
-            Wait::AtMost(limit) => Some(limit),
+            wait => wait.limit(),
         };
         let mut send = self.sender.send_all(values.into_iter().map(Item::new).collect());
         let (mut timer, mut accepted) = (None, 0);
@@ -158,11 +166,7 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
 
     #[cold]
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<MessageId, PublishError<T>>> {
-        let limit = match self.topic.wait() {
-            Wait::AtMost(limit) => Some(limit),
-            Wait::ForEver | Wait::Not => None,
-        };
-        std::task::ready!(poll_limit(&mut self.limit, limit, self.topic, cx));
+        std::task::ready!(poll_limit(&mut self.limit, self.topic.wait().limit(), self.topic, cx));
         match self.send.take_back() {
             Some(item) if self.topic.may_publish() => {
                 Poll::Ready(Err(PublishError::TimedOut(item.into_value())))

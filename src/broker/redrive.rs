@@ -112,11 +112,7 @@ impl<T: Send + Sync + 'static> Entry<'_, T> {
     }
 
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<RedriveError> {
-        let limit = match self.topic.wait() {
-            Wait::AtMost(limit) => Some(limit),
-            Wait::ForEver | Wait::Not => None,
-        };
-        ready!(poll_limit(&mut self.timer, limit, self.topic, cx));
+        ready!(poll_limit(&mut self.timer, self.topic.wait().limit(), self.topic, cx));
         Poll::Ready(if self.topic.may_publish() { RedriveError::Full } else { RedriveError::Closed })
     }
 }

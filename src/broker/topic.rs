@@ -277,15 +277,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     pub(crate) async fn quiet(&self) -> Result<Quiet, Closed> {
         let (port, quiet) = reply();
         drop(self.sender.control(TopicWord::WhenQuiet(port)));
-        let mut quiet = std::pin::pin!(quiet);
-        std::future::poll_fn(|cx| {
-            let answer = quiet.as_mut().poll(cx);
-            if answer.is_pending() {
-                self.core.rt.waits(format_args!("until topic {} is quiet", self.name));
-            }
-            answer.map_err(|_| Closed)
-        })
-        .await
+        let quiet = self.core.rt.awaiting("for the quiet of topic", &self.name, quiet);
+        quiet.await.map_err(|_| Closed)
     }
 }
 

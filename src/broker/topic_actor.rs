@@ -348,7 +348,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// How long ago a message came in, as far as its id tells.
     fn age(&self, batch: &Batch<T>, at: u16) -> Duration {
-        let now = self.actor.watch.wall_millis();
+        let now = self.actor.watch.rt().wall_millis();
         Duration::from_millis(now.saturating_sub(batch.id(at).unix_millis()))
     }
 

@@ -7,10 +7,11 @@ use std::fmt;
 use std::future::Future;
 #[cfg(feature = "sim")]
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::{BoxFuture, Clock, Runtime, Sleep};
-use crate::base::{Moment, PanicText, catch};
+use crate::base::{Moment, Name, PanicText, catch};
 
 /// A shared runtime: what every layer above is handed.
 #[derive(Clone, Debug)]
@@ -37,8 +38,18 @@ impl Rt {
         Err(NoRuntime::default())
     }
 
+    /// The runtime that a builder was `named`, or the one that the code runs in; refused if it has no timers.
+    ///
+    /// Why here: else the first retry or restart would end its group or actor, later, and far from who can mend it.
+    pub(crate) fn chosen(named: Option<Rt>) -> Result<Rt, NoRuntime> {
+        match named {
+            Some(rt) => rt.with_timers(),
+            None => Rt::current()?.with_timers(),
+        }
+    }
+
     /// Refuses a runtime that has no timers. tokio says so only by a panic, at the first timer.
-    pub(crate) fn with_timers(self) -> Result<Rt, NoRuntime> {
+    fn with_timers(self) -> Result<Rt, NoRuntime> {
         match catch(|| drop(self.0.timer(Moment::MAX))) {
             Ok(()) => Ok(self),
             Err(PanicText(why)) => Err(NoRuntime { no_timers: Some(why) }),
@@ -62,6 +73,19 @@ impl Rt {
     pub(crate) fn wall_millis(&self) -> u64 {
         let since = self.0.wall_clock().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Awaits `future`, and tells whenever it is not ready what for: `what` of `whom`.
+    pub(crate) async fn awaiting<F: Future>(&self, what: &'static str, whom: &Name, future: F) -> F::Output {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            let output = future.as_mut().poll(cx);
+            if output.is_pending() {
+                self.waits(format_args!("{what} {whom}"));
+            }
+            output
+        })
+        .await
     }
 
     /// Tells what the task at work is about to wait for.

@@ -63,9 +63,9 @@ mod stuck_tests;
 #[cfg(test)]
 mod tests;
 
-pub use self::check::Violation;
+pub use self::check::{End, Violation};
 pub use self::handle::Sim;
-pub use self::kit::{Attempt, End, Faults, Point, Probe, TestBroker, cut, run, seeds};
+pub use self::kit::{Attempt, Faults, Point, Probe, TestBroker, cut, run, seeds};
 pub use self::ready::Scheduler;
 pub use self::replay::assert_deterministic;
 pub use self::stuck::{Panicked, Stuck, Why};

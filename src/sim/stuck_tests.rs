@@ -70,7 +70,7 @@ fn a_deadlock_tells_who_waits_for_room_and_who_is_in_a_handler() {
         topic.settled().await.unwrap();
     });
     let expected = [
-        "main (until topic t is quiet)",
+        "main (for the quiet of topic t)",
         "topic t (for messages)",
         "topic t.g.dead (for messages)",
         "group t.g (with 0 to hand out, 1 in flight, 0 delayed, 0 parked)",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Event, Finds, GroupKey, History, How, What};
+use super::{End, Event, Finds, GroupKey, History, What};
 use crate::base::Moment;
 
 /// One message of one group.
@@ -103,7 +103,7 @@ pub(super) fn are_not_timed_out_early(history: &History, finds: &mut Finds<'_>) 
             What::Began { group, id, .. } => {
                 begun.insert((*group, id.offset()), *at);
             }
-            What::Ended { group, id, attempt, how: How::TimedOut, .. } => {
+            What::Ended { group, id, attempt, how: End::TimedOut, .. } => {
                 let since = begun.get(&(*group, id.offset())).copied().unwrap_or(Moment::ZERO);
                 let (took, limit) =
                     (at.since(since), history.groups.get(group.0).map(|facts| facts.ack_timeout));
@@ -131,25 +131,25 @@ mod tests {
 
     #[test]
     fn an_attempt_that_is_misnumbered_is_found() {
-        let good = story().attempt("g", 0, 1, How::Failed).attempt("g", 0, 2, How::Acked);
+        let good = story().attempt("g", 0, 1, End::Failed).attempt("g", 0, 2, End::Acked);
         assert_eq!(apply(are_numbered, &good.end()), [""; 0]);
-        let unmarked = story().attempt("g", 0, 1, How::Failed).attempt("g", 0, 1, How::Acked);
+        let unmarked = story().attempt("g", 0, 1, End::Failed).attempt("g", 0, 1, End::Acked);
         assert_eq!(apply(are_numbered, &unmarked.end()).len(), 1);
-        assert_eq!(apply(are_numbered, &story().attempt("g", 0, 2, How::Acked).end()).len(), 1);
+        assert_eq!(apply(are_numbered, &story().attempt("g", 0, 2, End::Acked).end()).len(), 1);
         let back = |attempt| {
-            story().attempt("g", 0, 1, How::Failed).redriven("g", 0).began("g", 1, 0, attempt).end()
+            story().attempt("g", 0, 1, End::Failed).redriven("g", 0).began("g", 1, 0, attempt).end()
         };
         assert_eq!((apply(are_numbered, &back(1)).len(), apply(are_numbered, &back(2)).len()), (0, 1));
     }
 
     #[test]
     fn a_dead_letter_that_miscounts_is_found() {
-        let died = |attempts| story().attempt("g", 0, 1, How::Failed).dead("g", 0, attempts).end();
+        let died = |attempts| story().attempt("g", 0, 1, End::Failed).dead("g", 0, attempts).end();
         assert_eq!(apply(are_counted_in_dead_letters, &died(1)), [""; 0]);
         assert_eq!(apply(are_counted_in_dead_letters, &died(2)).len(), 1);
         let again = |attempts| {
-            let back = story().attempt("g", 0, 1, How::Failed).dead("g", 0, 1).redriven("g", 0);
-            back.attempt("g", 0, 1, How::Failed).dead("g", 0, attempts).end()
+            let back = story().attempt("g", 0, 1, End::Failed).dead("g", 0, 1).redriven("g", 0);
+            back.attempt("g", 0, 1, End::Failed).dead("g", 0, attempts).end()
         };
         assert_eq!(apply(are_counted_in_dead_letters, &again(1)), [""; 0]);
         assert_eq!(apply(are_counted_in_dead_letters, &again(2)).len(), 1);
@@ -159,17 +159,17 @@ mod tests {
     fn an_attempt_that_ends_twice_or_never_began_is_found() {
         let ended = |times: usize| {
             let story = story().began("g", 1, 0, 1);
-            (0..times).fold(story, |story, _| story.ended("g", 1, 0, 1, How::Acked)).end()
+            (0..times).fold(story, |story, _| story.ended("g", 1, 0, 1, End::Acked)).end()
         };
         assert_eq!(apply(end_once, &ended(1)), [""; 0]);
         assert_eq!(apply(end_once, &ended(2)).len(), 1);
-        assert_eq!(apply(end_once, &story().ended("g", 1, 0, 1, How::Acked).end()).len(), 1);
+        assert_eq!(apply(end_once, &story().ended("g", 1, 0, 1, End::Acked).end()).len(), 1);
     }
 
     #[test]
     fn two_attempts_at_once_are_found() {
         let first = || story().began("g", 1, 0, 1);
-        let after = first().ended("g", 1, 0, 1, How::Failed).began("g", 2, 0, 2);
+        let after = first().ended("g", 1, 0, 1, End::Failed).began("g", 2, 0, 2);
         assert_eq!(apply(never_overlap, &after.end()), [""; 0]);
         assert_eq!(apply(never_overlap, &first().gone("g", 1).began("g", 2, 0, 2).end()), [""; 0]);
         assert_eq!(apply(never_overlap, &first().began("g", 2, 0, 2).end()).len(), 1);
@@ -180,7 +180,7 @@ mod tests {
     fn a_deadline_that_comes_early_is_found() {
         let timed_out = |after| {
             let begun = story().began("g", 1, 0, 1);
-            begun.wait(Duration::from_millis(after)).ended("g", 1, 0, 1, How::TimedOut).end()
+            begun.wait(Duration::from_millis(after)).ended("g", 1, 0, 1, End::TimedOut).end()
         };
         assert_eq!(apply(are_not_timed_out_early, &timed_out(30_000)), [""; 0]);
         assert_eq!(apply(are_not_timed_out_early, &timed_out(29_999)).len(), 1);

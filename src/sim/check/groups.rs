@@ -89,7 +89,7 @@ pub(super) fn are_fair(history: &History, finds: &mut Finds<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::made_up::Story;
-    use super::super::{How, apply};
+    use super::super::{End, apply};
     use super::*;
 
     /// The made-up groups have a prefetch of 3.
@@ -97,7 +97,7 @@ mod tests {
     fn a_consumer_at_too_many_messages_is_found() {
         let story = Story::of(&["g"]).accepted(0, 9).offered("g", 0, 9);
         let three = (0..3).fold(story, |story, at| story.began("g", 1, at, 1));
-        let ended = three.clone().ended("g", 1, 0, 1, How::Acked).began("g", 1, 3, 1);
+        let ended = three.clone().ended("g", 1, 0, 1, End::Acked).began("g", 1, 3, 1);
         assert_eq!(apply(prefetch_is_kept, &ended.end()), [""; 0]);
         assert_eq!(apply(prefetch_is_kept, &three.clone().gone("g", 1).began("g", 2, 3, 1).end()), [""; 0]);
         assert_eq!(apply(prefetch_is_kept, &three.began("g", 1, 3, 1).end()).len(), 1);

@@ -27,15 +27,23 @@ pub(in crate::sim) struct GroupFacts {
     pub(in crate::sim) fair: bool,
 }
 
-/// How an attempt ended.
+/// Names how an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sim) enum How {
+#[non_exhaustive]
+pub enum End {
+    /// Acked: the group is done with the message.
     Acked,
+    /// Settled by an [`Outcome::Drop`](crate::broker::Outcome::Drop).
     Dropped,
+    /// Sent to the dead letters by its handler.
     Rejected,
+    /// Failed: by an error, a panic, a nack, or a delivery that was dropped.
     Failed,
+    /// Cut short at the group's `ack_timeout`.
     TimedOut,
+    /// Could not go on for want of room; no failure.
     NoRoom,
+    /// Given back at no cost.
     Released,
 }
 
@@ -66,7 +74,7 @@ pub(in crate::sim) enum What {
         consumer: u32,
         id: MessageId,
         attempt: u32,
-        how: How,
+        how: End,
     },
     Hired {
         group: GroupKey,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finds, GroupKey, History, How, What};
+use super::{End, Finds, GroupKey, History, What};
 use crate::base::Name;
 use crate::broker::{MessageId, Start};
 
@@ -100,7 +100,7 @@ pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
     let mut well: BTreeMap<(GroupKey, u64), u32> = BTreeMap::new();
     for what in history.whats() {
         match what {
-            What::Ended { group, id, how: How::Acked | How::Dropped, .. } | What::Dead { group, id, .. } => {
+            What::Ended { group, id, how: End::Acked | End::Dropped, .. } | What::Dead { group, id, .. } => {
                 *well.entry((*group, id.offset())).or_default() += 1;
             }
             What::Settled { group, from, to } => {
@@ -214,28 +214,28 @@ mod tests {
 
     #[test]
     fn what_is_settled_unhandled_or_twice_is_found() {
-        let good = Story::of(&["g"]).accepted(0, 1).offered("g", 0, 1).attempt("g", 0, 1, How::Acked);
+        let good = Story::of(&["g"]).accepted(0, 1).offered("g", 0, 1).attempt("g", 0, 1, End::Acked);
         assert_eq!(apply(settled_is_handled, &good.clone().settled("g", 0, 1).end()), [""; 0]);
         assert_eq!(
             apply(settled_is_handled, &good.clone().settled("g", 0, 1).settled("g", 0, 1).end()).len(),
             2
         );
-        let back = good.settled("g", 0, 1).redriven("g", 0).attempt("g", 0, 1, How::Acked).settled("g", 0, 1);
+        let back = good.settled("g", 0, 1).redriven("g", 0).attempt("g", 0, 1, End::Acked).settled("g", 0, 1);
         assert_eq!(apply(settled_is_handled, &back.clone().end()), [""; 0]);
         assert_eq!(apply(nothing_is_lost, &back.clone().report(&[("g", 2, 0)])), [""; 0]);
         assert_eq!(apply(nothing_is_lost, &back.clone().report(&[("g", 1, 0)])).len(), 1);
         assert_eq!(apply(settled_is_handled, &back.settled("g", 0, 1).end()).len(), 2);
-        let failed = Story::of(&["g"]).accepted(0, 1).offered("g", 0, 1).attempt("g", 0, 1, How::Failed);
+        let failed = Story::of(&["g"]).accepted(0, 1).offered("g", 0, 1).attempt("g", 0, 1, End::Failed);
         assert_eq!(apply(settled_is_handled, &failed.settled("g", 0, 1).end()).len(), 1);
     }
 
     #[test]
     fn a_gap_a_delivery_unoffered_and_an_id_of_two_values_are_found() {
         let good = || Story::of(&["g"]).accepted(0, 2).offered("g", 0, 1);
-        let begun = good().attempt("g", 0, 1, How::Acked).handled("g", 0, 7).confirmed(7, 0);
+        let begun = good().attempt("g", 0, 1, End::Acked).handled("g", 0, 7).confirmed(7, 0);
         assert_eq!(apply(nothing_is_unexpected, &begun.end()), [""; 0]);
         assert_eq!(apply(nothing_is_unexpected, &good().accepted(3, 1).end()).len(), 1);
-        assert_eq!(apply(nothing_is_unexpected, &good().attempt("g", 1, 1, How::Acked).end()).len(), 1);
+        assert_eq!(apply(nothing_is_unexpected, &good().attempt("g", 1, 1, End::Acked).end()).len(), 1);
         let other = good().handled("g", 0, 7).confirmed(8, 0);
         assert_eq!(apply(nothing_is_unexpected, &other.end()).len(), 1);
         assert_eq!(group(0), GroupKey(0));

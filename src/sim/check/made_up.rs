@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::history::GroupFacts;
-use super::{Event, GroupKey, History, How, What};
+use super::{End, Event, GroupKey, History, What};
 use crate::base::{Moment, Name};
 use crate::broker::{GroupReport, GroupState, GroupStats, MessageId, Report, Start, TopicReport};
 
@@ -82,12 +82,12 @@ impl Story {
         self.and(What::Began { group: key, consumer, id: id(offset), attempt })
     }
 
-    pub(super) fn ended(self, group: &str, consumer: u32, offset: u64, attempt: u32, how: How) -> Story {
+    pub(super) fn ended(self, group: &str, consumer: u32, offset: u64, attempt: u32, how: End) -> Story {
         let key = self.key(group);
         self.and(What::Ended { group: key, consumer, id: id(offset), attempt, how })
     }
 
-    pub(super) fn attempt(self, group: &str, offset: u64, attempt: u32, how: How) -> Story {
+    pub(super) fn attempt(self, group: &str, offset: u64, attempt: u32, how: End) -> Story {
         self.began(group, 1, offset, attempt).ended(group, 1, offset, attempt, how)
     }
 

@@ -49,7 +49,8 @@ mod rules;
 mod made_up;
 
 pub(super) use self::books::{group_books, topic_books};
-pub(super) use self::history::{Event, GroupFacts, GroupKey, History, How, What};
+pub use self::history::End;
+pub(super) use self::history::{Event, GroupFacts, GroupKey, History, What};
 #[cfg(test)]
 pub(super) use self::restarts::{Step, strategy_is_kept};
 use self::rules::Finds;

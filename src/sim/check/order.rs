@@ -30,15 +30,15 @@ pub(super) fn of_a_single_consumer(history: &History, finds: &mut Finds<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::made_up::Story;
-    use super::super::{How, apply};
+    use super::super::{End, apply};
     use super::*;
 
     #[test]
     fn a_first_attempt_out_of_order_is_found_and_a_retry_is_not() {
-        let story = || Story::of(&["g"]).accepted(0, 9).offered("g", 0, 9).attempt("g", 0, 1, How::Failed);
-        let good = story().attempt("g", 1, 1, How::Acked).attempt("g", 0, 2, How::Acked);
+        let story = || Story::of(&["g"]).accepted(0, 9).offered("g", 0, 9).attempt("g", 0, 1, End::Failed);
+        let good = story().attempt("g", 1, 1, End::Acked).attempt("g", 0, 2, End::Acked);
         assert_eq!(apply(of_a_single_consumer, &good.end()), [""; 0]);
-        let bad = story().attempt("g", 2, 1, How::Acked).attempt("g", 1, 1, How::Acked);
+        let bad = story().attempt("g", 2, 1, End::Acked).attempt("g", 1, 1, End::Acked);
         assert_eq!(apply(of_a_single_consumer, &bad.clone().end()).len(), 1);
         assert_eq!(apply(of_a_single_consumer, &bad.clone().redriven("g", 1).end()), [""; 0]);
         let two = bad.began("g", 2, 5, 1);

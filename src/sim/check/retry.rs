@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finds, History, How, What};
+use super::{End, Finds, History, What};
 
 /// P12.
 pub(super) fn is_bounded(history: &History, finds: &mut Finds<'_>) {
@@ -12,7 +12,7 @@ pub(super) fn is_bounded(history: &History, finds: &mut Finds<'_>) {
     let mut dead = BTreeSet::new();
     for what in history.whats() {
         match what {
-            What::Ended { group, id, how: How::Failed | How::TimedOut, .. } => {
+            What::Ended { group, id, how: End::Failed | End::TimedOut, .. } => {
                 let failed = failures.entry((*group, id.offset())).or_default();
                 *failed += 1;
                 if *failed > most(group) {
@@ -56,15 +56,15 @@ mod tests {
     fn too_many_failures_and_dead_letters_early_twice_or_alive_are_found() {
         let story = |failures: u32| {
             let story = Story::of(&["g"]).accepted(0, 1).offered("g", 0, 1);
-            (1..=failures).fold(story, |story, attempt| story.attempt("g", 0, attempt, How::Failed))
+            (1..=failures).fold(story, |story, attempt| story.attempt("g", 0, attempt, End::Failed))
         };
         assert_eq!(apply(is_bounded, &story(2).dead("g", 0, 2).end()), [""; 0]);
         assert_eq!(apply(is_bounded, &story(3).end()).len(), 1);
         assert_eq!(apply(is_bounded, &story(1).dead("g", 0, 1).end()).len(), 1);
         assert_eq!(apply(is_bounded, &story(2).dead("g", 0, 2).dead("g", 0, 2).end()).len(), 1);
-        let back = story(2).dead("g", 0, 2).redriven("g", 0).attempt("g", 0, 1, How::Failed);
+        let back = story(2).dead("g", 0, 2).redriven("g", 0).attempt("g", 0, 1, End::Failed);
         assert_eq!(
-            apply(is_bounded, &back.clone().attempt("g", 0, 2, How::Failed).dead("g", 0, 2).end()),
+            apply(is_bounded, &back.clone().attempt("g", 0, 2, End::Failed).dead("g", 0, 2).end()),
             [""; 0]
         );
         assert_eq!(apply(is_bounded, &back.dead("g", 0, 1).end()).len(), 1);

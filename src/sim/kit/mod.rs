@@ -33,7 +33,9 @@ mod watcher;
 pub use self::cut::cut;
 pub use self::faults::{Faults, Point};
 pub use self::probe::Probe;
-pub use self::run::{run, seeds};
-pub use self::test_broker::{Attempt, End, TestBroker};
 #[cfg(test)]
-pub(super) use self::{run::Run, watcher::Watcher};
+pub(super) use self::run::{Run, setting};
+pub use self::run::{run, seeds};
+pub use self::test_broker::{Attempt, TestBroker};
+#[cfg(test)]
+pub(super) use self::watcher::Watcher;

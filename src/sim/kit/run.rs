@@ -103,7 +103,8 @@ fn chosen(seeds: Range<u64>) -> Range<u64> {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
+/// A number in the environment.
+pub(in crate::sim) fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     match text.parse() {
         Ok(number) => Some(number),

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::check::{Event, How, What};
+use super::super::check::{End, Event, What};
 use super::watcher::Watcher;
 use super::{Faults, Point};
 use crate::base::{Moment, Name};
@@ -36,26 +36,6 @@ pub struct Attempt {
     pub began: Moment,
     /// When and how it ended; `None` while it goes on.
     pub ended: Option<(Moment, End)>,
-}
-
-/// Names how an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum End {
-    /// Acked: the group is done with the message.
-    Acked,
-    /// Settled by an [`Outcome::Drop`](crate::broker::Outcome::Drop).
-    Dropped,
-    /// Sent to the dead letters by its handler.
-    Rejected,
-    /// Failed: by an error, a panic, a nack, or a delivery that was dropped.
-    Failed,
-    /// Cut short at the group's `ack_timeout`.
-    TimedOut,
-    /// Could not go on for want of room; no failure.
-    NoRoom,
-    /// Given back at no cost.
-    Released,
 }
 
 impl TestBroker {
@@ -138,27 +118,13 @@ impl TestBroker {
                 What::Ended { group, id, attempt, how, .. } if Some(*group) == of => {
                     let same = |begun: &&mut Attempt| begun.id == *id && begun.number == *attempt;
                     if let Some(begun) = attempts.iter_mut().rev().find(same) {
-                        begun.ended = Some((*at, How::shown(*how)));
+                        begun.ended = Some((*at, *how));
                     }
                 }
                 _ => {}
             }
         }
         attempts
-    }
-}
-
-impl How {
-    fn shown(self) -> End {
-        match self {
-            How::Acked => End::Acked,
-            How::Dropped => End::Dropped,
-            How::Rejected => End::Rejected,
-            How::Failed => End::Failed,
-            How::TimedOut => End::TimedOut,
-            How::NoRoom => End::NoRoom,
-            How::Released => End::Released,
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::super::check::{self, Event, GroupKey, History, How, Violation, What};
+use super::super::check::{self, End, Event, GroupKey, History, Violation, What};
 use super::super::rng::Rng;
 use super::faults::{Faults, Point, Strike};
 use crate::base::{Moment, Name};
@@ -29,7 +29,7 @@ pub(in crate::sim) struct Notes {
     pub(in crate::sim) planned: VecDeque<(Name, Name, Point)>,
     /// Sinks may hold places for messages that they have not sent.
     pub(in crate::sim) reserved: bool,
-    /// The values of groups that are to be marked as fair when they are opened.
+    /// Groups that are opened while this is set have to share fairly (P19).
     pub(in crate::sim) fair: bool,
     rng: Rng,
 }
@@ -191,14 +191,14 @@ impl Notes {
     }
 }
 
-fn how(verdict: &Verdict) -> How {
+fn how(verdict: &Verdict) -> End {
     match verdict {
-        Verdict::Ack => How::Acked,
-        Verdict::Drop => How::Dropped,
-        Verdict::Dead { .. } => How::Rejected,
-        Verdict::Retry { error, .. } if &**error == TIMED_OUT => How::TimedOut,
-        Verdict::Retry { .. } => How::Failed,
-        Verdict::NoRoom { .. } => How::NoRoom,
-        Verdict::Release => How::Released,
+        Verdict::Ack => End::Acked,
+        Verdict::Drop => End::Dropped,
+        Verdict::Dead { .. } => End::Rejected,
+        Verdict::Retry { error, .. } if &**error == TIMED_OUT => End::TimedOut,
+        Verdict::Retry { .. } => End::Failed,
+        Verdict::NoRoom { .. } => End::NoRoom,
+        Verdict::Release => End::Released,
     }
 }

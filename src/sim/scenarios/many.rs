@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::stage::Stage;
 use crate::base::PanicText;
 use crate::runtime::BoxFuture;
-use crate::sim::kit::Run;
+use crate::sim::kit::{Run, setting};
 use crate::sim::{Scheduler, Sim};
 
 pub(super) type Scenario = fn(Stage) -> BoxFuture;
@@ -32,7 +32,6 @@ pub(super) fn many(name: &str, scenario: Scenario) {
 }
 
 fn seeds(name: &str) -> Vec<u64> {
-    let setting = |key| std::env::var(key).ok().map(|text| text.parse::<u64>().unwrap());
     if let Some(seed) = setting("CB_SEED") {
         return vec![seed];
     }
