@@ -18,21 +18,35 @@ pub enum PublishError<T> {
     TimedOut(T),
     /// The topic was deleted, or the broker is shut down, or is draining and this came from outside of its handlers.
     Closed(T),
+    /// The message can't be one of this topic's, for this reason: change it.
+    Invalid(T, InvalidMessage),
+}
+
+/// Says why a message can't be published as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidMessage {
+    /// The topic's [`key`](super::TopicBuilder::key) function panicked. The log has its words.
+    KeyPanicked,
 }
 
 impl<T> PublishError<T> {
     /// Takes the message out.
     pub fn into_inner(self) -> T {
         match self {
-            PublishError::Full(value) | PublishError::TimedOut(value) | PublishError::Closed(value) => value,
+            PublishError::Full(value)
+            | PublishError::TimedOut(value)
+            | PublishError::Closed(value)
+            | PublishError::Invalid(value, _) => value,
         }
     }
 
-    /// Tells what to do: [`ErrorKind::Full`] or [`ErrorKind::Closed`].
+    /// Tells what to do: [`ErrorKind::Full`], [`ErrorKind::Closed`] or [`ErrorKind::Invalid`].
     pub fn kind(&self) -> ErrorKind {
         match self {
             PublishError::Full(_) | PublishError::TimedOut(_) => ErrorKind::Full,
             PublishError::Closed(_) => ErrorKind::Closed,
+            PublishError::Invalid(..) => ErrorKind::Invalid,
         }
     }
 }
@@ -244,6 +258,7 @@ impl<T> fmt::Debug for PublishError<T> {
             PublishError::Full(_) => "Full(..)",
             PublishError::TimedOut(_) => "TimedOut(..)",
             PublishError::Closed(_) => "Closed(..)",
+            PublishError::Invalid(_, InvalidMessage::KeyPanicked) => "Invalid(.., KeyPanicked)",
         })
     }
 }
@@ -254,6 +269,9 @@ impl<T> fmt::Display for PublishError<T> {
             PublishError::Full(_) => "not published: the topic is full",
             PublishError::TimedOut(_) => "not published: the topic stayed full for as long as this may wait",
             PublishError::Closed(_) => "not published: the topic is closed",
+            PublishError::Invalid(_, InvalidMessage::KeyPanicked) => {
+                "not published: the topic's key function panicked at it"
+            }
         })
     }
 }
@@ -276,8 +294,11 @@ impl<T> fmt::Debug for PublishAllError<T> {
 
 impl<T> fmt::Display for PublishAllError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why =
-            if self.kind == ErrorKind::Closed { "the topic is closed" } else { "the topic stayed full" };
+        let why = match self.kind {
+            ErrorKind::Closed => "the topic is closed",
+            ErrorKind::Full => "the topic stayed full",
+            ErrorKind::Invalid => "the next message can't be one of this topic's",
+        };
         write!(f, "{why}: {} messages were published, {} were not", self.accepted.len(), self.rest.len())
     }
 }

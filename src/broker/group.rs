@@ -10,7 +10,7 @@ use super::group_handle::{GroupShared, start_group};
 use super::group_word::GroupWord;
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::settings::{GroupSettings, TopicSettings};
-use super::topic::TopicShared;
+use super::topic::{Components, TopicShared};
 use super::{DeadLetter, DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
 use crate::base::{Fault, Name};
 use crate::mailbox::{Answer, reply};
@@ -300,7 +300,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         };
         let settings =
             TopicSettings { capacity: self.settings.dead_letter_capacity, ..TopicSettings::default() };
-        let make = || TopicShared::start(target.clone(), settings, false, &registry);
+        let make = || TopicShared::start(target.clone(), settings, Components::default(), false, &registry);
         let shared = registry.open_dead_letters(&topic.name, name, &target, make)?;
         Ok(Topic { shared })
     }

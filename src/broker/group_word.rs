@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::books::Bits;
+use super::bits::Bits;
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::message::Batch;
 use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats};

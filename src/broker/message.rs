@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::MessageId;
 use super::ledger::Past;
+use super::{KeyHash, MessageId};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{Bug, Name, catch, planted};
 use crate::mailbox::Stamp;
@@ -17,18 +17,24 @@ pub(crate) const BATCH: usize = 256;
 /// A payload as it waits in its topic's mailbox.
 pub(crate) struct Item<T> {
     millis: u64,
+    /// Means nothing in a topic without keys.
+    key: KeyHash,
     value: T,
 }
 
 impl<T> Item<T> {
     pub(crate) fn new(value: T) -> Item<T> {
-        Item { millis: 0, value }
+        Item { millis: 0, key: KeyHash::default(), value }
+    }
+
+    pub(crate) fn with_key(value: T, key: KeyHash) -> Item<T> {
+        Item { key, ..Item::new(value) }
     }
 
     /// As if the mailbox had stamped it.
     #[cfg(test)]
     pub(crate) fn stamped(millis: u64, value: T) -> Item<T> {
-        Item { millis, value }
+        Item { millis, ..Item::new(value) }
     }
 
     pub(crate) fn into_value(self) -> T {
@@ -61,29 +67,38 @@ impl<T: 'static> Stamp<Item<T>> for IdStamp {
     }
 }
 
-/// Counts a topic's payloads that are in batches, wherever those are: with its groups, in dead letters, in messages that
-/// somebody keeps. Ordering: a late view makes a batch larger or smaller than need be.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Alive(Arc<AtomicU64>);
+/// What all batches of a topic share.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    topic: Name,
+    keyed: bool,
+    /// Counts the payloads that are in batches, wherever those are: with groups, in dead letters, in messages that
+    /// somebody keeps. Ordering: a late view makes a batch larger or smaller than need be.
+    alive: AtomicU64,
+}
 
-impl Alive {
-    pub(crate) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+impl Origin {
+    pub(crate) fn new(topic: Name, keyed: bool) -> Arc<Origin> {
+        Arc::new(Origin { topic, keyed, alive: AtomicU64::new(0) })
+    }
+
+    /// The payloads that are in batches.
+    pub(crate) fn alive(&self) -> u64 {
+        self.alive.load(Ordering::Relaxed)
     }
 }
 
 /// A run of messages, frozen: shared by all groups, dropped with the last of its messages.
 pub(crate) struct Batch<T> {
-    topic: Name,
+    origin: Arc<Origin>,
     base: u64,
     items: Vec<Item<T>>,
-    alive: Alive,
 }
 
 impl<T> Batch<T> {
-    pub(crate) fn new(topic: Name, base: u64, items: Vec<Item<T>>, alive: &Alive) -> Batch<T> {
-        alive.0.fetch_add(items.len() as u64, Ordering::Relaxed);
-        Batch { topic, base, items, alive: alive.clone() }
+    pub(crate) fn new(origin: &Arc<Origin>, base: u64, items: Vec<Item<T>>) -> Batch<T> {
+        origin.alive.fetch_add(items.len() as u64, Ordering::Relaxed);
+        Batch { origin: origin.clone(), base, items }
     }
 
     pub(crate) fn base(&self) -> u64 {
@@ -96,7 +111,13 @@ impl<T> Batch<T> {
     }
 
     pub(crate) fn topic(&self) -> &Name {
-        &self.topic
+        &self.origin.topic
+    }
+
+    /// The key of a message, if the topic's messages have keys.
+    pub(crate) fn key(&self, index: u16) -> Option<KeyHash> {
+        let item = self.items.get(usize::from(index)).filter(|_| self.origin.keyed);
+        item.map(|item| item.key)
     }
 
     pub(crate) fn id(&self, index: u16) -> MessageId {
@@ -116,10 +137,10 @@ impl<T> Batch<T> {
 impl<T> Drop for Batch<T> {
     /// Drops the payloads one by one, so that one that panics takes no other with it, and no actor (G15).
     fn drop(&mut self) {
-        self.alive.0.fetch_sub(self.items.len() as u64, Ordering::Relaxed);
+        self.origin.alive.fetch_sub(self.items.len() as u64, Ordering::Relaxed);
         for item in self.items.drain(..) {
             if let Err(text) = catch(move || drop(item)) {
-                tracing::error!(target: "callboard::broker", topic = %self.topic, panic = %text, "a payload's drop panicked");
+                tracing::error!(target: "callboard::broker", topic = %self.origin.topic, panic = %text, "a payload's drop panicked");
             }
         }
     }
@@ -161,6 +182,13 @@ impl<T> Message<T> {
     /// [`DeadLetter::redrive`]: super::DeadLetter::redrive
     pub fn redrives(&self) -> u32 {
         self.redrives.into()
+    }
+
+    /// Returns the hash of the message's key, if its topic was opened with [`TopicBuilder::key`].
+    ///
+    /// [`TopicBuilder::key`]: super::TopicBuilder::key
+    pub fn key(&self) -> Option<KeyHash> {
+        self.batch.key(self.index)
     }
 
     /// Returns the name of the topic the message was published to.

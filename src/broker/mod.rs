@@ -57,6 +57,7 @@
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
 //! several consumers: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
 
+mod bits;
 mod blocked;
 mod books;
 mod consumer;
@@ -76,6 +77,7 @@ mod handle;
 mod handler;
 mod id;
 mod incarnation;
+mod key;
 mod lease;
 mod ledger;
 mod members;
@@ -105,8 +107,8 @@ pub use blocked::{Blocked, WhyBlocked};
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use drain::{GroupReport, Report, TopicReport};
 pub use error::{
-    AckError, Closed, DeleteError, ErrorKind, NoRoom, OpenError, PublishAllError, PublishError,
-    RedriveAllError, RedriveError,
+    AckError, Closed, DeleteError, ErrorKind, InvalidMessage, NoRoom, OpenError, PublishAllError,
+    PublishError, RedriveAllError, RedriveError,
 };
 pub use group::GroupBuilder;
 pub use group_handle::Group;
@@ -114,6 +116,7 @@ pub use group_with::GroupWith;
 pub use handle::{Broker, BrokerBuilder};
 pub use handler::Consumer;
 pub use id::{InvalidMessageId, MessageId};
+pub use key::{Key, KeyHash};
 pub use message::Message;
 pub use outcome::Outcome;
 pub use publish::TopicSink;

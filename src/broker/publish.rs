@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures::Sink;
 
+use super::key::key_of;
 use super::message::{IdStamp, Item};
 use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
-use super::{ErrorKind, MessageId, Overflow, PublishAllError, PublishError, Topic};
+use super::{ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Topic};
 use crate::base::{Bug, planted};
 use crate::mailbox::{self, SendError, SendSink, TrySendError};
 use crate::runtime::Sleep;
@@ -54,17 +55,38 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     pub(crate) fn try_publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
+        let item = self.item(value).map_err(|(value, why)| PublishError::Invalid(value, why))?;
+        self.try_publish_item(item)
+    }
+
+    fn try_publish_item(&self, item: Item<T>) -> Result<MessageId, PublishError<T>> {
         if !self.may_publish() {
-            return Err(PublishError::Closed(value));
+            return Err(PublishError::Closed(item.into_value()));
         }
-        self.sender.try_send(Item::new(value)).map_err(|error| match error {
+        self.sender.try_send(item).map_err(|error| match error {
             TrySendError::Full(item) => PublishError::Full(item.into_value()),
             TrySendError::Closed(item) => PublishError::Closed(item.into_value()),
         })
     }
 
     pub(crate) fn publish(&self, value: T) -> Publish<'_, T> {
-        Publish { topic: self, send: self.sender.send(Item::new(value)), limit: None }
+        let (item, invalid) = match self.item(value) {
+            Ok(item) => (item, None),
+            Err((value, why)) => (Item::new(value), Some(why)),
+        };
+        Publish { topic: self, send: self.sender.send(item), limit: None, invalid }
+    }
+
+    /// Makes a message of a value, or says why it can't be one.
+    #[inline]
+    fn item(&self, value: T) -> Result<Item<T>, (T, InvalidMessage)> {
+        match &self.components.key {
+            None => Ok(Item::new(value)),
+            Some(key) => match key_of(key, &value) {
+                Some(key) => Ok(Item::with_key(value, key)),
+                None => Err((value, InvalidMessage::KeyPanicked)),
+            },
+        }
     }
 
     pub(crate) async fn publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
@@ -72,7 +94,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             Wait::Not => return self.try_publish_all(values),
             wait => wait.limit(),
         };
-        let mut send = self.sender.send_all(values.into_iter().map(Item::new).collect());
+        let (items, refused) = self.items(values);
+        let mut send = self.sender.send_all(items);
         let (mut timer, mut accepted) = (None, 0);
         let sent = std::future::poll_fn(|cx| {
             if !self.may_publish() {
@@ -90,8 +113,12 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             }
         })
         .await;
-        let values = |rest: Vec<Item<T>>| rest.into_iter().map(Item::into_value).collect();
+        let (invalid, refused) = (!refused.is_empty(), refused.into_iter());
+        let values = |rest: Vec<Item<T>>| rest.into_iter().map(Item::into_value).chain(refused).collect();
         match sent {
+            Some(Ok(accepted)) if invalid => {
+                Err(PublishAllError { accepted, rest: values(Vec::new()), kind: ErrorKind::Invalid })
+            }
             Some(Ok(ids)) => Ok(ids),
             Some(Err(error)) => {
                 let kind = ErrorKind::Closed;
@@ -103,6 +130,19 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
                 Err(PublishAllError { accepted, rest: values(rest), kind })
             }
         }
+    }
+
+    /// Makes messages of values, up to the first one that can't be; that one and all behind it come back.
+    fn items(&self, values: Vec<T>) -> (Vec<Item<T>>, Vec<T>) {
+        let mut items = Vec::with_capacity(values.len());
+        let mut values = values.into_iter();
+        while let Some(value) = values.next() {
+            match self.item(value) {
+                Ok(item) => items.push(item),
+                Err((value, _)) => return (items, std::iter::once(value).chain(values).collect()),
+            }
+        }
+        (items, Vec::new())
     }
 
     fn try_publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
@@ -130,6 +170,8 @@ pub(crate) struct Publish<'a, T: Send + Sync + 'static> {
     topic: &'a TopicShared<T>,
     send: mailbox::Send<'a, Item<T>, TopicWord<T>, IdStamp>,
     limit: Option<Sleep>,
+    /// Present if the message is not to be sent.
+    invalid: Option<InvalidMessage>,
 }
 
 impl<T: Send + Sync + 'static> Future for Publish<'_, T> {
@@ -138,7 +180,10 @@ impl<T: Send + Sync + 'static> Future for Publish<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Why at each poll: a drain that begins while this waits sends it away.
-        if !self.topic.may_publish() || self.topic.settings.overflow == Overflow::Reject {
+        if !self.topic.may_publish()
+            || self.topic.settings.overflow == Overflow::Reject
+            || self.invalid.is_some()
+        {
             return self.poll_at_once();
         }
         match Pin::new(&mut self.send).poll(cx) {
@@ -157,10 +202,11 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
     /// Where nobody may wait.
     #[cold]
     fn poll_at_once(&mut self) -> Poll<Result<MessageId, PublishError<T>>> {
-        match self.send.take_back() {
-            Some(item) => Poll::Ready(self.topic.try_publish(item.into_value())),
+        match (self.send.take_back(), self.invalid.take()) {
+            (Some(item), None) => Poll::Ready(self.topic.try_publish_item(item)),
+            (Some(item), Some(why)) => Poll::Ready(Err(PublishError::Invalid(item.into_value(), why))),
             // Polled again after it was ready.
-            None => Poll::Pending,
+            (None, _) => Poll::Pending,
         }
     }
 
@@ -269,7 +315,9 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
             self.give_up();
             return Err(PublishError::Closed(Some(value)));
         }
-        match self.sink.fill(Item::new(value)) {
+        let item = self.topic.shared.item(value);
+        let item = item.map_err(|(value, why)| PublishError::Invalid(Some(value), why))?;
+        match self.sink.fill(item) {
             Ok(_) => Ok(()),
             Err(SendError(item)) if self.topic.shared.sender.is_closed() => {
                 Err(PublishError::Closed(Some(item.into_value())))

@@ -13,7 +13,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
-use super::books::{Bits, GroupId};
+use super::bits::Bits;
+use super::books::GroupId;
 use super::group_handle::GroupShared;
 use super::group_word::{GroupWord, Handout};
 use super::message::{Batch, IdStamp, Item};

@@ -40,6 +40,8 @@ pub(crate) struct TopicSettings {
     pub(crate) capacity: usize,
     pub(crate) overflow: Overflow,
     pub(crate) publish_timeout: Duration,
+    /// Its messages have keys.
+    pub(crate) keyed: bool,
 }
 
 impl Default for TopicSettings {
@@ -48,6 +50,7 @@ impl Default for TopicSettings {
             capacity: 1024,
             overflow: Overflow::default(),
             publish_timeout: Duration::from_secs(5),
+            keyed: false,
         }
     }
 }

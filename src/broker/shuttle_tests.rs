@@ -11,7 +11,7 @@ use shuttle::thread;
 use super::blocked::{Waits, Watch};
 use super::core::BrokerCore;
 use super::lease::{Handling, Held, LeaseId, Progress, Slot};
-use super::message::{Alive, Batch, Item};
+use super::message::{Batch, Item, Origin};
 use super::witness::Watched;
 use crate::base::Name;
 use crate::base::sync::explore;
@@ -247,18 +247,16 @@ fn nobody_in_line_is_unseen_when_the_watch_lowers_its_flag() {
 #[test]
 fn what_is_alive_of_a_topic_is_counted_whoever_drops_it() {
     explore(|| {
-        let alive = Alive::default();
-        let batch = |base| {
-            Arc::new(Batch::new(Name::new("t").unwrap(), base, vec![Item::new(1), Item::new(2)], &alive))
-        };
+        let origin = Origin::new(Name::new("t").unwrap(), false);
+        let batch = |base| Arc::new(Batch::new(&origin, base, vec![Item::new(1), Item::new(2)]));
         let kept = batch(0);
         let keepers = [kept.clone(), batch(2)].map(|batch| thread::spawn(move || drop(batch)));
         drop(batch(4));
         for keeper in keepers {
             keeper.join().unwrap();
         }
-        assert_eq!(alive.count(), 2);
+        assert_eq!(origin.alive(), 2);
         drop(kept);
-        assert_eq!(alive.count(), 0);
+        assert_eq!(origin.alive(), 0);
     });
 }

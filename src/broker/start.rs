@@ -1,7 +1,7 @@
 //! Where a new group begins.
 
 use super::MessageId;
-use super::books::Bits;
+use super::bits::Bits;
 use super::message::Batch;
 
 /// Says from where on a new group sees its topic's messages, among those that are still kept.

@@ -10,6 +10,7 @@ use super::blocked::{Waits, Watch};
 use super::core::BrokerCore;
 use super::delete::Groups;
 use super::drain::{Ending, quiet_at_once};
+use super::key::{Key, KeyFn};
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
 use super::settings::TopicSettings;
@@ -38,13 +39,25 @@ pub struct TopicBuilder<T> {
     /// None of the numbers was named, so that an open topic is taken as it is.
     unset: bool,
     hold: bool,
-    _type: std::marker::PhantomData<fn(T)>,
+    components: Components<T>,
+}
+
+/// What a topic calls in its publishers' tasks.
+pub(crate) struct Components<T> {
+    pub(crate) key: Option<KeyFn<T>>,
+}
+
+impl<T> Default for Components<T> {
+    fn default() -> Components<T> {
+        Components { key: None }
+    }
 }
 
 pub(crate) struct TopicShared<T> {
     pub(crate) name: Name,
     pub(crate) core: Arc<BrokerCore>,
     pub(crate) settings: TopicSettings,
+    pub(crate) components: Components<T>,
     pub(crate) sender: Sender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) registry: Weak<Registry>,
     pub(crate) waits: Arc<Waits>,
@@ -57,7 +70,7 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     pub(crate) fn new(registry: Arc<Registry>, name: &str) -> TopicBuilder<T> {
         let name = name.to_string();
         let settings = TopicSettings::default();
-        TopicBuilder { registry, name, settings, unset: true, hold: false, _type: std::marker::PhantomData }
+        TopicBuilder { registry, name, settings, unset: true, hold: false, components: Components::default() }
     }
 
     /// Sets how many messages may be unsettled at a time. Default: 1,024; at most 16,777,216.
@@ -86,6 +99,46 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         self
     }
 
+    /// Gives each message a key, the part of it that `key` borrows. Default: messages have no key.
+    ///
+    /// It runs in the publisher's task, once for each message. If it panics the message is not accepted:
+    /// [`InvalidMessage::KeyPanicked`](super::InvalidMessage::KeyPanicked). Of a topic that is open the keys stay as they are.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// struct Order {
+    ///     customer: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<Order>("orders").key(|order| &order.customer).open().await?;
+    /// orders.group("billing").consumers(4).run(async |order| {
+    ///     println!("an order of {}, whose key is {}", order.customer, order.key().unwrap());
+    ///     Ok(())
+    /// }).await?;
+    /// orders.publish(Order { customer: "coyote".into() }).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn key<K: Key + ?Sized>(self, key: impl Fn(&T) -> &K + Send + Sync + 'static) -> TopicBuilder<T> {
+        self.with_key(Arc::new(move |value| key(value).key_hash()))
+    }
+
+    /// Gives each message a key, as [`TopicBuilder::key`] does, that `key` makes.
+    pub fn key_by<K: Key>(self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> TopicBuilder<T> {
+        self.with_key(Arc::new(move |value| key(value).key_hash()))
+    }
+
+    fn with_key(mut self, key: KeyFn<T>) -> TopicBuilder<T> {
+        self.components.key = Some(key);
+        self.settings.keyed = true;
+        self.unset = false;
+        self
+    }
+
     /// Opens the topic held: it accepts messages and hands out none until [`Topic::release`].
     ///
     /// For opening several groups before the first message moves, or leaves since the first group begins after it.
@@ -107,7 +160,13 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         let name = Name::new(&self.name)?;
         self.settings.check(&name)?;
         let shared = self.registry.open(&name, (!self.unset).then_some(&self.settings), || {
-            TopicShared::start(name.clone(), self.settings.clone(), self.hold, &self.registry)
+            TopicShared::start(
+                name.clone(),
+                self.settings.clone(),
+                self.components,
+                self.hold,
+                &self.registry,
+            )
         })?;
         Ok(Topic { shared })
     }
@@ -117,6 +176,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     pub(super) fn start(
         name: Name,
         settings: TopicSettings,
+        components: Components<T>,
         hold: bool,
         registry: &Arc<Registry>,
     ) -> Arc<Self> {
@@ -124,14 +184,25 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let (sender, receiver) = mailbox(settings.capacity, IdStamp::new(core.rt.clone()));
         let waits = Arc::<Waits>::default();
         let watch = Watch::new(core.rt.clone(), waits.clone());
-        let capacity = settings.capacity;
+        let (capacity, keyed) = (settings.capacity, settings.keyed);
         let (watched, mailbox) = (core.watched.clone(), receiver);
-        let actor = TopicActor { name: name.clone(), capacity, held: hold, watch, watched, mailbox };
+        let actor = TopicActor { name: name.clone(), capacity, keyed, held: hold, watch, watched, mailbox };
         core.rt.spawn(&format!("topic {name}"), actor.run());
         tracing::info!(target: "callboard::broker", topic = %name, capacity = settings.capacity, payload = type_name::<T>(), "topic opened");
         let registry = Arc::downgrade(registry);
         let (next_group, groups, ending) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
-        Arc::new(TopicShared { name, core, settings, sender, registry, waits, next_group, groups, ending })
+        Arc::new(TopicShared {
+            name,
+            core,
+            settings,
+            components,
+            sender,
+            registry,
+            waits,
+            next_group,
+            groups,
+            ending,
+        })
     }
 
     pub(crate) fn groups(&self) -> MutexGuard<'_, Groups<T>> {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::bits::Bits;
 use super::blocked::Watch;
-use super::books::{Bits, Books, GroupId};
+use super::books::{Books, GroupId};
 use super::dead_letter::WayBack;
 use super::group_word::{GroupWord, Handout};
-use super::message::{Alive, BATCH, Batch, IdStamp, Item};
+use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::witness::{Sight, TopicCounts, Watched};
 use super::{Blocked, GroupStats, Start, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
@@ -118,6 +119,7 @@ pub(crate) struct Unread {
 pub(crate) struct TopicActor<T> {
     pub(crate) name: Name,
     pub(crate) capacity: usize,
+    pub(crate) keyed: bool,
     pub(crate) held: bool,
     pub(crate) watch: Watch,
     pub(crate) watched: Watched,
@@ -136,7 +138,7 @@ struct Life<T> {
     /// What is to be heard once so much is in the books. Limit: each comes from a future somewhere.
     later: Vec<(u64, TopicWord<T>)>,
     over: Option<Reply<Unread>>,
-    alive: Alive,
+    origin: Arc<Origin>,
     /// What each group wants of the batch at hand; empty in between, kept for its memory.
     wanted: Vec<(GroupId, Bits)>,
 }
@@ -145,6 +147,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
     /// Runs the topic until it is stopped.
     pub(crate) async fn run(self) {
         let mut life = Life {
+            origin: Origin::new(self.name.clone(), self.keyed),
             actor: self,
             books: Books::new(),
             links: Vec::new(),
@@ -153,7 +156,6 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             redrivers: Vec::new(),
             later: Vec::new(),
             over: None,
-            alive: Alive::default(),
             wanted: Vec::new(),
         };
         std::future::poll_fn(|cx| life.poll(cx)).await;
@@ -188,15 +190,14 @@ impl<T: Send + Sync + 'static> Life<T> {
     ///
     /// Why not by what the books say is pinned: they know nothing of dead letters, and of messages that users keep.
     fn burst(&self) -> usize {
-        let pinned = self.alive.count().saturating_sub(self.books.unsettled());
+        let pinned = self.origin.alive().saturating_sub(self.books.unsettled());
         let few = pinned < self.actor.capacity as u64;
         if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
     }
 
     fn on_burst(&mut self, items: Vec<Item<T>>) {
         self.changes += 1;
-        let batch =
-            Arc::new(Batch::new(self.actor.name.clone(), self.books.next_offset(), items, &self.alive));
+        let batch = Arc::new(Batch::new(&self.origin, self.books.next_offset(), items));
         let (len, all) = (batch.len(), Bits::range(0, batch.len()));
         let (topic, base) = (&self.actor.name, batch.base());
         self.actor.watched.show(|| Sight::Accepted { topic, base, len });

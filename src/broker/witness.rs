@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::books::Bits;
+use super::bits::Bits;
 use super::outcome::Verdict;
 use super::workers::ConsumerId;
 use super::{DeadReason, GroupSettings, GroupStats, Message, MessageId};

@@ -30,6 +30,7 @@ mod ephemeral;
 mod every;
 mod from_handler;
 mod harness;
+mod keys;
 mod kit;
 mod lifecycle;
 mod logs;

@@ -11,7 +11,7 @@ use crate::base::Name;
 use crate::broker::Outcome;
 use crate::broker::handler::Blocking;
 use crate::broker::ledger::Past;
-use crate::broker::message::{Alive, Batch, Item};
+use crate::broker::message::{Batch, Item, Origin};
 use crate::broker::witness::Watched;
 use crate::mailbox::mailbox;
 use crate::runtime::Rt;
@@ -36,7 +36,7 @@ fn said_by_one_who_panics() -> Vec<&'static str> {
     let mut run = Box::pin(seat.run(move || Blocking(panics.clone())));
     assert!((&mut run).now_or_never().is_none(), "it waits for its first lease");
     let ([slot, _], id) = (Slot::both(), LeaseId::new(7));
-    let batch = Arc::new(Batch::new(name("t"), 0, vec![Item::new(1_u8)], &Alive::default()));
+    let batch = Arc::new(Batch::new(&Origin::new(name("t"), false), 0, vec![Item::new(1_u8)]));
     progress.put(slot, id, 0, 1);
     let lease = Lease { id, batch, from: 0, to: 1, past: Past::default(), slot, held: None };
     assert!(to.try_send(lease).is_ok());

@@ -62,7 +62,7 @@ impl Drop for Bomb {
 #[test]
 fn a_payload_whose_drop_panics_takes_no_other_with_it() {
     let items = [0, 1, 0, 3, 1, 0].map(|fuse| Item::new(Bomb(fuse)));
-    let batch = Arc::new(Batch::new(Name::new("t").unwrap(), 0, items.into(), &Alive::default()));
+    let batch = Arc::new(Batch::new(&Origin::new(Name::new("t").unwrap(), false), 0, items.into()));
     let message = Message { batch: batch.clone(), index: 1, redrives: 0, attempt: 1 };
     drop(batch);
     assert_eq!(DROPPED.load(Ordering::Relaxed), 0, "a kept message keeps its batch");
@@ -73,7 +73,7 @@ fn a_payload_whose_drop_panics_takes_no_other_with_it() {
 #[test]
 fn a_message_knows_where_it_came_from() {
     let items = vec![Item::stamped(7, "a"), Item::stamped(7, "b")];
-    let batch = Arc::new(Batch::new(Name::new("t").unwrap(), 40, items, &Alive::default()));
+    let batch = Arc::new(Batch::new(&Origin::new(Name::new("t").unwrap(), false), 40, items));
     let message = Message { batch, index: 1, redrives: 0, attempt: 3 };
     let copy = message.clone();
     assert_eq!(
@@ -87,7 +87,7 @@ fn a_message_knows_where_it_came_from() {
 #[test]
 #[should_panic(expected = "callboard bug")]
 fn a_place_behind_the_batch_is_a_bug_and_says_so() {
-    Batch::<()>::new(Name::new("t").unwrap(), 0, Vec::new(), &Alive::default()).value(0);
+    Batch::<()>::new(&Origin::new(Name::new("t").unwrap(), false), 0, Vec::new()).value(0);
 }
 
 /// It moves with each message that is handled.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::base::Name;
-use crate::broker::books::{Bits, Books, GroupId};
+use crate::broker::bits::Bits;
+use crate::broker::books::{Books, GroupId};
 use crate::broker::group_word::{GroupWord, Handout};
 use crate::broker::message::Batch;
 use crate::broker::{Start, WhyBlocked};

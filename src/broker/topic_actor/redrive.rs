@@ -4,7 +4,8 @@ use tracing::info;
 
 use super::{Handout, Life};
 use crate::base::sync::Ordering;
-use crate::broker::books::{Bits, GroupId};
+use crate::broker::bits::Bits;
+use crate::broker::books::GroupId;
 use crate::broker::dead_letter::WayBack;
 use crate::broker::witness::Sight;
 use crate::mailbox::Reply;
