@@ -40,7 +40,7 @@
 //!
 //! # What it is not
 //! It keeps messages in memory only, for now: they end with the process. It does not replicate across machines.
-//! A group of several consumers has no order. Delivery is at least once, so a handler's effect may happen twice
+//! A group of several consumers has no order, unless it was asked for. Delivery is at least once, so a handler's effect may happen twice
 //! if it fails after it.
 //!
 //! # Features

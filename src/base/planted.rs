@@ -51,6 +51,10 @@ pub(crate) enum Bug {
     WrongStrategy,
     /// A handler is given a message of its batch's neighbour.
     WrongMessage,
+    /// What is behind a message that failed, with the same key, is started all the same.
+    Overtakes,
+    /// A key that is at one consumer is handed to another too.
+    KeyTwice,
 }
 
 #[cfg(not(test))]

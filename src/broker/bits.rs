@@ -36,12 +36,37 @@ impl Bits {
         self.zip(other, |mine, theirs| mine & theirs)
     }
 
+    pub(crate) fn with(self, other: Bits) -> Bits {
+        self.zip(other, |mine, theirs| mine | theirs)
+    }
+
     fn zip(self, other: Bits, f: impl Fn(u64, u64) -> u64) -> Bits {
         let mut bits = self;
         for (mine, theirs) in bits.0.iter_mut().zip(other.0) {
             *mine = f(*mine, theirs);
         }
         bits
+    }
+
+    pub(crate) fn has(&self, index: u16) -> bool {
+        self.first(index, 0) == Some(index)
+    }
+
+    pub(crate) fn insert(&mut self, index: u16) {
+        if let Some(word) = self.0.get_mut(usize::from(index / 64)) {
+            *word |= 1 << (index % 64);
+        }
+    }
+
+    /// One more than the last index; 0 if there is none.
+    pub(crate) fn end(&self) -> u16 {
+        let ends = (0u16..).step_by(64).zip(self.0).filter(|(_, word)| *word != 0);
+        ends.last().map_or(0, |(base, word)| base + 64 - u16::try_from(word.leading_zeros()).unwrap_or(64))
+    }
+
+    /// The indices, in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u16> {
+        self.runs().flat_map(|(from, to)| from..to)
     }
 
     /// The maximal runs of neighbouring indices, in order.

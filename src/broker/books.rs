@@ -201,9 +201,8 @@ impl<B: Clone> Books<B> {
     }
 
     /// A group settled messages. Returns how many places that frees.
-    pub(crate) fn on_settled(&mut self, group: GroupId, base: u64, from: u16, to: u16) -> u64 {
+    pub(crate) fn on_settled(&mut self, group: GroupId, base: u64, settled: Bits) -> u64 {
         let Some(at) = self.position(group) else { return 0 };
-        let settled = Bits::range(from, to);
         let Some(live) = self.live.get_mut(&base) else { return 0 };
         let (Some(open), Some(account)) = (live.open.get_mut(at), self.groups.get_mut(at)) else {
             return 0;

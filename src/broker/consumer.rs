@@ -17,10 +17,13 @@ use std::task::{Context, Poll};
 use tracing::Span;
 
 use super::Message;
+use super::bits::Bits;
 use super::group_word::{GroupWord, Handout};
 use super::handler::Handle;
 use super::lease::{Handling, Lease, LeaseId, Progress, Slot};
 use super::ledger::Report;
+use super::message::Batch;
+use super::order::Order;
 use super::outcome::{TIMED_OUT, Verdict};
 use super::scope::Scope;
 use super::witness::Window;
@@ -72,7 +75,7 @@ pub(crate) struct ConsumerSeat<T> {
     pub(crate) progress: Arc<Progress>,
     pub(crate) scope: Scope,
     pub(super) window: Arc<Window>,
-    work: Option<Work>,
+    work: Option<Work<T>>,
     pub(super) stop: Option<Stop>,
     /// The group says to try again to make a handler.
     pub(super) build: bool,
@@ -84,10 +87,14 @@ pub(crate) struct ConsumerSeat<T> {
 }
 
 /// The lease being worked on.
-struct Work {
+struct Work<T> {
     id: LeaseId,
     slot: Slot,
     to: u16,
+    /// Present if there are gaps: only these.
+    picked: Option<Box<Bits>>,
+    /// Present if some of its messages must not start before others are done with.
+    ordered: Option<Arc<Batch<T>>>,
     /// Messages before this index are through.
     upto: u16,
     exceptions: Vec<(u16, Verdict)>,
@@ -134,7 +141,19 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
             && let Some(lease) = self.next_lease().await
         {
             let mut message = Message::on_loan(lease.batch, lease.from, &lease.past);
-            self.work = Some(Work::on(lease.id, lease.slot, lease.from, lease.to));
+            let ordered = (self.window.order != Order::Shared).then(|| message.batch.clone());
+            self.work = Some(Work {
+                id: lease.id,
+                slot: lease.slot,
+                to: lease.to,
+                picked: lease.picked,
+                ordered,
+                upto: lease.from,
+                exceptions: Vec::new(),
+                unreported: false,
+                cancelled: false,
+                cut: false,
+            });
             let span = self.lease_span(&message, lease.to);
             loop {
                 match self.handle(&mut handler, &mut message, &span).await {
@@ -186,11 +205,13 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
     ///
     /// Why the catch is around all messages and not around each: it costs as much as a quick handler.
     async fn handle<H: Handle<T>>(&mut self, handler: &mut H, message: &mut Message<T>, span: &Span) -> Halt {
-        let Some(Work { id, slot, .. }) = self.work else { return Halt::Through };
+        let Some(Work { id, slot, picked, .. }) = &self.work else { return Halt::Through };
+        let (id, slot, picked) = (*id, *slot, picked.clone());
         let (progress, scope, mut budget) = (self.progress.clone(), self.scope, self.budget);
         let window = self.window.clone();
         let halt = {
-            let open = Open { progress: &progress, id, slot, span, window: &window };
+            let picked = picked.as_deref();
+            let open = Open { progress: &progress, id, slot, picked, span, window: &window };
             let mut work = pin!(Some(open.work_off(handler, message, &mut budget)));
             let halt = std::future::poll_fn(|cx| {
                 let Some(work) = work.as_mut().as_pin_mut() else { return Poll::Pending };
@@ -305,9 +326,26 @@ impl<T> ConsumerSeat<T> {
     /// The messages before `upto` are through, and the last of them was not acked.
     fn except(&mut self, upto: u16, verdict: Verdict) {
         self.note(upto);
+        if verdict.comes_again() && !planted(Bug::Overtakes) {
+            self.withdraw_behind(upto - 1);
+        }
         if let Some(work) = &mut self.work {
             work.exceptions.push((upto - 1, verdict));
             work.cancelled = false;
+        }
+    }
+
+    /// Keeps those of the lease from the handler that must not start before the message at `index`, which comes again.
+    /// The ledger takes them back by itself when it hears the verdict.
+    fn withdraw_behind(&mut self, index: u16) {
+        let Some(work) = &mut self.work else { return };
+        let Some(batch) = &work.ordered else { return };
+        let rest = work.picked.as_ref().map_or(Bits::range(index, work.to), |picked| **picked);
+        let behind = self.window.order.behind(batch, index, rest);
+        if !behind.is_empty() {
+            let left = rest.without(behind);
+            (work.to, work.picked) = (left.end(), Some(Box::new(left)));
+            self.progress.cut(work.slot, work.id, work.to);
         }
     }
 
@@ -375,21 +413,6 @@ impl<T> Drop for ConsumerSeat<T> {
             self.give_back_lease(lease.slot, lease.id);
         }
         self.say(ConsumerNews::Ended);
-    }
-}
-
-impl Work {
-    fn on(id: LeaseId, slot: Slot, from: u16, to: u16) -> Work {
-        Work {
-            id,
-            slot,
-            to,
-            upto: from,
-            exceptions: Vec::new(),
-            unreported: false,
-            cancelled: false,
-            cut: false,
-        }
     }
 }
 

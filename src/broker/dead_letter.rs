@@ -60,6 +60,9 @@ pub enum DeadReason {
     TooManyAttempts,
     /// Its handler said so, for this reason.
     Rejected(Arc<str>),
+    /// It was never tried: as many messages waited behind one of its key that failed as
+    /// [`max_parked_per_key`](super::GroupBuilder::max_parked_per_key) allows.
+    KeyFull,
 }
 
 /// One message, as it comes back to its topic.
@@ -239,6 +242,7 @@ impl fmt::Display for DeadReason {
         match self {
             DeadReason::TooManyAttempts => f.write_str("failed too often"),
             DeadReason::Rejected(reason) => write!(f, "rejected: {reason}"),
+            DeadReason::KeyFull => f.write_str("too many waited behind one of its key that failed"),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::consumer::ConsumerSeat;
 use super::group_handle::{GroupShared, start_group};
 use super::group_word::GroupWord;
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
+use super::order::Order;
 use super::settings::{GroupSettings, TopicSettings};
 use super::topic::{Components, TopicShared};
 use super::{DeadLetter, DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
@@ -96,6 +97,81 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// Sets how long to wait before a consumer that failed to start is built again. Default: [`Backoff::default`].
     pub fn restart_backoff(self, backoff: Backoff) -> GroupBuilder<T> {
         self.set(|settings| settings.backoff = backoff)
+    }
+
+    /// Handles the messages of each key in the order in which they were published, one at a time; different keys beside
+    /// each other. The topic needs a key: [`TopicBuilder::key`](super::TopicBuilder::key).
+    ///
+    /// It holds through crashes, retries and delays. A message that failed waits for its next attempt, and what came
+    /// behind it with the same key waits with it; all other keys go on, until those that wait fill the topic's capacity,
+    /// see [`GroupBuilder::max_parked_per_key`]. A message that is given up is out of the order: once it is on its way
+    /// to the dead letters its key goes on, and redriven it is handled beside no other of its key, later than in turn.
+    /// A consumer is handed several messages of a key together, and of several keys. Of pulled deliveries one of each
+    /// key is out at a time.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<(&str, u32)>("orders").key(|(customer, _)| *customer).open().await?;
+    /// let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    /// let billing = orders.group("billing").consumers(4).key_ordered();
+    /// billing.with(seen.clone()).run(async |order, seen| {
+    ///     if order.attempt() == 1 && **order == ("coyote", 1) {
+    ///         return Err(Fault::new("no money, for now"));
+    ///     }
+    ///     seen.lock().unwrap().push(**order);
+    ///     Ok(())
+    /// }).await?;
+    /// orders.publish_all([("coyote", 1), ("coyote", 2), ("runner", 1)]).await?;
+    /// broker.shutdown().await;
+    /// // The other customer did not wait, and the coyote's orders kept their order.
+    /// assert_eq!(*seen.lock().unwrap(), [("runner", 1), ("coyote", 1), ("coyote", 2)]);
+    /// # Ok(()) }
+    /// ```
+    pub fn key_ordered(self) -> GroupBuilder<T> {
+        self.set(|settings| settings.order = Order::Keyed)
+    }
+
+    /// Sets how many messages may wait behind one that failed, in a [`key_ordered`](GroupBuilder::key_ordered) group.
+    /// Default: as many as the topic has room for.
+    ///
+    /// What is more, the youngest first, goes to the dead letters at once, for the reason
+    /// [`DeadReason::KeyFull`](super::DeadReason::KeyFull), so that one bad key can't fill the topic.
+    pub fn max_parked_per_key(self, messages: u32) -> GroupBuilder<T> {
+        self.set(|settings| settings.max_parked_per_key = Some(messages))
+    }
+
+    /// Handles all messages one after the other, strictly in order: one consumer works, the others stand by.
+    ///
+    /// The consumer that was handed messages last is handed the next ones, as long as it is there and can take them; then
+    /// the one that joined first takes over. A message that failed holds up all that follow until it succeeds or is given
+    /// up. Of pulled deliveries one is out at a time.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let steps = broker.topic::<u32>("steps").open().await?;
+    /// let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    /// steps.group("leader").consumers(2).exclusive().with(seen.clone()).run(async |step, seen| {
+    ///     assert!(*step != 2 || step.attempt() > 1, "the second step fails once");
+    ///     seen.lock().unwrap().push(*step);
+    ///     Ok(())
+    /// }).await?;
+    /// steps.publish_all(1..=4).await?;
+    /// broker.shutdown().await;
+    /// assert_eq!(*seen.lock().unwrap(), [1, 2, 3, 4]);
+    /// # Ok(()) }
+    /// ```
+    pub fn exclusive(self) -> GroupBuilder<T> {
+        self.set(|settings| settings.order = Order::Exclusive)
     }
 
     /// Lets the group end with its last consumer: with its last stream, since handlers stay until it is deleted.
@@ -267,7 +343,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     fn open(&self) -> Result<Opened<T>, OpenError> {
         let topic = self.topic.shared.clone();
         let name = Name::new(&self.name)?;
-        self.settings.check(format!("{}.{name}", topic.name))?;
+        self.settings.check(format!("{}.{name}", topic.name), topic.settings.keyed)?;
         // Why under the lock throughout: a shutdown takes the groups when it has closed the broker, so either it
         // finds this one or this finds it closed. The registry's lock is taken inside of it, never the other way.
         let mut groups = topic.groups();

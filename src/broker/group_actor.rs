@@ -76,7 +76,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
     pub(crate) async fn run(self) {
         let (window, clock) = (RestartWindow::new(self.settings.intensity), self.rt.clock());
         let mut life = Life {
-            ledger: Ledger::new(self.settings.retry),
+            ledger: Ledger::new(&self.settings),
             effects: Vec::new(),
             members: Members::default(),
             window,
@@ -146,7 +146,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn take_in(&mut self, handout: Handout<T>) {
         for (from, to) in handout.open.runs() {
             let (batch, base) = (handout.batch.clone(), handout.batch.base());
-            let slice = Slice { batch, base, from, to };
+            let slice = Slice::new(batch, base, from, to);
             match handout.redrives {
                 0 => self.ledger.on_batch(slice),
                 redrives => self.ledger.on_redriven(slice, redrives),
@@ -322,6 +322,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Hands out what there is, and does what the ledger says.
     fn carry_out(&mut self, now: Moment) {
+        self.ledger.give_up_surplus(&mut self.effects);
         if self.state == GroupState::Running {
             self.ledger.dispatch(now, &mut self.effects);
         }
@@ -345,11 +346,11 @@ impl<T: Send + Sync + 'static> Life<T> {
         match effect {
             Effect::Settled { .. } if planted(Bug::ForgottenSettled) && self.ledger.counts().failures > 3 => {
             }
-            Effect::Settled { base, from, to } => {
+            Effect::Settled { base, which } => {
                 let (topic, group) = (&self.actor.topic_name, &self.actor.name);
-                self.actor.watched.show(|| Sight::Settled { topic, group, base, from, to });
+                self.actor.watched.show(|| Sight::Settled { topic, group, base, which });
                 let group = self.actor.id;
-                drop(self.actor.topic.control(TopicWord::Settled { group, base, from, to }));
+                drop(self.actor.topic.control(TopicWord::Settled { group, base, which }));
             }
             Effect::SettledAgain { base, at } => {
                 let (topic, group) = (&self.actor.topic_name, &self.actor.name);
@@ -434,6 +435,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.members.len(),
             self.restarts,
             self.members.stuck(),
+            self.ledger.keys(),
         )
     }
 }

@@ -63,6 +63,11 @@ impl KeyHash {
     fn of_all<const N: usize>(parts: [KeyHash; N]) -> KeyHash {
         KeyHash::of(parts.map(|part| part.0.to_le_bytes()).as_flattened())
     }
+
+    #[cfg(test)]
+    pub(crate) fn from_number(number: u64) -> KeyHash {
+        KeyHash(number)
+    }
 }
 
 /// Prints it as 16 hexadecimal digits.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bits::Bits;
 use super::ledger::Past;
 use super::message::Batch;
 use crate::base::sync::{AtomicU64, Ordering};
@@ -23,6 +24,8 @@ pub(crate) struct Lease<T> {
     pub(crate) batch: Arc<Batch<T>>,
     pub(crate) from: u16,
     pub(crate) to: u16,
+    /// Present if there are gaps: only these.
+    pub(crate) picked: Option<Box<Bits>>,
     pub(crate) past: Past,
     /// Where its progress is kept, if it goes to a handler.
     pub(crate) slot: Slot,
@@ -85,6 +88,14 @@ impl Slot {
     }
 }
 
+impl Handling {
+    /// Which message of its batch it is.
+    #[inline]
+    pub(crate) fn index(self) -> u16 {
+        u16::try_from((self.0 >> NEXT & END) - 1).unwrap_or(u16::MAX)
+    }
+}
+
 impl Progress {
     /// A new lease has the slot; what it belonged to before is over.
     pub(crate) fn put(&self, slot: Slot, lease: LeaseId, from: u16, to: u16) {
@@ -92,12 +103,27 @@ impl Progress {
         slot.of(&self.0).store(new, Ordering::Release);
     }
 
-    /// Starts the lease's next message. `None`: there is none left, or it was taken back.
+    /// Starts the lease's next message, one of those that are `picked` if there are such. `None`: there is none left, or
+    /// it was taken back.
     #[inline]
-    pub(crate) fn begin(&self, slot: Slot, lease: LeaseId) -> Option<Handling> {
-        let started = |now| free(now, lease).map(|_| (now + (1 << NEXT)) | BUSY);
-        let before = slot.of(&self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, started).ok()?;
-        Some(Handling(((before + (1 << NEXT)) | BUSY) & !END))
+    pub(crate) fn begin(&self, slot: Slot, lease: LeaseId, picked: Option<&Bits>) -> Option<Handling> {
+        let mut started = None;
+        let start = |now: u64| {
+            let next = free(now, lease)?;
+            let index = picked.map_or(Some(next), |picked| picked.first(next, 0))?;
+            let then = now + (u64::from(index - next + 1) << NEXT);
+            started = (u64::from(index) < now & END).then_some(then | BUSY);
+            started
+        };
+        slot.of(&self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, start).ok()?;
+        started.map(|started| Handling(started & !END))
+    }
+
+    /// The lease ends before `end`, or sooner: what it had from there on is not its any more.
+    pub(crate) fn cut(&self, slot: Slot, lease: LeaseId, end: u16) {
+        let cut = |now| free(now, lease).map(|next| now & !END | (now & END).min(u64::from(end.max(next))));
+        // An error means that nothing of it is left.
+        let _ = slot.of(&self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, cut);
     }
 
     /// The messages of the lease before this one were started. `None`: the slot belongs to another lease by now.
@@ -217,34 +243,54 @@ mod tests {
         progress.put(first, a, 3, 5);
         progress.put(second, b, 0, 1);
         assert_eq!(progress.busy(), None);
-        let at_3 = progress.begin(first, a);
+        let at_3 = progress.begin(first, a, None);
         assert!(at_3.is_some() && progress.busy() == at_3);
         progress.rest();
         assert_eq!(progress.busy(), None);
-        let at_4 = progress.begin(first, a);
+        let at_4 = progress.begin(first, a, None);
         assert!(at_4.is_some() && at_4 != at_3 && progress.busy() == at_4);
-        assert_eq!(progress.begin(first, a), None, "it ends before 5");
+        assert_eq!(progress.begin(first, a, None), None, "it ends before 5");
         assert_eq!(progress.busy(), at_4, "and 4 goes on");
         progress.rest();
-        assert!(progress.begin(second, b).is_some());
+        assert!(progress.begin(second, b, None).is_some());
     }
 
     #[test]
     fn a_message_is_started_or_taken_back_and_never_both() {
         let ([slot, _], progress, lease) = (Slot::both(), Progress::default(), LeaseId::new(1 << 40));
         progress.put(slot, lease, 0, 256);
-        let started = progress.begin(slot, lease);
+        let started = progress.begin(slot, lease, None);
         assert_eq!(progress.take_back(slot, lease), Some(1));
         assert_eq!(progress.busy(), started, "what is started goes on, under the same number");
-        assert_eq!((progress.begin(slot, lease), progress.take_back(slot, lease)), (None, None));
+        assert_eq!((progress.begin(slot, lease, None), progress.take_back(slot, lease)), (None, None));
         let next = LeaseId::new((1 << 40) + 1);
         progress.put(slot, next, 4, 5);
         assert_eq!(
-            (progress.begin(slot, lease), progress.take_back(slot, lease)),
+            (progress.begin(slot, lease, None), progress.take_back(slot, lease)),
             (None, None),
             "it is over"
         );
         assert_eq!(progress.take_back(slot, next), Some(4));
+    }
+
+    #[test]
+    fn of_a_lease_with_gaps_only_what_is_picked_is_started() {
+        let ([slot, _], progress, lease) = (Slot::both(), Progress::default(), LeaseId::new(3));
+        let mut picked = Bits::range(2, 3);
+        [5, 6, 9].into_iter().for_each(|at| picked.insert(at));
+        progress.put(slot, lease, 2, 10);
+        let next = |picked: &Bits| progress.begin(slot, lease, Some(picked)).map(Handling::index);
+        assert_eq!((next(&picked), next(&picked)), (Some(2), Some(5)));
+        assert_eq!(progress.started(slot, lease), Some(6));
+        // Two are withdrawn, the last one among them.
+        picked = picked.without(Bits::range(6, 7)).without(Bits::range(9, 10));
+        progress.cut(slot, lease, picked.end());
+        assert_eq!((next(&picked), progress.take_back(slot, lease)), (None, None));
+        let other = LeaseId::new(4);
+        progress.put(slot, other, 2, 10);
+        assert_eq!(progress.begin(slot, other, Some(&picked)).map(Handling::index), Some(2));
+        assert_eq!(progress.take_back(slot, other), Some(3));
+        assert_eq!(progress.begin(slot, other, Some(&picked)), None, "the group has taken it back");
     }
 
     #[test]

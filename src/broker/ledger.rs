@@ -18,24 +18,29 @@
 //! | delayed: failed, waits for its moment | `on_alarm` | ready |
 //! | parked: on its way to the dead-letter topic | `on_dead_lettered` | settled |
 //!
+//! Backlog and ready are one queue, or, in an ordered group, lanes (`keys.rs`): the messages of a lane wait for each other,
+//! and a message in flight or delayed keeps its lane from going out.
+//!
 //! A message that was dead-lettered is settled; redriven, it enters once more, as ready (`on_redriven`).
 //!
 //! Books: entered = acked + dropped + dead + backlog + ready + in flight + delayed + parked, after every call.
 //! A lease's id is never used twice, so a report for one that is over changes nothing (G7).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::delayed::Delayed;
 use super::lease::LeaseId;
+use super::order::{Keyed, Order};
 use super::outcome::Verdict;
 use super::stats::Counts;
 use super::workers::{ConsumerId, Credit, WorkerCounts, Workers};
-use super::{DeadReason, Retry};
+use super::{DeadReason, GroupSettings, Retry};
 use crate::base::{Bug, Moment, planted};
 use crate::supervise::Backoff;
 
+use queue::Queue;
 pub(crate) use words::{Effect, Past, Report, Slice};
 
 /// The wait after an attempt that could not go on for want of room (G17).
@@ -51,10 +56,9 @@ const RETRIES_IN_A_ROW: u32 = 16;
 
 pub(crate) struct Ledger<B> {
     retry: Retry,
-    backlog: VecDeque<Slice<B>>,
-    ready: BTreeMap<u64, (Slice<B>, Past)>,
+    order: Order,
+    queue: Queue<B>,
     delayed: BinaryHeap<Reverse<Delayed<B>>>,
-    retries_in_a_row: u32,
     leases: BTreeMap<LeaseId, Lease<B>>,
     next_lease: u64,
     workers: Workers,
@@ -73,17 +77,16 @@ struct Lease<B> {
     since: Moment,
 }
 
-impl<B: Clone> Ledger<B> {
-    pub(crate) fn new(retry: Retry) -> Ledger<B> {
+impl<B: Clone + Keyed> Ledger<B> {
+    pub(crate) fn new(settings: &GroupSettings) -> Ledger<B> {
         Ledger {
-            retry,
-            backlog: VecDeque::new(),
-            ready: BTreeMap::new(),
+            retry: settings.retry,
+            order: settings.order,
+            queue: Queue::new(settings),
             delayed: BinaryHeap::new(),
-            retries_in_a_row: 0,
             leases: BTreeMap::new(),
             next_lease: 0,
-            workers: Workers::default(),
+            workers: Workers::new(settings.order == Order::Exclusive),
             counts: Counts::default(),
             withheld: 0,
         }
@@ -110,7 +113,7 @@ impl<B: Clone> Ledger<B> {
         if messages > 0 {
             self.counts.entered += messages;
             self.counts.backlog += messages;
-            self.backlog.push_back(slice);
+            self.queue.push(slice);
         }
     }
 
@@ -118,7 +121,8 @@ impl<B: Clone> Ledger<B> {
     pub(crate) fn on_redriven(&mut self, slice: Slice<B>, redrives: u16) {
         self.counts.entered += 1;
         self.counts.redriven += 1;
-        self.make_ready(slice, Past { redrives, ..Past::default() });
+        self.counts.ready += 1;
+        self.queue.push_redriven(slice, Past { redrives, ..Past::default() });
     }
 
     /// Messages that stay with the topic for good, since the group ends.
@@ -156,35 +160,45 @@ impl<B: Clone> Ledger<B> {
             return false;
         };
         let upto = report.upto.clamp(lease.reported, lease.slice.to);
-        let through = upto - lease.reported;
-        let over = upto == lease.slice.to;
-        self.workers.on_report(lease.consumer, through, over, lease.since, now);
-        self.counts.in_flight -= u64::from(through);
-        // Why here, where attempts end: a message that was leased and given back was not delivered.
-        self.counts.redeliveries += if lease.past.attempts > 0 { u64::from(through) } else { 0 };
-        let mut acked_from = lease.reported;
+        let (mut through, mut withdrawn, mut acked_from) = (0, 0, lease.reported);
         for (index, verdict) in report.exceptions {
             debug_assert!((acked_from..upto).contains(&index), "an exception lies in what is reported");
-            self.ack(&lease, acked_from, index, effects);
+            through += self.ack(&lease, acked_from, index, effects) + 1;
             if let Verdict::Retry { .. } = verdict {
                 self.workers.on_failure(lease.consumer);
             }
-            self.except(
-                lease.slice.part(index, index + 1),
-                lease.past.clone(),
-                verdict,
-                now,
-                random,
-                effects,
-            );
+            let again = verdict.comes_again();
+            let slice = lease.slice.part(index, index + 1);
+            self.except(slice, lease.past.clone(), verdict, now, random, effects);
+            withdrawn += if again { self.withdraw_behind(&mut lease.slice, index) } else { 0 };
             acked_from = index + 1;
         }
-        self.ack(&lease, acked_from, upto, effects);
+        through += self.ack(&lease, acked_from, upto, effects);
+        let over = upto >= lease.slice.to;
+        // Why here, where attempts end: a message that was leased and given back was not delivered.
+        self.counts.redeliveries += if lease.past.attempts > 0 { u64::from(through) } else { 0 };
+        self.counts.in_flight -= u64::from(through + withdrawn);
+        self.workers.on_report(lease.consumer, through, over, lease.since, now);
+        self.workers.on_give_back(lease.consumer, withdrawn, false);
         if !over {
             lease.reported = upto;
             self.leases.insert(report.lease, lease);
         }
         true
+    }
+
+    /// Takes those messages out of a lease that must not start before the one at `index`, and puts them back.
+    fn withdraw_behind(&mut self, slice: &mut Slice<B>, index: u16) -> u16 {
+        let behind = self.order.behind(&slice.batch, index, slice.bits());
+        if behind.is_empty() {
+            return 0;
+        }
+        let back = Slice::of(slice.batch.clone(), slice.base, behind);
+        *slice = Slice::of(slice.batch.clone(), slice.base, slice.bits().without(behind));
+        let messages = back.len();
+        // Invariant: a lease of several messages has none that was started before.
+        self.put_back(back, Past::default());
+        messages
     }
 
     /// The verdict on a lease that is a single message.
@@ -210,27 +224,24 @@ impl<B: Clone> Ledger<B> {
 
     /// What a lease has from `end` on is not its consumer's any more. It costs those messages nothing.
     pub(crate) fn on_taken_back(&mut self, id: LeaseId, end: u16) -> bool {
-        let Some(mut lease) = self.leases.remove(&id) else { return false };
+        let Some(lease) = self.leases.remove(&id) else { return false };
         let end = end.clamp(lease.reported, lease.slice.to);
-        let (rest, over) = (lease.slice.part(end, lease.slice.to), end == lease.reported);
-        self.workers.on_give_back(lease.consumer, rest.len(), over);
+        let rest = lease.slice.part(end, lease.slice.to);
+        let kept = lease.slice.part(lease.reported, end);
+        self.workers.on_give_back(lease.consumer, rest.len(), kept.len() == 0);
         self.counts.in_flight -= u64::from(rest.len());
-        match rest.len() {
-            0 => {}
-            _ if planted(Bug::ForgottenInFlight) => {}
-            1.. if lease.past.is_blank() => self.return_to_backlog(rest),
-            1.. => self.make_ready(rest, lease.past.clone()),
+        if rest.len() > 0 && !planted(Bug::ForgottenInFlight) {
+            self.put_back(rest, lease.past.clone());
         }
-        if !over {
-            lease.slice.to = end;
-            self.leases.insert(id, lease);
+        if kept.len() > 0 {
+            self.leases.insert(id, Lease { slice: kept, ..lease });
         }
         true
     }
 
     /// Whether a consumer has nothing to do while others have something.
     pub(crate) fn is_uneven(&self) -> bool {
-        self.counts.ready + self.counts.backlog == 0 && self.counts.in_flight > 0 && self.workers.any_idle()
+        self.queue.available() == 0 && self.counts.in_flight > 0 && self.workers.any_idle()
     }
 
     /// The consumers that have had messages since `moment` or before; and whether some have had theirs for less.
@@ -244,7 +255,7 @@ impl<B: Clone> Ledger<B> {
     pub(crate) fn on_dead_lettered(&mut self, slice: &Slice<B>, past: &Past, effects: &mut Vec<Effect<B>>) {
         self.counts.parked -= 1;
         self.counts.dead += 1;
-        effects.push(settled(slice, slice.from, slice.to, past));
+        effects.push(settled(slice, past));
     }
 
     /// When the next delayed message is due.
@@ -257,21 +268,23 @@ impl<B: Clone> Ledger<B> {
         while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.due <= now) {
             if let Some(Reverse(delayed)) = self.delayed.pop() {
                 self.counts.delayed -= 1;
-                self.make_ready(delayed.slice, delayed.past);
+                self.put_back(delayed.slice, delayed.past);
             }
         }
     }
 
     /// Hands out as much as the consumers have credit for.
     pub(crate) fn dispatch(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
-        while self.counts.ready + self.counts.backlog > 0
-            && let Some((consumer, size)) = self.workers.next(self.counts.backlog)
-            && let Some((slice, past)) = self.take_next(size)
+        while self.queue.available() > 0
+            && let Some((consumer, size)) = self.workers.next(self.share_of())
+            && let Some((slice, past)) = self.queue.take(size, self.workers.ready())
         {
+            let messages = u64::from(slice.len());
+            *(if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready }) -= messages;
             self.workers.on_lease(consumer, slice.len());
             let id = LeaseId::new(if planted(Bug::NoFence) { slice.first() } else { self.next_lease });
             self.next_lease += 1;
-            self.counts.in_flight += u64::from(slice.len());
+            self.counts.in_flight += messages;
             let (reported, kept) = (slice.from, slice.clone());
             let lease = Lease { consumer, slice: kept, reported, past: past.clone(), since: now };
             self.leases.insert(id, lease);
@@ -279,52 +292,37 @@ impl<B: Clone> Ledger<B> {
         }
     }
 
-    /// Takes what is handed out next: what was started before comes first (not for ever), and alone.
-    fn take_next(&mut self, size: u16) -> Option<(Slice<B>, Past)> {
-        let one_from_backlog = self.retries_in_a_row >= RETRIES_IN_A_ROW && !self.backlog.is_empty();
-        if !one_from_backlog && let Some((_, (slice, past))) = self.ready.pop_first() {
-            self.counts.ready -= 1;
-            self.retries_in_a_row = self.retries_in_a_row.saturating_add(1);
-            return Some((slice, past));
-        }
-        self.retries_in_a_row = 0;
-        let first = self.backlog.front_mut()?;
-        let slice = if first.len() <= size {
-            self.backlog.pop_front()?
-        } else {
-            let cut = first.from + size;
-            let slice = first.part(first.from, cut);
-            first.from = cut;
-            slice
-        };
-        self.counts.backlog -= u64::from(slice.len());
-        Some((slice, Past::default()))
-    }
-
-    /// Puts back what was never started where it was, and joins it with its neighbours, so that the backlog has as
-    /// few slices as there are batches and gaps.
-    fn return_to_backlog(&mut self, mut rest: Slice<B>) {
-        self.counts.backlog += u64::from(rest.len());
-        if planted(Bug::RequeueAtTail) {
-            return self.backlog.push_back(rest);
-        }
-        let at = self.backlog.partition_point(|slice| slice.first() < rest.first());
-        if let Some(next) = self.backlog.get(at).filter(|next| rest.touches(next)) {
-            rest.to = next.to;
-            self.backlog.remove(at);
-        }
-        let before = at.checked_sub(1).and_then(|at| self.backlog.get_mut(at));
-        match before.filter(|before| before.touches(&rest)) {
-            Some(before) => before.to = rest.to,
-            None => self.backlog.insert(at, rest),
+    /// What the consumers share.
+    fn share_of(&self) -> u64 {
+        match self.order {
+            Order::Shared => self.counts.backlog,
+            Order::Keyed | Order::Exclusive => self.queue.available(),
         }
     }
 
-    fn ack(&mut self, lease: &Lease<B>, from: u16, to: u16, effects: &mut Vec<Effect<B>>) {
-        if from < to {
-            self.counts.acked += u64::from(to - from);
-            effects.push(settled(&lease.slice, from, to, &lease.past));
+    /// Gives up what waits behind a message that failed, as far as there is too much of it.
+    pub(crate) fn give_up_surplus(&mut self, effects: &mut Vec<Effect<B>>) {
+        while let Some(slice) = self.queue.take_surplus() {
+            self.counts.backlog -= 1;
+            self.counts.parked += 1;
+            effects.push(Effect::Dead { slice, past: Past::default(), reason: DeadReason::KeyFull });
         }
+    }
+
+    /// Acks what a lease has in `from..to`; answers how many messages these are.
+    fn ack(&mut self, lease: &Lease<B>, from: u16, to: u16, effects: &mut Vec<Effect<B>>) -> u16 {
+        // Why: what is behind may have been withdrawn by an exception before.
+        let to = to.min(lease.slice.to);
+        if from >= to {
+            return 0;
+        }
+        let acked = lease.slice.part(from, to);
+        if acked.len() > 0 {
+            self.counts.acked += u64::from(acked.len());
+            self.queue.on_done(&acked);
+            effects.push(settled(&acked, &lease.past));
+        }
+        acked.len()
     }
 
     /// One message whose handling began and did not end in an ack.
@@ -342,14 +340,16 @@ impl<B: Clone> Ledger<B> {
         match verdict {
             Verdict::Ack => {
                 self.counts.acked += 1;
-                effects.push(settled(&slice, slice.from, slice.to, &past));
+                self.queue.on_done(&slice);
+                effects.push(settled(&slice, &past));
             }
             Verdict::Drop => {
                 self.counts.dropped += 1;
                 self.counts.acked += u64::from(planted(Bug::DriftingStats));
-                effects.push(settled(&slice, slice.from, slice.to, &past));
+                self.queue.on_done(&slice);
+                effects.push(settled(&slice, &past));
             }
-            Verdict::Release => self.make_ready(slice, past),
+            Verdict::Release => self.put_back(slice, past),
             Verdict::Dead { reason } => self.bury(slice, past, DeadReason::Rejected(reason), effects),
             Verdict::Retry { error, after } => {
                 self.counts.failures += 1;
@@ -359,6 +359,7 @@ impl<B: Clone> Ledger<B> {
                 if past.failures >= self.retry.attempts() && !planted(Bug::UnboundedRetry) {
                     return self.bury(slice, past, DeadReason::TooManyAttempts, effects);
                 }
+                self.queue.on_failed(&slice);
                 let wait = after.unwrap_or_else(|| self.retry.backoff().delay(past.failures, random));
                 self.delay(slice, past, now, wait);
             }
@@ -374,7 +375,7 @@ impl<B: Clone> Ledger<B> {
 
     fn delay(&mut self, slice: Slice<B>, past: Past, now: Moment, wait: Duration) {
         if wait.is_zero() {
-            return self.make_ready(slice, past);
+            return self.put_back(slice, past);
         }
         self.counts.delayed += 1;
         self.delayed.push(Reverse(Delayed { due: now + wait, slice, past }));
@@ -382,22 +383,24 @@ impl<B: Clone> Ledger<B> {
 
     fn bury(&mut self, slice: Slice<B>, past: Past, reason: DeadReason, effects: &mut Vec<Effect<B>>) {
         self.counts.parked += 1;
+        self.queue.on_done(&slice);
         effects.push(Effect::Dead { slice, past, reason });
     }
 
-    fn make_ready(&mut self, slice: Slice<B>, past: Past) {
-        self.counts.ready += 1;
-        let there = self.ready.insert(slice.first(), (slice, past));
-        debug_assert!(there.is_none(), "a message is in one place");
+    /// What was handed out waits again.
+    fn put_back(&mut self, slice: Slice<B>, past: Past) {
+        *(if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready }) +=
+            u64::from(slice.len());
+        self.queue.put_back(slice, past);
     }
 }
 
 /// The group is done with these messages. Which account the place belongs to depends on how they came.
-fn settled<B>(slice: &Slice<B>, from: u16, to: u16, past: &Past) -> Effect<B> {
+fn settled<B: Clone>(slice: &Slice<B>, past: &Past) -> Effect<B> {
     match past.redrives {
-        0 => Effect::Settled { base: slice.base, from, to },
+        0 => Effect::Settled { base: slice.base, which: slice.bits() },
         // Invariant: what was redriven comes alone, and is never joined with others.
-        _ => Effect::SettledAgain { base: slice.base, at: from },
+        _ => Effect::SettledAgain { base: slice.base, at: slice.from },
     }
 }
 
@@ -407,9 +410,12 @@ fn mixed(random: u64, offset: u64) -> u64 {
     random ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
+mod keys;
 mod look;
 #[cfg(test)]
 mod properties;
+mod queue;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod words;

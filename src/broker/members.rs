@@ -100,8 +100,8 @@ impl<T> Members<T> {
             Some(handler) => handler.put(id, slice.from, slice.to),
             None => Slot::default(),
         };
-        let Slice { batch, from, to: end, .. } = slice;
-        let lease = Lease { id, batch, from, to: end, past, slot, held: held.clone() };
+        let Slice { batch, from, to: end, picked, .. } = slice;
+        let lease = Lease { id, batch, from, to: end, picked, past, slot, held: held.clone() };
         if member.mailbox.try_send(lease).is_err() {
             // It has ended, or not yet seen that messages were taken back from it; then it will say so.
             if let Some(handler) = &mut member.handler {

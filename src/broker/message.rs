@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::ledger::Past;
+use super::order::Keyed;
 use super::{KeyHash, MessageId};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{Bug, Name, catch, planted};
@@ -134,6 +135,12 @@ impl<T> Batch<T> {
     }
 }
 
+impl<T> Keyed for Arc<Batch<T>> {
+    fn key(&self, index: u16) -> KeyHash {
+        Batch::key(self, index).unwrap_or_default()
+    }
+}
+
 impl<T> Drop for Batch<T> {
     /// Drops the payloads one by one, so that one that panics takes no other with it, and no actor (G15).
     fn drop(&mut self) {
@@ -188,7 +195,7 @@ impl<T> Message<T> {
     ///
     /// [`TopicBuilder::key`]: super::TopicBuilder::key
     pub fn key(&self) -> Option<KeyHash> {
-        self.batch.key(self.index)
+        Batch::key(&self.batch, self.index)
     }
 
     /// Returns the name of the topic the message was published to.

@@ -31,6 +31,9 @@
 //!   another group. Too many failures and the message moves to the dead-letter topic, or stays parked before it.
 //! - **A dead letter can go back**, to its group alone, once, and by the line in which publishers wait: it holds a place
 //!   of its own, apart from those of its first life (`redrive.rs`).
+//! - **Order is a queue per key.** In an ordered group the messages that must wait for each other are a lane
+//!   (`order.rs`), of which one lease at a time has any; a lane whose message failed waits, and no other does
+//!   (`ledger/keys.rs`).
 //! - **A deletion frees the name at once**, and goes on by itself until the last handler has ended (`delete.rs`).
 //! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of
 //!   payloads are called where a panic is caught.
@@ -55,7 +58,7 @@
 //!
 //! # What it refuses
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
-//! several consumers: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
+//! several consumers that asked for none: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
 
 mod bits;
 mod blocked;
@@ -82,6 +85,7 @@ mod lease;
 mod ledger;
 mod members;
 mod message;
+mod order;
 mod outcome;
 mod publish;
 mod pull;
@@ -130,6 +134,8 @@ pub use topic::{Topic, TopicBuilder};
 pub(crate) use settings::GroupSettings;
 
 // What the simulator's test kit sees of a broker.
+#[cfg(feature = "sim")]
+pub(crate) use order::Order;
 #[cfg(feature = "sim")]
 pub(crate) use outcome::{TIMED_OUT, Verdict};
 #[cfg(feature = "sim")]

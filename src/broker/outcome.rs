@@ -90,6 +90,11 @@ pub(crate) enum Verdict {
 pub(crate) const TIMED_OUT: &str = "not handled within the ack timeout";
 
 impl Verdict {
+    /// Whether the message is to be handed out again, unless it failed too often.
+    pub(crate) fn comes_again(&self) -> bool {
+        matches!(self, Verdict::Retry { .. } | Verdict::NoRoom { .. } | Verdict::Release)
+    }
+
     pub(crate) fn failed(error: impl Into<Arc<str>>) -> Verdict {
         Verdict::Retry { error: kept(error.into()), after: None }
     }

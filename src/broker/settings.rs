@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::order::Order;
 use super::{OpenError, Retry, Start};
 use crate::base::Name;
 use crate::supervise::{Backoff, Intensity};
@@ -79,6 +80,8 @@ pub(crate) struct GroupSettings {
     pub(crate) intensity: Intensity,
     pub(crate) backoff: Backoff,
     pub(crate) ephemeral: bool,
+    pub(crate) order: Order,
+    pub(crate) max_parked_per_key: Option<u32>,
 }
 
 impl Default for GroupSettings {
@@ -94,13 +97,25 @@ impl Default for GroupSettings {
             intensity: Intensity::default(),
             backoff: Backoff::default(),
             ephemeral: false,
+            order: Order::Shared,
+            max_parked_per_key: None,
         }
     }
 }
 
 impl GroupSettings {
-    pub(crate) fn check(&self, name: String) -> Result<(), OpenError> {
+    /// `keyed`: the messages of the topic have keys.
+    pub(crate) fn check(&self, name: String, keyed: bool) -> Result<(), OpenError> {
         let mut faults = Faults::default();
+        if self.order == Order::Keyed && !keyed {
+            faults.0.push("the group is key_ordered, and its topic was opened without a key".to_string());
+        }
+        if let Some(most) = self.max_parked_per_key {
+            faults.messages("max_parked_per_key", most as usize);
+            if self.order != Order::Keyed {
+                faults.0.push("max_parked_per_key is for a group that is key_ordered".to_string());
+            }
+        }
         if self.consumers == 0 || self.consumers > MOST_CONSUMERS {
             faults.0.push(format!("{} consumers are not within 1 and {MOST_CONSUMERS}", self.consumers));
         }

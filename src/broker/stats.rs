@@ -51,6 +51,10 @@ pub struct GroupStats {
     pub restarts: u64,
     /// Handlers that are past their deadline, were cancelled, and never yielded.
     pub stuck: usize,
+    /// Keys of the messages that it has not settled, in a [`key_ordered`](super::GroupBuilder::key_ordered) group; else 0.
+    pub keys: usize,
+    /// Keys of these that wait for a message that failed.
+    pub failed_keys: usize,
 }
 
 /// Tells whether a group works.
@@ -149,6 +153,7 @@ impl GroupStats {
         consumers: usize,
         restarts: u64,
         stuck: usize,
+        (keys, failed_keys): (usize, usize),
     ) -> GroupStats {
         GroupStats {
             state,
@@ -171,6 +176,8 @@ impl GroupStats {
             consumers,
             restarts,
             stuck,
+            keys,
+            failed_keys,
         }
     }
 

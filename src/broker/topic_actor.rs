@@ -28,8 +28,7 @@ pub(crate) enum TopicWord<T> {
     Settled {
         group: GroupId,
         base: u64,
-        from: u16,
-        to: u16,
+        which: Bits,
     },
     /// A group is done with a message of this batch that had come back.
     SettledAgain {
@@ -200,7 +199,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         let batch = Arc::new(Batch::new(&self.origin, self.books.next_offset(), items));
         let (len, all) = (batch.len(), Bits::range(0, batch.len()));
         let (topic, base) = (&self.actor.name, batch.base());
-        self.actor.watched.show(|| Sight::Accepted { topic, base, len });
+        let keys = || (0..len).filter_map(|at| batch.key(at)).collect();
+        self.actor.watched.show(|| Sight::Accepted { topic, base, len, keys: keys() });
         let mut some_skipped = false;
         let mut wanted = std::mem::take(&mut self.wanted);
         for link in &mut self.links {
@@ -244,8 +244,8 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn hear(&mut self, word: TopicWord<T>) {
         match word {
-            TopicWord::Settled { group, base, from, to } => {
-                let freed = self.books.on_settled(group, base, from, to);
+            TopicWord::Settled { group, base, which } => {
+                let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
             }
             TopicWord::SettledAgain { group, base } => {

@@ -8,9 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::order::Order;
 use super::outcome::Verdict;
 use super::workers::ConsumerId;
-use super::{DeadReason, GroupSettings, GroupStats, Message, MessageId};
+use super::{DeadReason, GroupSettings, GroupStats, KeyHash, Message, MessageId};
 use crate::base::Name;
 use crate::runtime::{BoxFuture, Rt};
 
@@ -44,7 +45,7 @@ pub(crate) enum Sight<'a> {
     /// A topic took a group in: what it accepts from now on is offered to it, if its start says so.
     Joined { topic: &'a Name, group: &'a Name },
     /// A topic froze what it had accepted into a batch.
-    Accepted { topic: &'a Name, base: u64, len: u16 },
+    Accepted { topic: &'a Name, base: u64, len: u16, keys: Vec<KeyHash> },
     /// A topic gave these messages to a group, to be settled by it.
     Offered { topic: &'a Name, group: &'a Name, base: u64, open: Bits },
     /// An attempt began: a handler is about to be called, or a delivery was pulled.
@@ -60,7 +61,7 @@ pub(crate) enum Sight<'a> {
     /// A consumer's task is over, and with it what it was at; what was pulled goes on.
     Gone { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
     /// A group is done with these messages.
-    Settled { topic: &'a Name, group: &'a Name, base: u64, from: u16, to: u16 },
+    Settled { topic: &'a Name, group: &'a Name, base: u64, which: Bits },
     /// A message came back to a group from its dead letters, to be settled by it once more, as if it were new.
     Redriven { topic: &'a Name, group: &'a Name, base: u64, at: u16 },
     /// A group is done with a message that had come back.
@@ -143,6 +144,7 @@ pub(crate) struct Window {
     pub(crate) topic: Name,
     pub(crate) group: Name,
     pub(crate) consumer: ConsumerId,
+    pub(crate) order: Order,
 }
 
 impl Window {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tracing::{Instrument as _, Span};
 
 use super::Message;
+use super::bits::Bits;
 use super::handler::Handle;
 use super::lease::{LeaseId, Progress, Slot};
 use super::outcome::Verdict;
@@ -31,6 +32,7 @@ pub(super) struct Open<'a> {
     pub(super) progress: &'a Progress,
     pub(super) id: LeaseId,
     pub(super) slot: Slot,
+    pub(super) picked: Option<&'a Bits>,
     pub(super) span: &'a Span,
     pub(super) window: &'a Window,
 }
@@ -51,9 +53,10 @@ impl Open<'_> {
                 return Halt::Pause;
             }
             *budget -= 1;
-            if self.progress.begin(self.slot, self.id).is_none() {
+            let Some(handling) = self.progress.begin(self.slot, self.id, self.picked) else {
                 return Halt::Through;
-            }
+            };
+            message.index = handling.index();
             let verdict = match looked_at {
                 false => Shielded::new(handler.handle(message)).await,
                 true => self.handle_looked_at(handler, message).await,

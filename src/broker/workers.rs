@@ -40,6 +40,10 @@ pub(crate) struct Workers {
     free: BTreeSet<Place>,
     ready: u64,
     turns: u64,
+    /// One of them works, the others stand by.
+    exclusive: bool,
+    /// Who was given the last lease.
+    last: Option<ConsumerId>,
 }
 
 /// The fewest messages first; among equals, the one whose last lease is the longest ago.
@@ -71,6 +75,15 @@ pub(crate) struct WorkerCounts {
 }
 
 impl Workers {
+    pub(crate) fn new(exclusive: bool) -> Workers {
+        Workers { exclusive, ..Workers::default() }
+    }
+
+    /// So many could be given messages, or have some.
+    pub(crate) fn ready(&self) -> u64 {
+        self.ready
+    }
+
     /// A new consumer, under an id that none had before: leases of one that is gone may still be reported.
     pub(crate) fn add(&mut self, id: ConsumerId, credit: Credit) {
         let worker = Worker {
@@ -100,16 +113,30 @@ impl Workers {
     /// The consumer that is served next, and the most messages of a backlog of `backlog` that it is given.
     pub(crate) fn next(&self, backlog: u64) -> Option<(ConsumerId, u16)> {
         let unfair = || self.free.iter().min_by_key(|(_, _, id)| *id);
-        let (_, _, id) = if planted(Bug::Unfair) { unfair()? } else { self.free.first()? };
+        let (_, _, id) = match () {
+            () if self.exclusive => self.active()?,
+            () if planted(Bug::Unfair) => unfair()?,
+            () => self.free.first()?,
+        };
         let worker = self.list.get(id)?;
         let share = backlog.div_ceil(self.ready).max(u64::from(worker.worth_a_lease())).min(backlog.max(1));
         Some((*id, worker.lease_size().min(u16::try_from(share).unwrap_or(u16::MAX))))
+    }
+
+    /// Who works, while the others stand by; `None` if it can't be given more.
+    fn active(&self) -> Option<&Place> {
+        let last = self.last.filter(|id| self.list.get(id).is_some_and(|worker| worker.ready));
+        match last {
+            Some(last) => self.free.iter().find(|(_, _, id)| *id == last),
+            None => self.free.iter().min_by_key(|(_, _, id)| *id),
+        }
     }
 
     /// A consumer was given a lease of so many messages.
     pub(crate) fn on_lease(&mut self, id: ConsumerId, messages: u16) {
         self.turns += 1;
         let turn = self.turns;
+        self.last = Some(id);
         self.change(id, |worker| {
             worker.leases += 1;
             worker.messages += u32::from(messages);
@@ -172,9 +199,9 @@ impl Workers {
         Some(WorkerCounts { ready, leases, messages, handled, failures })
     }
 
-    /// Whether a consumer that could take messages has none.
+    /// Whether a consumer that could take messages has none, and does not only stand by.
     pub(crate) fn any_idle(&self) -> bool {
-        self.free.first().is_some_and(|(messages, ..)| *messages == 0)
+        !self.exclusive && self.free.first().is_some_and(|(messages, ..)| *messages == 0)
     }
 }
 

@@ -150,9 +150,9 @@ impl Model {
                 let (from, to) = (from.min(size), (from + len).min(size));
                 let range = base + u64::from(from)..base + u64::from(to);
                 self.kept.range_mut(range.clone()).for_each(|(_, open)| open.retain(|other| *other != group));
-                let freed = books.on_settled(group, base, from, to);
+                let freed = books.on_settled(group, base, Bits::range(from, to));
                 assert_eq!(freed, self.free(|offset| range.contains(&offset)));
-                assert_eq!(books.on_settled(group, base, from, to), 0, "once");
+                assert_eq!(books.on_settled(group, base, Bits::range(from, to)), 0, "once");
             }
             Step::Sweep(batch) => {
                 let from = self.batches.get(usize::from(batch)).map_or(0, |(base, _)| *base);
@@ -295,10 +295,10 @@ fn payloads_that_are_alive_or_pinned_stay_below_three_times_the_capacity() {
             // Full of what is late: the oldest batch is settled after all.
             if books.unsettled() == CAPACITY {
                 let (base, len) = in_batches.pop_front().unwrap();
-                books.on_settled(GroupId(0), base, 0, len);
+                books.on_settled(GroupId(0), base, Bits::range(0, len));
             }
             for at in (0..len).filter(|at| !late(base + u64::from(*at))) {
-                books.on_settled(GroupId(0), base, at, at + 1);
+                books.on_settled(GroupId(0), base, Bits::range(at, at + 1));
             }
             most = most.max(books.unsettled() + books.pinned());
         }
@@ -325,7 +325,7 @@ fn payloads_stay_below_three_times_the_capacity_with_messages_that_come_back_and
         // soon as it may, and is settled when nothing else can be.
         while alive.iter().map(|(_, len)| u64::from(*len)).sum::<u64>() > CAPACITY / 2 {
             let (base, len) = alive.pop_front().unwrap();
-            books.on_settled(GroupId(0), base, 0, len);
+            books.on_settled(GroupId(0), base, Bits::range(0, len));
             letters.push_back((base, len));
         }
         while let Some((base, len)) = letters.front().copied().filter(|_| books.unsettled() < CAPACITY) {
@@ -358,10 +358,10 @@ fn words_of_an_unknown_group_or_batch_free_nothing() {
     let mut books = Books::new();
     books.on_group(GroupId(0), |_: &char, _, kept| kept);
     books.on_batch('a', 3, |_| Bits::range(0, 3));
-    assert_eq!(books.on_settled(GroupId(9), 0, 0, 3), 0);
-    assert_eq!(books.on_settled(GroupId(0), 1, 0, 3), 0);
+    assert_eq!(books.on_settled(GroupId(9), 0, Bits::range(0, 3)), 0);
+    assert_eq!(books.on_settled(GroupId(0), 1, Bits::range(0, 3)), 0);
     assert!(!books.on_redriven(GroupId(9), 0, 3));
     assert_eq!((books.on_settled_again(GroupId(0), 0), books.on_moved(7, 0)), (0, 0));
     assert_eq!((books.open(GroupId(9)), books.unsettled()), (0, 3));
-    assert_eq!(books.on_settled(GroupId(0), 0, 0, 3), 3);
+    assert_eq!(books.on_settled(GroupId(0), 0, Bits::range(0, 3)), 3);
 }

@@ -12,6 +12,7 @@ use crate::broker::Outcome;
 use crate::broker::handler::Blocking;
 use crate::broker::ledger::Past;
 use crate::broker::message::{Batch, Item, Origin};
+use crate::broker::order::Order;
 use crate::broker::witness::Watched;
 use crate::mailbox::mailbox;
 use crate::runtime::Rt;
@@ -28,6 +29,7 @@ fn said_by_one_who_panics() -> Vec<&'static str> {
         topic: name("t"),
         group: name("g"),
         consumer: ConsumerId(0),
+        order: Order::Shared,
     };
     let progress = Arc::new(Progress::default());
     let scope = Scope::of_group(0, Duration::ZERO);
@@ -38,7 +40,7 @@ fn said_by_one_who_panics() -> Vec<&'static str> {
     let ([slot, _], id) = (Slot::both(), LeaseId::new(7));
     let batch = Arc::new(Batch::new(&Origin::new(name("t"), false), 0, vec![Item::new(1_u8)]));
     progress.put(slot, id, 0, 1);
-    let lease = Lease { id, batch, from: 0, to: 1, past: Past::default(), slot, held: None };
+    let lease = Lease { id, batch, from: 0, to: 1, picked: None, past: Past::default(), slot, held: None };
     assert!(to.try_send(lease).is_ok());
     assert!((&mut run).now_or_never().is_none(), "it waits for another");
 

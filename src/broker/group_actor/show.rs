@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::lease::LeaseId;
-use super::super::ledger::{Effect, Slice};
+use super::super::ledger::Effect;
 use super::super::outcome::Verdict;
 use super::super::witness::{At, Sight, Window};
 use super::super::workers::ConsumerId;
@@ -16,7 +16,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
         let (watched, rt) = (self.actor.watched.clone(), self.actor.rt.clone());
         watched.show(|| Sight::Hired { topic: &topic, group: &group, consumer });
-        Arc::new(Window { watched, rt, topic, group, consumer })
+        Arc::new(Window { watched, rt, topic, group, consumer, order: self.actor.settings.order })
     }
 
     /// Says what the group waits with.
@@ -27,9 +27,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// The bug of that name.
     pub(super) fn plant_settled(&mut self, lease: LeaseId) {
         if planted(Bug::SettledUnhandled)
-            && let Some((Slice { base, from, to, .. }, _)) = self.ledger.sole(lease)
+            && let Some((slice, _)) = self.ledger.sole(lease)
         {
-            self.effects.push(Effect::Settled { base: *base, from: *from, to: *to });
+            self.effects.push(Effect::Settled { base: slice.base, which: slice.bits() });
         }
     }
 

@@ -3,21 +3,27 @@
 use std::fmt;
 
 use super::super::lease::LeaseId;
+use super::super::order::Keyed;
 use super::super::stats::Counts;
 use super::super::witness::Counted;
-use super::{Ledger, Past, Slice};
+use super::{Lease, Ledger, Past, Slice};
 
-impl<B: Clone> Ledger<B> {
+impl<B: Clone + Keyed> Ledger<B> {
     /// Counts anew what is where, message by message; but for what is parked, which others keep.
     pub(crate) fn counted(&self) -> Counted {
-        let backlog: u64 = self.backlog.iter().map(|slice| u64::from(slice.len())).sum();
-        let leased = self.leases.values().map(|lease| u64::from(lease.slice.to - lease.reported));
+        let left = |lease: &Lease<B>| u64::from(lease.slice.part(lease.reported, lease.slice.to).len());
+        let leased = self.leases.values().map(left);
         Counted {
-            backlog: backlog + self.ready.len() as u64 + self.withheld,
+            backlog: self.queue.counted() + self.withheld,
             in_flight: leased.sum(),
             delayed: self.delayed.len() as u64,
             parked: 0,
         }
+    }
+
+    /// Keys that have messages here, and how many of these keys wait for one that failed.
+    pub(crate) fn keys(&self) -> (usize, usize) {
+        self.queue.count_keys()
     }
 
     /// The message of a lease that is a single one, and its past.

@@ -6,11 +6,19 @@ mod says;
 mod toy;
 
 use super::*;
+use crate::broker::KeyHash;
 use model::Model;
 use proptest::prelude::*;
 use says::Says;
 use std::time::Duration;
 use toy::Step;
+
+/// In a group that is shared nobody asks.
+impl Keyed for std::sync::Arc<u64> {
+    fn key(&self, _: u16) -> KeyHash {
+        KeyHash::default()
+    }
+}
 
 fn says() -> impl Strategy<Value = Says> {
     prop_oneof![

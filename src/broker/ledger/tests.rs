@@ -3,8 +3,17 @@
 mod order;
 
 use super::*;
+use crate::broker::KeyHash;
+use crate::broker::bits::Bits;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// In a group that is shared nobody asks.
+impl Keyed for char {
+    fn key(&self, _: u16) -> KeyHash {
+        KeyHash::default()
+    }
+}
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -22,7 +31,11 @@ impl Probe {
     }
 
     fn with(retry: Retry, credit: Credit) -> Probe {
-        let mut probe = Probe { ledger: Ledger::new(retry), now: Moment::ZERO, effects: Vec::new() };
+        let mut probe = Probe {
+            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }),
+            now: Moment::ZERO,
+            effects: Vec::new(),
+        };
         probe.join(0, credit);
         probe
     }
@@ -33,7 +46,7 @@ impl Probe {
     }
 
     fn batch(&mut self, batch: char, base: u64, to: u16) {
-        self.ledger.on_batch(Slice { batch, base, from: 0, to });
+        self.ledger.on_batch(Slice::new(batch, base, 0, to));
     }
 
     /// Dispatches. Returns the consumer, the lease's id and its offsets, of each new lease.
@@ -84,7 +97,7 @@ impl Probe {
 }
 
 fn settled(base: u64, from: u16, to: u16) -> Effect<char> {
-    Effect::Settled { base, from, to }
+    Effect::Settled { base, which: Bits::range(from, to) }
 }
 
 fn failed() -> Verdict {
@@ -131,7 +144,7 @@ fn each_verdict_moves_a_held_message_where_the_table_says() {
             Verdict::Dead { reason: "bad".into() },
             |c| c.parked = 1,
             || {
-                let slice = Slice { batch: 'a', base: 7, from: 0, to: 1 };
+                let slice = Slice::new('a', 7, 0, 1);
                 vec![Effect::Dead {
                     slice,
                     past: past(1, 0, None),
@@ -212,7 +225,7 @@ fn max_attempts_counts_failures_exactly_and_attempts_count_all_handlings() {
             assert_eq!(probe.effects(), [], "alive after {failures} failures of {most}");
             assert!(probe.sole(lease, Verdict::failed(format!("failure {failures}"))));
         }
-        let slice = Slice { batch: 'a', base: 0, from: 0, to: 1 };
+        let slice = Slice::new('a', 0, 0, 1);
         let error = format!("failure {}", most - 1);
         let past = past(2 * most, most, Some(&error));
         let reason = DeadReason::TooManyAttempts;
@@ -239,7 +252,7 @@ fn a_redriven_message_is_new_but_for_its_mark_and_settles_on_its_own_account() {
     for (end, change) in ends {
         let mut probe = Probe::pulling(Retry::immediately().max_attempts(2), 2);
         probe.batch('b', 20, 1);
-        probe.ledger.on_redriven(Slice { batch: 'a', base: 7, from: 3, to: 4 }, 5);
+        probe.ledger.on_redriven(Slice::new('a', 7, 3, 4), 5);
         let mut effects = Vec::new();
         probe.ledger.dispatch(probe.now, &mut effects);
         let Some(Effect::Lease { slice, past, id, .. }) = effects.first() else { panic!("{effects:?}") };
@@ -262,7 +275,7 @@ fn a_redriven_message_is_new_but_for_its_mark_and_settles_on_its_own_account() {
 #[test]
 fn a_redriven_message_that_is_given_up_again_is_settled_on_its_own_account() {
     let mut probe = Probe::pulling(Retry::none(), 1);
-    let slice = Slice { batch: 'a', base: 7, from: 3, to: 4 };
+    let slice = Slice::new('a', 7, 3, 4);
     probe.ledger.on_redriven(slice.clone(), 1);
     let [lease] = probe.hands_out([(10, 11)]);
     assert!(probe.sole(lease, failed()));

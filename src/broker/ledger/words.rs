@@ -3,35 +3,63 @@
 use std::sync::Arc;
 
 use crate::broker::DeadReason;
+use crate::broker::bits::Bits;
 use crate::broker::lease::LeaseId;
 use crate::broker::outcome::Verdict;
 use crate::broker::workers::ConsumerId;
 
-/// A run of messages of one batch: those with the offsets `base + from .. base + to`.
+/// Messages of one batch: those with the offsets `base + from .. base + to`, or some of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slice<B> {
     pub(crate) batch: B,
     pub(crate) base: u64,
     pub(crate) from: u16,
     pub(crate) to: u16,
+    /// Present if there are gaps: only these. Boxed since most have none. The first and the last one are always in it.
+    pub(crate) picked: Option<Box<Bits>>,
 }
 
 impl<B: Clone> Slice<B> {
+    /// The messages `from..to`.
+    pub(crate) fn new(batch: B, base: u64, from: u16, to: u16) -> Slice<B> {
+        Slice { batch, base, from, to, picked: None }
+    }
+
+    /// These messages.
+    pub(crate) fn of(batch: B, base: u64, bits: Bits) -> Slice<B> {
+        let (from, to) = (bits.first(0, 0).unwrap_or(0), bits.end());
+        let picked = (bits != Bits::range(from, to)).then(|| Box::new(bits));
+        Slice { batch, base, from, to, picked }
+    }
+
     pub(crate) fn len(&self) -> u16 {
-        self.to - self.from
+        match &self.picked {
+            None => self.to - self.from,
+            Some(bits) => u16::try_from(bits.count()).unwrap_or(u16::MAX),
+        }
     }
 
     pub(crate) fn first(&self) -> u64 {
         self.base + u64::from(self.from)
     }
 
-    /// Whether `next` begins where this one ends.
-    pub(super) fn touches(&self, next: &Slice<B>) -> bool {
-        (self.base, self.to) == (next.base, next.from)
+    pub(crate) fn bits(&self) -> Bits {
+        self.picked.as_ref().map_or_else(|| Bits::range(self.from, self.to), |bits| **bits)
     }
 
+    /// Whether `next` begins where this one ends.
+    pub(super) fn touches(&self, next: &Slice<B>) -> bool {
+        let whole = self.picked.is_none() && next.picked.is_none();
+        whole && (self.base, self.to) == (next.base, next.from)
+    }
+
+    /// Those of them in `from..to`.
     pub(super) fn part(&self, from: u16, to: u16) -> Slice<B> {
-        Slice { batch: self.batch.clone(), base: self.base, from, to }
+        let batch = self.batch.clone();
+        match &self.picked {
+            None => Slice::new(batch, self.base, from, to),
+            Some(bits) => Slice::of(batch, self.base, bits.and(Bits::range(from, to))),
+        }
     }
 }
 
@@ -62,7 +90,7 @@ pub(crate) enum Effect<B> {
     /// Hand these messages to this consumer.
     Lease { consumer: ConsumerId, id: LeaseId, slice: Slice<B>, past: Past },
     /// The group is done with these messages: tell the topic.
-    Settled { base: u64, from: u16, to: u16 },
+    Settled { base: u64, which: Bits },
     /// The group is done with one message of this batch that was redriven, and that holds a place of its own.
     SettledAgain { base: u64, at: u16 },
     /// Move this one message to the dead-letter topic, then call `on_dead_lettered`.

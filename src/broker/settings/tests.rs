@@ -24,7 +24,7 @@ fn of_topic(change: impl Fn(&mut TopicSettings)) -> Vec<String> {
 fn of_group(change: impl Fn(&mut GroupSettings)) -> Vec<String> {
     let mut settings = GroupSettings::default();
     change(&mut settings);
-    faults(settings.check("t".to_string()))
+    faults(settings.check("t".to_string(), false))
 }
 
 /// One fault, whose text names what is wrong.

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::super::Retry;
 use super::super::lease::LeaseId;
 use super::super::ledger::{Effect, Ledger, Report, Slice};
+use super::super::order::Keyed;
+use super::super::{GroupSettings, KeyHash, Retry};
 use super::*;
 
 const NS: Duration = Duration::from_nanos(1);
@@ -12,6 +13,13 @@ const US: Duration = Duration::from_micros(1);
 const MS: Duration = Duration::from_millis(1);
 /// From a report to the lease that it earns: the way to the group and back.
 const HOP: Duration = Duration::from_micros(5);
+
+/// In a group that is shared nobody asks.
+impl Keyed for () {
+    fn key(&self, _: u16) -> KeyHash {
+        KeyHash::default()
+    }
+}
 
 /// Consumers that work by the clock: each handles its leases in order, one message at a time.
 struct Floor {
@@ -37,7 +45,7 @@ struct Hand {
 impl Floor {
     fn of(paces: &[Duration], credit: Credit) -> Floor {
         let mut floor = Floor {
-            ledger: Ledger::new(Retry::none()),
+            ledger: Ledger::new(&GroupSettings { retry: Retry::none(), ..GroupSettings::default() }),
             now: Moment::ZERO,
             hands: Vec::new(),
             next_offset: 0,
@@ -59,7 +67,7 @@ impl Floor {
         let mut left = messages;
         while left > 0 {
             let to = left.min(BATCH as u64) as u16;
-            self.ledger.on_batch(Slice { batch: (), base: self.next_offset, from: 0, to });
+            self.ledger.on_batch(Slice::new((), self.next_offset, 0, to));
             self.next_offset += u64::from(to);
             left -= u64::from(to);
         }

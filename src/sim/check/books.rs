@@ -58,7 +58,7 @@ mod tests {
     use crate::broker::GroupState;
 
     fn stats() -> GroupStats {
-        let mut stats = GroupStats::new(GroupState::Running, Default::default(), 2, 0, 0);
+        let mut stats = GroupStats::new(GroupState::Running, Default::default(), 2, 0, 0, (0, 0));
         (stats.entered, stats.acked, stats.dropped, stats.dead_lettered) = (21, 1, 2, 3);
         (stats.backlog, stats.in_flight, stats.delayed, stats.parked) = (4, 5, 6, 0);
         stats

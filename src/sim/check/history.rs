@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Violation;
 use crate::base::{Moment, Name};
-use crate::broker::{MessageId, Report, Start};
+use crate::broker::{KeyHash, MessageId, Order, Report, Start};
 
 /// One group of one topic, as a history numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,7 @@ pub(in crate::sim) struct GroupFacts {
     pub(in crate::sim) ack_timeout: Duration,
     pub(in crate::sim) restarts: (u32, Duration),
     pub(in crate::sim) start: Start,
+    pub(in crate::sim) order: Order,
     /// Whether its consumers are of equal speed and always ready, so that they get equal shares (P19).
     pub(in crate::sim) fair: bool,
 }
@@ -57,6 +58,8 @@ pub(in crate::sim) enum What {
         topic: Name,
         base: u64,
         len: u16,
+        /// Empty if the topic has none.
+        keys: Vec<KeyHash>,
     },
     Offered {
         group: GroupKey,
@@ -235,7 +238,7 @@ impl fmt::Display for Shown<'_> {
         match self.1 {
             What::Opened(group) => write!(f, "{} opened", name(group)),
             What::Joined(group) => write!(f, "{} joined", name(group)),
-            What::Accepted { topic, base, len } => {
+            What::Accepted { topic, base, len, .. } => {
                 write!(f, "{topic} accepted {base}..{}", base + u64::from(*len))
             }
             What::Offered { group, base, runs } => write!(f, "{} offered {base}+{runs:?}", name(group)),

@@ -13,7 +13,7 @@ pub(super) fn nothing_is_lost(history: &History, finds: &mut Finds<'_>) {
     }
     let mut accepted: BTreeMap<&Name, u64> = BTreeMap::new();
     for what in history.whats() {
-        if let What::Accepted { topic, base, len } = what {
+        if let What::Accepted { topic, base, len, .. } = what {
             accepted.insert(topic, base + u64::from(*len));
         }
     }
@@ -41,7 +41,7 @@ fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, f
     let mut readers: BTreeMap<&Name, Vec<(GroupKey, u64)>> = BTreeMap::new();
     for what in history.whats() {
         match what {
-            What::Accepted { topic, base, len } => {
+            What::Accepted { topic, base, len, .. } => {
                 ends.insert(topic, base + u64::from(*len));
             }
             What::Joined(group) => {
@@ -134,7 +134,7 @@ pub(super) fn nothing_is_unexpected(history: &History, finds: &mut Finds<'_>) {
     let mut values: BTreeMap<(&Name, MessageId), u64> = BTreeMap::new();
     for what in history.whats() {
         match what {
-            What::Accepted { topic, base, len } => {
+            What::Accepted { topic, base, len, .. } => {
                 let next = next.entry(topic).or_insert(0);
                 if *base != *next {
                     finds.say(format_args!("{topic} went on at {base}, and was at {next}"));

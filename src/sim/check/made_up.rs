@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::history::GroupFacts;
 use super::{End, Event, GroupKey, History, What};
 use crate::base::{Moment, Name};
-use crate::broker::{GroupReport, GroupState, GroupStats, MessageId, Report, Start, TopicReport};
+use crate::broker::{
+    GroupReport, GroupState, GroupStats, Key as _, MessageId, Order, Report, Start, TopicReport,
+};
 
 /// Tells a history of the topic `t`, event by event.
 #[derive(Clone, Default)]
@@ -42,6 +44,7 @@ impl Story {
             ack_timeout: Duration::from_secs(30),
             restarts: (1, Duration::from_secs(1)),
             start: Start::Earliest,
+            order: Order::Shared,
             fair: false,
         });
         let key = self.key(group);
@@ -69,7 +72,18 @@ impl Story {
     }
 
     pub(super) fn accepted(self, base: u64, len: u16) -> Story {
-        self.and(What::Accepted { topic: name("t"), base, len })
+        self.and(What::Accepted { topic: name("t"), base, len, keys: Vec::new() })
+    }
+
+    pub(super) fn accepted_with_keys(self, base: u64, keys: &[&str]) -> Story {
+        let (len, keys) = (keys.len() as u16, keys.iter().map(|key| key.key_hash()).collect());
+        self.and(What::Accepted { topic: name("t"), base, len, keys })
+    }
+
+    pub(super) fn ordered(mut self, group: &str, order: Order) -> Story {
+        let key = self.key(group);
+        self.groups[key.0].order = order;
+        self
     }
 
     pub(super) fn offered(self, group: &str, from: u64, to: u64) -> Story {
@@ -152,7 +166,7 @@ impl Story {
     /// The history of a run that was: for each group, what it settled and what it lost.
     pub(super) fn report(self, groups: &[(&str, u64, u64)]) -> History {
         let groups = groups.iter().map(|(group, settled, lost)| {
-            let mut stats = GroupStats::new(GroupState::Stopping, Default::default(), 0, 0, 0);
+            let mut stats = GroupStats::new(GroupState::Stopping, Default::default(), 0, 0, 0, (0, 0));
             (stats.entered, stats.acked, stats.backlog) = (settled + lost, *settled, *lost);
             GroupReport::new(name("t"), name(group), stats, 0)
         });

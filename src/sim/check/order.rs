@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finds, GroupKey, History, What};
+use crate::broker::Order;
 
 /// P6: first attempts come in the order of publishing, whatever fails in between; a retry may come later than others,
-/// and so may what was redriven.
+/// and so may what was redriven. By key, other keys go on.
 pub(super) fn of_a_single_consumer(history: &History, finds: &mut Finds<'_>) {
     let mut consumers: BTreeMap<GroupKey, BTreeSet<u32>> = BTreeMap::new();
     for what in history.whats() {
@@ -17,6 +18,7 @@ pub(super) fn of_a_single_consumer(history: &History, finds: &mut Finds<'_>) {
     for what in history.whats() {
         if let What::Began { group, id, attempt: 1, .. } = what
             && consumers.get(group).is_some_and(|consumers| consumers.len() == 1)
+            && history.groups.get(group.0).is_some_and(|facts| facts.order != Order::Keyed)
             && !redriven.contains_key(&(*group, id.offset()))
         {
             let before = last.insert(*group, id.offset()).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{History, attempts, ending, groups, loss, order, restarts, retry};
+use super::{History, attempts, ending, groups, lanes, loss, order, restarts, retry};
 
 /// Tells which rule a run broke, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +35,14 @@ impl Finds<'_> {
 type Rule = fn(&History, &mut Finds<'_>);
 
 /// The rules that read a whole history. Those of the books are applied at each step, where they are shown.
-const RULES: [(&str, Rule); 15] = [
+const RULES: [(&str, Rule); 16] = [
     ("P1", loss::nothing_is_lost),
     ("P2", loss::settled_is_handled),
     ("P3", loss::nothing_is_unexpected),
     ("P4", attempts::are_numbered),
     ("P5", attempts::are_counted_in_dead_letters),
     ("P6", order::of_a_single_consumer),
+    ("P6", lanes::is_kept),
     ("P7", groups::prefetch_is_kept),
     ("P11", attempts::end_once),
     ("P12", retry::is_bounded),

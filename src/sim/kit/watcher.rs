@@ -101,7 +101,9 @@ impl Notes {
         let what = match sight {
             Sight::Opened { topic, group, settings } => self.open(topic, group, settings),
             Sight::Joined { topic, group } => self.of(topic, group, What::Joined),
-            Sight::Accepted { topic, base, len } => Some(What::Accepted { topic: topic.clone(), base, len }),
+            Sight::Accepted { topic, base, len, keys } => {
+                Some(What::Accepted { topic: topic.clone(), base, len, keys })
+            }
             Sight::Offered { topic, group, base, open } => {
                 self.of(topic, group, |group| What::Offered { group, base, runs: open.runs().collect() })
             }
@@ -124,11 +126,14 @@ impl Notes {
             Sight::Gone { topic, group, consumer } => {
                 self.of(topic, group, |group| What::Gone { group, consumer: consumer.0 })
             }
-            Sight::Settled { topic, group, base, from, to } => self.of(topic, group, |group| What::Settled {
-                group,
-                from: base + u64::from(from),
-                to: base + u64::from(to),
-            }),
+            Sight::Settled { topic, group, base, which } => {
+                for (from, to) in which.runs() {
+                    let (from, to) = (base + u64::from(from), base + u64::from(to));
+                    let what = self.of(topic, group, |group| What::Settled { group, from, to });
+                    self.history.events.extend(what.map(|what| Event { at, what }));
+                }
+                None
+            }
             Sight::Redriven { topic, group, base, at } => {
                 self.of(topic, group, |group| What::Redriven { group, offset: base + u64::from(at) })
             }
@@ -166,7 +171,7 @@ impl Notes {
     }
 
     fn open(&mut self, topic: &Name, group: &Name, settings: &GroupSettings) -> Option<What> {
-        let GroupSettings { consumers, prefetch, retry, ack_timeout, start, intensity, .. } = settings;
+        let GroupSettings { consumers, prefetch, retry, ack_timeout, start, intensity, order, .. } = settings;
         self.history.groups.push(check::GroupFacts {
             topic: topic.clone(),
             group: group.clone(),
@@ -176,6 +181,7 @@ impl Notes {
             ack_timeout: *ack_timeout,
             restarts: (intensity.restarts, intensity.within),
             start: *start,
+            order: *order,
             fair: self.fair,
         });
         Some(What::Opened(GroupKey(self.history.groups.len() - 1)))

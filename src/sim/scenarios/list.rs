@@ -2,8 +2,8 @@
 
 use super::many::{Scenario, many};
 use super::{
-    actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, killed,
-    lingering, parked, payloads, pulled, redriven,
+    actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, keys,
+    killed, lingering, parked, payloads, pulled, redriven,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -28,6 +28,7 @@ scenarios! {
     a_shutdown_at_any_time => drain::run,
     the_last_handle_dropped_at_any_time => drain::abandoned,
     consumers_that_cannot_be_built => failing::run,
+    groups_that_keep_an_order => keys::run,
     topics_that_are_held => holding::run,
     dead_letters_without_room => parked::run,
     a_group_that_stands_still => isolated::run,

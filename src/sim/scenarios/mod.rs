@@ -19,6 +19,7 @@ mod failing;
 mod fair;
 mod holding;
 mod isolated;
+mod keys;
 mod killed;
 mod lingering;
 mod list;

@@ -32,6 +32,8 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::TooMuchAtOnce, "pulled_deliveries", &["P7"]),
     (Bug::WrongStrategy, "actors_under_a_supervisor", &["P14"]),
     (Bug::WrongMessage, "competing_consumers_and_groups", &["P3"]),
+    (Bug::Overtakes, "groups_that_keep_an_order", &["P6"]),
+    (Bug::KeyTwice, "groups_that_keep_an_order", &["P6"]),
 ];
 
 #[test]

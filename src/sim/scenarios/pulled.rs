@@ -15,14 +15,14 @@ pub(super) async fn run(stage: Stage) {
     let first = open(&topic).prefetch(prefetch).retry(retry).ack_timeout(timeout).stream().await.unwrap();
     stage.clerk("t.g.dead").await;
     let kept = stage.clone();
-    let mut pullers = vec![stage.spawn("puller", async move { pull(kept, first, false).await })];
+    let mut pullers = vec![stage.spawn("puller", async move { pull(kept, "g", first, false).await })];
     for _ in 0..stage.below(3) {
         let (kept, topic) = (stage.clone(), topic.clone());
         pullers.push(stage.spawn("guest", async move {
             while !kept.is_calm() {
                 kept.a_while(millis(30)).await;
                 let Ok(stream) = open(&topic).stream().await else { break };
-                pull(kept.clone(), stream, true).await;
+                pull(kept.clone(), "g", stream, true).await;
             }
         }));
     }
@@ -41,14 +41,14 @@ fn open(topic: &Topic<u64>) -> GroupBuilder<u64> {
 }
 
 /// Pulls until the end, or a guest's share.
-async fn pull(stage: Stage, mut stream: DeliveryStream<u64>, guest: bool) {
+pub(super) async fn pull(stage: Stage, group: &str, mut stream: DeliveryStream<u64>, guest: bool) {
     let mut kept = Vec::new();
     let mut left = if guest { stage.below(12) } else { usize::MAX };
     while left > 0
         && let Some(delivery) = stream.next().await
     {
         left -= 1;
-        stage.saw(&delivery, "g");
+        stage.saw(&delivery, group);
         if stage.is_calm() {
             kept.clear();
             settle(&stage, delivery.ack());

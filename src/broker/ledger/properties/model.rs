@@ -45,7 +45,7 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(retry: Retry) -> Model {
         Model {
-            ledger: Ledger::new(retry),
+            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }),
             retry,
             now: Moment::ZERO,
             messages: BTreeMap::new(),
@@ -177,7 +177,7 @@ impl Model {
             self.letters.clear();
         }
         assert!(self.ledger.leases.is_empty() && self.ledger.delayed.is_empty());
-        assert!(self.ledger.ready.is_empty() && self.ledger.backlog.is_empty());
+        assert_eq!((self.ledger.queue.available(), self.ledger.queue.counted()), (0, 0));
         for id in self.consumers.keys() {
             assert_eq!(self.ledger.held(*id), Some((0, 0)), "{id:?} holds nothing");
         }
@@ -190,7 +190,7 @@ impl Model {
         let (base, to) = (self.next_offset, skip + len);
         let batch = Arc::new(base);
         self.batches.push(batch.clone());
-        self.ledger.on_batch(Slice { batch, base, from: skip, to });
+        self.ledger.on_batch(Slice::new(batch, base, skip, to));
         for at in skip..to {
             let toy = Toy { place: Place::Backlog, attempts: 0, failures: 0, no_room: 0, redrives: 0 };
             self.messages.insert(base + u64::from(at), toy);
@@ -314,9 +314,9 @@ impl Model {
     fn hear(&mut self, effects: Vec<Effect<Arc<u64>>>) {
         for effect in effects {
             match effect {
-                Effect::Settled { base, from, to } => {
-                    assert!(from < to);
-                    for offset in base + u64::from(from)..base + u64::from(to) {
+                Effect::Settled { base, which } => {
+                    assert!(!which.is_empty());
+                    for offset in which.iter().map(|at| base + u64::from(at)) {
                         assert!(self.settled.insert(offset), "{offset} is settled twice");
                     }
                 }

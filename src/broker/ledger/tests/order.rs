@@ -37,7 +37,8 @@ fn messages_given_back_one_by_one_are_leased_together_again() {
         probe.batch('b', 10, 5);
         let leases: Vec<_> = probe.dispatch().into_iter().map(|(_, id, _)| id).collect();
         (0..10).for_each(|at| assert!(probe.ledger.on_give_back(leases[order(at)])));
-        let slices: Vec<_> = probe.ledger.backlog.iter().map(|slice| (slice.first(), slice.len())).collect();
+        let Queue::Shared { waiting, .. } = &probe.ledger.queue else { panic!("it is shared") };
+        let slices = waiting.runs();
         assert_eq!(slices, [(0, 10), (10, 5)]);
     }
 }

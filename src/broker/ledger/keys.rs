@@ -1,0 +1,233 @@
+//! Order by key: a queue for each key that has messages, of which one lease at a time has any.
+//!
+//! ```text
+//!              push                     take                        on_done: the last of them
+//!   (no lane) ─────▶ waiting, in turn ───────▶ busy: at a consumer, ─────────────────────────▶ (no lane)
+//!                        ▲                     or delayed                │
+//!                        └──────────── on_done, put_back ◀───────────────┘
+//! ```
+//!
+//! A lane is busy from the moment it is taken until everything that was taken of it is done with or put back. So a
+//! message that failed, and waits for its backoff, keeps its lane busy: what came behind it waits, and no other key
+//! does (G10). A lane without messages is not kept.
+//!
+//! Lanes are served in turn, so that none is all that a group does. A lease takes what one batch has of its lane, and of
+//! the lanes next in turn; of so many lanes only that each consumer that is ready gets some.
+
+use std::collections::BTreeMap;
+
+use super::waiting::Waiting;
+use super::{Past, Slice};
+use crate::base::{Bug, planted};
+use crate::broker::KeyHash;
+use crate::broker::bits::Bits;
+use crate::broker::order::{Keyed, Order};
+
+pub(super) struct Keys<B> {
+    order: Order,
+    max_parked: Option<u64>,
+    /// Limit: one for each key of an unsettled message, of which there are as many as the topic's capacity.
+    lanes: BTreeMap<KeyHash, Lane<B>>,
+    /// Lanes that wait and are not busy, by their turn.
+    in_turn: BTreeMap<u64, KeyHash>,
+    next_turn: u64,
+    /// Messages of the lanes in turn.
+    available: u64,
+    /// Lanes that failed.
+    failed: usize,
+    /// A lane that may have more messages than `max_parked`.
+    surplus: Option<KeyHash>,
+}
+
+struct Lane<B> {
+    waiting: Waiting<B>,
+    /// Messages that were taken and are neither done with nor put back.
+    busy: u32,
+    /// Present while it is in turn.
+    turn: Option<u64>,
+    /// Its first message failed, and is not done with.
+    failed: bool,
+}
+
+impl<B> Default for Lane<B> {
+    fn default() -> Lane<B> {
+        Lane { waiting: Waiting::default(), busy: 0, turn: None, failed: false }
+    }
+}
+
+impl<B: Clone + Keyed> Keys<B> {
+    pub(super) fn new(order: Order, max_parked: Option<u32>) -> Keys<B> {
+        Keys {
+            order,
+            max_parked: max_parked.map(u64::from),
+            lanes: BTreeMap::new(),
+            in_turn: BTreeMap::new(),
+            next_turn: 0,
+            available: 0,
+            failed: 0,
+            surplus: None,
+        }
+    }
+
+    pub(super) fn available(&self) -> u64 {
+        self.available
+    }
+
+    pub(super) fn counted(&self) -> u64 {
+        self.lanes.values().map(|lane| lane.waiting.counted()).sum()
+    }
+
+    pub(super) fn count(&self) -> (usize, usize) {
+        let keys = if self.order == Order::Keyed { self.lanes.len() } else { 0 };
+        (keys, if keys > 0 { self.failed } else { 0 })
+    }
+
+    pub(super) fn push(&mut self, slice: Slice<B>) {
+        for (key, run) in runs(self.order, &slice) {
+            self.change(key, |lane| lane.waiting.push(run));
+            self.mark_surplus(key);
+        }
+    }
+
+    pub(super) fn push_redriven(&mut self, slice: Slice<B>, past: Past) {
+        let key = self.order.lane(&slice.batch, slice.from);
+        self.change(key, |lane| lane.waiting.put_back(slice, past));
+    }
+
+    pub(super) fn put_back(&mut self, slice: Slice<B>, past: Past) {
+        for (key, run) in runs(self.order, &slice) {
+            self.change(key, |lane| {
+                lane.busy -= u32::from(run.len());
+                lane.waiting.put_back(run, past.clone());
+            });
+        }
+    }
+
+    pub(super) fn on_done(&mut self, slice: &Slice<B>) {
+        for (key, run) in runs(self.order, slice) {
+            let mut recovered = false;
+            self.change(key, |lane| {
+                lane.busy -= u32::from(run.len());
+                // What failed comes alone, and nothing of its lane goes out before it is done with.
+                recovered = std::mem::take(&mut lane.failed);
+            });
+            self.failed -= usize::from(recovered);
+        }
+    }
+
+    pub(super) fn on_failed(&mut self, slice: &Slice<B>) {
+        let key = self.order.lane(&slice.batch, slice.from);
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            self.failed += usize::from(!std::mem::replace(&mut lane.failed, true));
+            self.mark_surplus(key);
+        }
+    }
+
+    fn mark_surplus(&mut self, key: KeyHash) {
+        let lane = self.lanes.get(&key).filter(|lane| lane.failed);
+        if lane.is_some_and(|lane| self.max_parked.is_some_and(|most| lane.waiting.len() > most)) {
+            self.surplus = Some(key);
+        }
+    }
+
+    pub(super) fn take_surplus(&mut self) -> Option<Slice<B>> {
+        let (key, most) = (self.surplus?, self.max_parked?);
+        let mut surplus = None;
+        self.change(key, |lane| {
+            if lane.failed && lane.waiting.len() > most {
+                surplus = lane.waiting.take_last();
+            }
+        });
+        if surplus.is_none() {
+            self.surplus = None;
+        }
+        surplus
+    }
+
+    pub(super) fn take(&mut self, most: u16, consumers: u64) -> Option<(Slice<B>, Past)> {
+        let mut lanes = (self.in_turn.len() as u64).div_ceil(consumers.max(1)).max(1);
+        let mut taken: Option<(B, u64, Bits)> = None;
+        let mut left = most;
+        while left > 0
+            && lanes > 0
+            && let Some(key) = self.in_turn.first_key_value().map(|(_, key)| *key)
+        {
+            let first = taken.is_none();
+            let mut again = None;
+            let mut some = false;
+            self.change(key, |lane| {
+                if lane.waiting.has_again() {
+                    again = if first { lane.waiting.take_again() } else { None };
+                    lane.busy += u32::from(again.is_some());
+                    return;
+                }
+                // What is taken together is of one batch.
+                while left > 0
+                    && taken.as_ref().is_none_or(|(_, base, _)| lane.waiting.first_batch() == Some(*base))
+                    && let Some(run) = lane.waiting.take_fresh(left)
+                {
+                    let Slice { batch, base, from, to, .. } = run;
+                    lane.busy += u32::from(to - from);
+                    left -= to - from;
+                    some = true;
+                    let (_, _, bits) = taken.get_or_insert_with(|| (batch, base, Bits::default()));
+                    *bits = bits.with(Bits::range(from, to));
+                }
+            });
+            if again.is_some() {
+                return again;
+            }
+            if !some {
+                break;
+            }
+            lanes -= 1;
+        }
+        let (batch, base, bits) = taken?;
+        Some((Slice::of(batch, base, bits), Past::default()))
+    }
+
+    /// Changes a lane, and with it whether it is in turn, or there at all.
+    fn change(&mut self, key: KeyHash, change: impl FnOnce(&mut Lane<B>)) {
+        let lane = self.lanes.entry(key).or_default();
+        if lane.turn.is_some() {
+            self.available -= lane.waiting.len();
+        }
+        change(lane);
+        let (waits, busy) = (!lane.waiting.is_empty(), lane.busy > 0);
+        let kept = busy && !planted(Bug::KeyTwice);
+        match lane.turn {
+            Some(turn) if kept || !waits => {
+                lane.turn = None;
+                self.in_turn.remove(&turn);
+            }
+            None if waits && !kept => {
+                lane.turn = Some(self.next_turn);
+                self.in_turn.insert(self.next_turn, key);
+                self.next_turn += 1;
+            }
+            _ => {}
+        }
+        if lane.turn.is_some() {
+            self.available += lane.waiting.len();
+        }
+        if !waits && !busy {
+            self.lanes.remove(&key);
+        }
+    }
+}
+
+/// The runs of neighbours that are of one lane.
+fn runs<B: Clone + Keyed>(order: Order, slice: &Slice<B>) -> impl Iterator<Item = (KeyHash, Slice<B>)> {
+    let mut rest = slice.bits();
+    std::iter::from_fn(move || {
+        let from = rest.first(0, 0)?;
+        let key = order.lane(&slice.batch, from);
+        let same = |to: &u16| rest.has(*to) && order.lane(&slice.batch, *to) == key;
+        let to = (from + 1..=slice.to).find(|to| *to == slice.to || !same(to))?;
+        rest = rest.without(Bits::range(from, to));
+        Some((key, Slice::new(slice.batch.clone(), slice.base, from, to)))
+    })
+}
+
+#[cfg(test)]
+mod tests;

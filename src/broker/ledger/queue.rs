@@ -1,0 +1,110 @@
+//! What a group hands out next: as it comes, or by lanes.
+
+use super::keys::Keys;
+use super::waiting::Waiting;
+use super::{Past, RETRIES_IN_A_ROW, Slice};
+use crate::broker::GroupSettings;
+use crate::broker::order::{Keyed, Order};
+
+pub(super) enum Queue<B> {
+    Shared { waiting: Waiting<B>, retries_in_a_row: u32 },
+    Lanes(Keys<B>),
+}
+
+impl<B: Clone + Keyed> Queue<B> {
+    pub(super) fn new(settings: &GroupSettings) -> Queue<B> {
+        match settings.order {
+            Order::Shared => Queue::Shared { waiting: Waiting::default(), retries_in_a_row: 0 },
+            Order::Keyed | Order::Exclusive => {
+                Queue::Lanes(Keys::new(settings.order, settings.max_parked_per_key))
+            }
+        }
+    }
+
+    /// So many messages could be handed out now.
+    pub(super) fn available(&self) -> u64 {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.len(),
+            Queue::Lanes(keys) => keys.available(),
+        }
+    }
+
+    /// Counts anew what waits.
+    pub(super) fn counted(&self) -> u64 {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.counted(),
+            Queue::Lanes(keys) => keys.counted(),
+        }
+    }
+
+    /// New messages, with higher offsets than all others.
+    pub(super) fn push(&mut self, slice: Slice<B>) {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.push(slice),
+            Queue::Lanes(keys) => keys.push(slice),
+        }
+    }
+
+    /// A message that came back from the dead letters.
+    pub(super) fn push_redriven(&mut self, slice: Slice<B>, past: Past) {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.put_back(slice, past),
+            Queue::Lanes(keys) => keys.push_redriven(slice, past),
+        }
+    }
+
+    /// Messages that were taken are to be handed out again.
+    pub(super) fn put_back(&mut self, slice: Slice<B>, past: Past) {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.put_back(slice, past),
+            Queue::Lanes(keys) => keys.put_back(slice, past),
+        }
+    }
+
+    /// Messages that were taken are done with, for good.
+    pub(super) fn on_done(&mut self, slice: &Slice<B>) {
+        if let Queue::Lanes(keys) = self {
+            keys.on_done(slice);
+        }
+    }
+
+    /// A message that was taken failed, and waits to be put back.
+    pub(super) fn on_failed(&mut self, slice: &Slice<B>) {
+        if let Queue::Lanes(keys) = self {
+            keys.on_failed(slice);
+        }
+    }
+
+    /// Takes a message that waits behind one that failed, with too many others.
+    pub(super) fn take_surplus(&mut self) -> Option<Slice<B>> {
+        match self {
+            Queue::Shared { .. } => None,
+            Queue::Lanes(keys) => keys.take_surplus(),
+        }
+    }
+
+    /// Keys that have messages here, and how many of these keys wait for one that failed.
+    pub(super) fn count_keys(&self) -> (usize, usize) {
+        match self {
+            Queue::Shared { .. } => (0, 0),
+            Queue::Lanes(keys) => keys.count(),
+        }
+    }
+
+    /// Takes what is handed out next, up to `most` messages, when `consumers` can take some.
+    pub(super) fn take(&mut self, most: u16, consumers: u64) -> Option<(Slice<B>, Past)> {
+        match self {
+            Queue::Lanes(keys) => keys.take(most, consumers),
+            Queue::Shared { waiting, retries_in_a_row } => {
+                // What was started before comes first, and not for ever.
+                let one_fresh = *retries_in_a_row >= RETRIES_IN_A_ROW && waiting.has_fresh();
+                if !one_fresh && let Some(again) = waiting.take_again() {
+                    *retries_in_a_row = retries_in_a_row.saturating_add(1);
+                    return Some(again);
+                }
+                *retries_in_a_row = 0;
+                Some((waiting.take_fresh(most)?, Past::default()))
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Messages that wait to be handed out, in order.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Past, Slice};
+use crate::base::{Bug, planted};
+
+/// Limit: the topic's capacity.
+pub(super) struct Waiting<B> {
+    /// Never started, by offset; as few slices as there are batches and gaps.
+    fresh: VecDeque<Slice<B>>,
+    /// Started before, or redriven, by offset; each alone.
+    again: BTreeMap<u64, (Slice<B>, Past)>,
+    fresh_messages: u64,
+}
+
+impl<B> Default for Waiting<B> {
+    fn default() -> Waiting<B> {
+        Waiting { fresh: VecDeque::new(), again: BTreeMap::new(), fresh_messages: 0 }
+    }
+}
+
+impl<B: Clone> Waiting<B> {
+    pub(super) fn len(&self) -> u64 {
+        self.fresh_messages + self.again.len() as u64
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn has_fresh(&self) -> bool {
+        self.fresh_messages > 0
+    }
+
+    pub(super) fn has_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// The runs that were never started.
+    #[cfg(test)]
+    pub(super) fn runs(&self) -> Vec<(u64, u16)> {
+        self.fresh.iter().map(|slice| (slice.first(), slice.len())).collect()
+    }
+
+    /// Counts anew.
+    pub(super) fn counted(&self) -> u64 {
+        self.fresh.iter().map(|slice| u64::from(slice.len())).sum::<u64>() + self.again.len() as u64
+    }
+
+    /// New messages, with higher offsets than all others.
+    pub(super) fn push(&mut self, slice: Slice<B>) {
+        self.fresh_messages += u64::from(slice.len());
+        match self.fresh.back_mut().filter(|last| last.touches(&slice)) {
+            Some(last) => last.to = slice.to,
+            None => self.fresh.push_back(slice),
+        }
+    }
+
+    /// Puts back what was handed out, or redriven, where its offset belongs.
+    pub(super) fn put_back(&mut self, slice: Slice<B>, past: Past) {
+        if past.is_blank() {
+            self.put_back_fresh(slice);
+        } else {
+            let there = self.again.insert(slice.first(), (slice, past));
+            debug_assert!(there.is_none(), "a message is in one place");
+        }
+    }
+
+    /// Joins it with its neighbours.
+    fn put_back_fresh(&mut self, mut rest: Slice<B>) {
+        self.fresh_messages += u64::from(rest.len());
+        if planted(Bug::RequeueAtTail) {
+            return self.fresh.push_back(rest);
+        }
+        let at = self.fresh.partition_point(|slice| slice.first() < rest.first());
+        if let Some(next) = self.fresh.get(at).filter(|next| rest.touches(next)) {
+            rest.to = next.to;
+            self.fresh.remove(at);
+        }
+        let before = at.checked_sub(1).and_then(|at| self.fresh.get_mut(at));
+        match before.filter(|before| before.touches(&rest)) {
+            Some(before) => before.to = rest.to,
+            None => self.fresh.insert(at, rest),
+        }
+    }
+
+    /// Takes the first one that was started before.
+    pub(super) fn take_again(&mut self) -> Option<(Slice<B>, Past)> {
+        self.again.pop_first().map(|(_, waiting)| waiting)
+    }
+
+    /// Takes the first ones that were never started, of one batch, up to `most`.
+    pub(super) fn take_fresh(&mut self, most: u16) -> Option<Slice<B>> {
+        let first = self.fresh.front_mut()?;
+        let slice = if first.len() <= most {
+            self.fresh.pop_front()?
+        } else {
+            let cut = first.from + most;
+            let slice = first.part(first.from, cut);
+            first.from = cut;
+            slice
+        };
+        self.fresh_messages -= u64::from(slice.len());
+        Some(slice)
+    }
+
+    /// The batch of the first one that was never started.
+    pub(super) fn first_batch(&self) -> Option<u64> {
+        self.fresh.front().map(|slice| slice.base)
+    }
+
+    /// Takes the last one that was never started.
+    pub(super) fn take_last(&mut self) -> Option<Slice<B>> {
+        let last = self.fresh.back_mut()?;
+        let slice = last.part(last.to - 1, last.to);
+        last.to -= 1;
+        if last.len() == 0 {
+            self.fresh.pop_back();
+        }
+        self.fresh_messages -= 1;
+        Some(slice)
+    }
+}

@@ -1,0 +1,49 @@
+//! In which order a group hands out: as it comes, by key, or one after the other.
+
+use super::KeyHash;
+use super::bits::Bits;
+
+/// Which messages of a group wait for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// None do.
+    #[default]
+    Shared,
+    /// Those of one key.
+    Keyed,
+    /// All, and one consumer handles them.
+    Exclusive,
+}
+
+/// Messages in a row that have keys: a batch's handle.
+pub(crate) trait Keyed {
+    fn key(&self, index: u16) -> KeyHash;
+}
+
+impl Order {
+    /// The lane of a message: those of one lane wait for each other.
+    pub(crate) fn lane(self, batch: &impl Keyed, index: u16) -> KeyHash {
+        match self {
+            Order::Keyed => batch.key(index),
+            Order::Shared | Order::Exclusive => KeyHash::default(),
+        }
+    }
+
+    /// Which of `rest` must not start before the message at `index`, which is to be tried again.
+    ///
+    /// Why in one place: the consumer skips these and the ledger takes them back, each by itself, so that no word has to
+    /// go between them.
+    pub(crate) fn behind(self, batch: &impl Keyed, index: u16, rest: Bits) -> Bits {
+        let rest = rest.and(Bits::range(index + 1, u16::MAX));
+        match self {
+            Order::Shared => Bits::default(),
+            Order::Exclusive => rest,
+            Order::Keyed => {
+                let mut behind = Bits::default();
+                let key = batch.key(index);
+                rest.iter().filter(|at| batch.key(*at) == key).for_each(|at| behind.insert(at));
+                behind
+            }
+        }
+    }
+}
