@@ -120,10 +120,10 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     /// let billing = orders.group("billing").consumers(4).key_ordered();
     /// billing.with(seen.clone()).run(async |order, seen| {
-    ///     if order.attempt() == 1 && **order == ("coyote", 1) {
+    ///     if order.attempt() == 1 && *order == ("coyote", 1) {
     ///         return Err(Fault::new("no money, for now"));
     ///     }
-    ///     seen.lock().unwrap().push(**order);
+    ///     seen.lock().unwrap().push(*order);
     ///     Ok(())
     /// }).await?;
     /// orders.publish_all([("coyote", 1), ("coyote", 2), ("runner", 1)]).await?;
