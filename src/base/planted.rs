@@ -55,6 +55,8 @@ pub(crate) enum Bug {
     Overtakes,
     /// A key that is at one consumer is handed to another too.
     KeyTwice,
+    /// A topic evicts what a consumer holds.
+    EvictsLeased,
 }
 
 #[cfg(not(test))]

@@ -212,6 +212,31 @@ impl<B: Clone> Books<B> {
         self.free(base, settled)
     }
 
+    /// Evicts the oldest message for which `evict` says that it can be. Answers its batch and index, and the groups that
+    /// had it to settle. Its place is free.
+    pub(crate) fn evict_oldest(&mut self, evict: impl Fn(&B, u16) -> bool) -> Option<(B, u16, Vec<GroupId>)> {
+        let (base, index) = self.live.iter().find_map(|(base, live)| {
+            live.kept.iter().find(|at| evict(&live.batch, *at)).map(|index| (*base, index))
+        })?;
+        let live = self.live.get_mut(&base)?;
+        let (batch, one, mut groups) = (live.batch.clone(), Bits::range(index, index + 1), Vec::new());
+        for (open, account) in live.open.iter_mut().zip(&mut self.groups) {
+            if open.has(index) {
+                *open = open.without(one);
+                account.open -= 1;
+                groups.push(account.group);
+            }
+        }
+        self.free(base, one);
+        Some((batch, index, groups))
+    }
+
+    /// Lets go of the oldest batch, which no group has to settle. Returns how many places that frees.
+    pub(crate) fn let_go_oldest(&mut self) -> u64 {
+        let oldest = self.live.first_key_value().map(|(base, live)| (*base, live.kept));
+        oldest.map_or(0, |(base, kept)| self.free(base, kept))
+    }
+
     /// A message went elsewhere: it is not kept for groups to come. Returns how many places that frees.
     pub(crate) fn on_moved(&mut self, base: u64, index: u16) -> u64 {
         self.free(base, Bits::range(index, index + 1))

@@ -63,6 +63,8 @@ pub enum DeadReason {
     /// It was never tried: as many messages waited behind one of its key that failed as
     /// [`max_parked_per_key`](super::GroupBuilder::max_parked_per_key) allows.
     KeyFull,
+    /// It was past its topic's [`ttl`](super::TopicBuilder::ttl), and its group wants to see such messages.
+    Expired,
 }
 
 /// One message, as it comes back to its topic.
@@ -242,6 +244,7 @@ impl fmt::Display for DeadReason {
         match self {
             DeadReason::TooManyAttempts => f.write_str("failed too often"),
             DeadReason::Rejected(reason) => write!(f, "rejected: {reason}"),
+            DeadReason::Expired => f.write_str("expired"),
             DeadReason::KeyFull => f.write_str("too many waited behind one of its key that failed"),
         }
     }

@@ -49,7 +49,7 @@ pub struct GroupReport {
     pub topic: Name,
     /// The group.
     pub group: Name,
-    /// Messages that it settled: acked, dropped or dead-lettered.
+    /// Messages that it settled: acked, dropped, dead-lettered, or removed by a limit that was asked for.
     pub settled: u64,
     /// Messages that consumers held when the time was up, and that were taken from them unsettled. Part of `lost`.
     pub released: u64,

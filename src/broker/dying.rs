@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use tracing::{info, warn};
 
+use super::bits::Bits;
 use super::ledger::{Past, Slice};
 use super::message::{Batch, IdStamp, Item};
 use super::redrive::Home;
@@ -13,7 +14,7 @@ use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
 use super::{DeadLetter, DeadReason};
 use crate::base::Name;
-use crate::mailbox::SendSink;
+use crate::mailbox::{SendSink, reply};
 
 /// One message, as the group keeps it.
 type Sole<T> = Slice<Arc<Batch<T>>>;
@@ -48,6 +49,17 @@ impl<T: Send + Sync + 'static> Dying<T> {
         self.waiting.push_back((slice, past, reason));
     }
 
+    /// Takes those that wait.
+    pub(crate) fn take(&mut self, base: u64, which: Bits) -> Vec<(Sole<T>, Past)> {
+        let is = |(slice, past, _): &(Sole<T>, Past, DeadReason)| {
+            past.redrives == 0 && slice.base == base && which.has(slice.from)
+        };
+        let (taken, kept) = std::mem::take(&mut self.waiting).into_iter().partition(is);
+        self.waiting = kept;
+        let taken: VecDeque<_> = taken;
+        taken.into_iter().map(|(slice, past, _)| (slice, past)).collect()
+    }
+
     /// Messages that wait.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.len() as u64
@@ -79,6 +91,8 @@ impl<T: Send + Sync + 'static> Dying<T> {
         if room.is_pending() && !std::mem::replace(&mut self.told, true) {
             let (topic, group) = (&self.topic, &self.group);
             warn!(target: "callboard::broker", %topic, %group, "parked: the dead-letter topic is full");
+            // One that evicts its oldest makes room for whoever stands in its line, once it knows of that.
+            drop(self.letters.control(TopicWord::MakeRoom(reply().0)));
         }
         let room = matches!(room, Poll::Ready(Ok(())));
         self.told &= !room;

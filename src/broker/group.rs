@@ -99,6 +99,37 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         self.set(|settings| settings.backoff = backoff)
     }
 
+    /// Lets the group be so many messages behind, and no more: then it skips ahead instead of holding the topic.
+    /// Default: it skips nothing.
+    ///
+    /// Once more messages are unsettled, the oldest that no consumer holds are settled for this group and counted as
+    /// `skipped`. For readers that want what is new, beside others that want all. It should be well below the topic's
+    /// capacity.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let prices = broker.topic::<u32>("prices").capacity(100).open().await?;
+    /// let screen = prices.group("screen").max_lag(10).run(async |_| std::future::pending().await).await?;
+    /// // A group that stands still, and does not hold the topic.
+    /// prices.publish_all(0..1_000).await?;
+    /// assert!(screen.stats().await?.skipped >= 890);
+    /// # Ok(()) }
+    /// ```
+    pub fn max_lag(self, messages: u32) -> GroupBuilder<T> {
+        self.set(|settings| settings.max_lag = Some(messages))
+    }
+
+    /// Moves messages that are past the topic's [`ttl`](super::TopicBuilder::ttl) to the dead letters, for the reason
+    /// [`DeadReason::Expired`](super::DeadReason::Expired). Default: they are counted only.
+    pub fn dead_letter_expired(self) -> GroupBuilder<T> {
+        self.set(|settings| settings.dead_letter_expired = true)
+    }
+
     /// Handles the messages of each key in the order in which they were published, one at a time; different keys beside
     /// each other. The topic needs a key: [`TopicBuilder::key`](super::TopicBuilder::key).
     ///

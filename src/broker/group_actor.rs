@@ -13,7 +13,7 @@ use super::books::GroupId;
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::dying::Dying;
 use super::group_word::{GroupWord, Handout};
-use super::ledger::{Effect, Ledger, Report, Slice};
+use super::ledger::{Effect, Ledger, Report};
 use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
 use super::outcome::{TIMED_OUT, Verdict};
@@ -39,6 +39,8 @@ pub(crate) struct GroupActor<T> {
     pub(crate) name: Name,
     pub(crate) topic_name: Name,
     pub(crate) settings: GroupSettings,
+    /// Messages of the topic may be past their time.
+    pub(crate) ttl: bool,
     pub(crate) scope: Scope,
     pub(crate) rt: Rt,
     pub(crate) mailbox: Receiver<Handout<T>, GroupWord<T>>,
@@ -76,7 +78,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
     pub(crate) async fn run(self) {
         let (window, clock) = (RestartWindow::new(self.settings.intensity), self.rt.clock());
         let mut life = Life {
-            ledger: Ledger::new(&self.settings),
+            ledger: Ledger::new(&self.settings, self.ttl),
             effects: Vec::new(),
             members: Members::default(),
             window,
@@ -143,17 +145,6 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    fn take_in(&mut self, handout: Handout<T>) {
-        for (from, to) in handout.open.runs() {
-            let (batch, base) = (handout.batch.clone(), handout.batch.base());
-            let slice = Slice::new(batch, base, from, to);
-            match handout.redrives {
-                0 => self.ledger.on_batch(slice),
-                redrives => self.ledger.on_redriven(slice, redrives),
-            }
-        }
-    }
-
     fn hear(&mut self, word: GroupWord<T>, now: Moment) {
         match word {
             GroupWord::From(FromConsumer::Report(report)) => self.on_report(report, now),
@@ -185,6 +176,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.tell_topic();
                 // If whoever asked for it is gone, it is dropped, here or there, and says so.
                 drop(port.send(DeliveryStream::new(receiver, self.actor.own.clone(), self.window(id))));
+            }
+            GroupWord::Evicted { batch, which } => self.on_evicted(&batch, which),
+            GroupWord::EvictedBefore { base, which } => {
+                self.ledger.on_evicted_before(base, which, &mut self.effects);
             }
             GroupWord::Nudge(port) => self.nudges.push(port),
             GroupWord::Stats(reply) => self.tell_stats(reply),
@@ -276,7 +271,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn on_alarm(&mut self, now: Moment) {
-        self.ledger.on_alarm(now);
+        self.ledger.on_alarm(now, &mut self.effects);
         if self.look_at.is_some_and(|at| at <= now) {
             self.look(now);
             let busy = self.ledger.counts().in_flight > 0;
@@ -323,6 +318,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Hands out what there is, and does what the ledger says.
     fn carry_out(&mut self, now: Moment) {
         self.ledger.give_up_surplus(&mut self.effects);
+        self.ledger.skip_ahead(&mut self.effects);
         if self.state == GroupState::Running {
             self.ledger.dispatch(now, &mut self.effects);
         }
@@ -358,6 +354,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let group = self.actor.id;
                 drop(self.actor.topic.control(TopicWord::SettledAgain { group, base }));
             }
+            Effect::Removed { base, which } => self.tell_removed(base, which),
+            Effect::RemovedAgain { base, at } => self.tell_removed_again(base, at),
             Effect::Dead { slice, past, reason } => self.actor.dying.push(slice, past, reason),
             Effect::Lease { consumer, id, slice, past } => {
                 self.shared = false;
@@ -441,4 +439,5 @@ impl<T: Send + Sync + 'static> Life<T> {
 }
 
 mod ending;
+mod removed;
 mod show;

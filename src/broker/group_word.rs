@@ -27,6 +27,16 @@ pub(crate) enum GroupWord<T> {
     },
     /// Add a pulled stream, whose end of the mailbox somebody else reads.
     AddStream(Reply<DeliveryStream<T>>),
+    /// The topic evicted these.
+    Evicted {
+        batch: Arc<Batch<T>>,
+        which: Bits,
+    },
+    /// The topic evicted these before the group was handed them.
+    EvictedBefore {
+        base: u64,
+        which: Bits,
+    },
     /// Answer after another try to move what is parked.
     Nudge(Reply<()>),
     Stats(Reply<GroupStats>),

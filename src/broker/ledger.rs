@@ -26,28 +26,19 @@
 //! Books: entered = acked + dropped + dead + backlog + ready + in flight + delayed + parked, after every call.
 //! A lease's id is never used twice, so a report for one that is over changes nothing (G7).
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::delayed::Delayed;
 use super::lease::LeaseId;
-use super::order::{Keyed, Order};
+use super::order::{BatchHandle, Order};
 use super::outcome::Verdict;
 use super::stats::Counts;
 use super::workers::{ConsumerId, Credit, WorkerCounts, Workers};
 use super::{DeadReason, GroupSettings, Retry};
 use crate::base::{Bug, Moment, planted};
-use crate::supervise::Backoff;
 
 use queue::Queue;
 pub(crate) use words::{Effect, Past, Report, Slice};
-
-/// The wait after an attempt that could not go on for want of room (G17).
-///
-/// Why not the group's backoff: that is for what fails, may be none, and then this would spin; or be an hour.
-/// Why so short: a handler's publish has waited in line before it said so, and will again.
-const NO_ROOM: Backoff = Backoff::exponential(Duration::from_millis(10), Duration::from_secs(1)).jitter(0.2);
 
 /// So many leases in a row are of messages started before; then one is from the backlog, if there is one.
 ///
@@ -58,7 +49,9 @@ pub(crate) struct Ledger<B> {
     retry: Retry,
     order: Order,
     queue: Queue<B>,
-    delayed: BinaryHeap<Reverse<Delayed<B>>>,
+    delayed: Delayed<B>,
+    max_lag: Option<u64>,
+    dead_letter_expired: bool,
     leases: BTreeMap<LeaseId, Lease<B>>,
     next_lease: u64,
     workers: Workers,
@@ -77,13 +70,16 @@ struct Lease<B> {
     since: Moment,
 }
 
-impl<B: Clone + Keyed> Ledger<B> {
-    pub(crate) fn new(settings: &GroupSettings) -> Ledger<B> {
+impl<B: Clone + BatchHandle> Ledger<B> {
+    /// `ttl`: the messages of the topic may be past their time.
+    pub(crate) fn new(settings: &GroupSettings, ttl: bool) -> Ledger<B> {
         Ledger {
             retry: settings.retry,
             order: settings.order,
-            queue: Queue::new(settings),
-            delayed: BinaryHeap::new(),
+            queue: Queue::new(settings, ttl || settings.max_lag.is_some()),
+            delayed: Delayed::default(),
+            max_lag: settings.max_lag.map(u64::from),
+            dead_letter_expired: settings.dead_letter_expired,
             leases: BTreeMap::new(),
             next_lease: 0,
             workers: Workers::new(settings.order == Order::Exclusive),
@@ -196,6 +192,7 @@ impl<B: Clone + Keyed> Ledger<B> {
         let back = Slice::of(slice.batch.clone(), slice.base, behind);
         *slice = Slice::of(slice.batch.clone(), slice.base, slice.bits().without(behind));
         let messages = back.len();
+        Self::let_go(&back, &Past::default());
         // Invariant: a lease of several messages has none that was started before.
         self.put_back(back, Past::default());
         messages
@@ -230,6 +227,7 @@ impl<B: Clone + Keyed> Ledger<B> {
         let kept = lease.slice.part(lease.reported, end);
         self.workers.on_give_back(lease.consumer, rest.len(), kept.len() == 0);
         self.counts.in_flight -= u64::from(rest.len());
+        Self::let_go(&rest, &lease.past);
         if rest.len() > 0 && !planted(Bug::ForgottenInFlight) {
             self.put_back(rest, lease.past.clone());
         }
@@ -258,19 +256,18 @@ impl<B: Clone + Keyed> Ledger<B> {
         effects.push(settled(slice, past));
     }
 
-    /// When the next delayed message is due.
+    /// When the next delayed message is due, or the next one past its time.
     pub(crate) fn next_alarm(&self) -> Option<Moment> {
-        self.delayed.peek().map(|Reverse(delayed)| delayed.due)
+        [self.delayed.next(), self.next_expiry()].into_iter().flatten().min()
     }
 
-    /// Delayed messages whose moment has come are ready.
-    pub(crate) fn on_alarm(&mut self, now: Moment) {
-        while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.due <= now) {
-            if let Some(Reverse(delayed)) = self.delayed.pop() {
-                self.counts.delayed -= 1;
-                self.put_back(delayed.slice, delayed.past);
-            }
+    /// Delayed messages whose moment has come are ready, and those past their time are gone.
+    pub(crate) fn on_alarm(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
+        while let Some((slice, past)) = self.delayed.take_due(now) {
+            self.counts.delayed -= 1;
+            self.put_back(slice, past);
         }
+        self.expire(now, effects);
     }
 
     /// Hands out as much as the consumers have credit for.
@@ -279,8 +276,12 @@ impl<B: Clone + Keyed> Ledger<B> {
             && let Some((consumer, size)) = self.workers.next(self.share_of())
             && let Some((slice, past)) = self.queue.take(size, self.workers.ready())
         {
+            self.count_out(&slice, &past);
+            let slice = self.still_wanted(slice, &past, now, effects);
+            if slice.len() == 0 {
+                continue;
+            }
             let messages = u64::from(slice.len());
-            *(if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready }) -= messages;
             self.workers.on_lease(consumer, slice.len());
             let id = LeaseId::new(if planted(Bug::NoFence) { slice.first() } else { self.next_lease });
             self.next_lease += 1;
@@ -297,6 +298,26 @@ impl<B: Clone + Keyed> Ledger<B> {
         match self.order {
             Order::Shared => self.counts.backlog,
             Order::Keyed | Order::Exclusive => self.queue.available(),
+        }
+    }
+
+    /// What waited does not any more.
+    fn count_out(&mut self, slice: &Slice<B>, past: &Past) {
+        let waiting = if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready };
+        *waiting -= u64::from(slice.len());
+    }
+
+    /// Nobody has these leased any more.
+    fn let_go(slice: &Slice<B>, past: &Past) {
+        if past.redrives == 0 {
+            slice.batch.let_go(slice.bits());
+        }
+    }
+
+    /// Lets go of all that is leased: the group is over.
+    pub(crate) fn let_all_go(&self) {
+        for lease in self.leases.values() {
+            Self::let_go(&lease.slice.part(lease.reported, lease.slice.to), &lease.past);
         }
     }
 
@@ -319,72 +340,11 @@ impl<B: Clone + Keyed> Ledger<B> {
         let acked = lease.slice.part(from, to);
         if acked.len() > 0 {
             self.counts.acked += u64::from(acked.len());
+            Self::let_go(&acked, &lease.past);
             self.queue.on_done(&acked);
             effects.push(settled(&acked, &lease.past));
         }
         acked.len()
-    }
-
-    /// One message whose handling began and did not end in an ack.
-    fn except(
-        &mut self,
-        slice: Slice<B>,
-        mut past: Past,
-        verdict: Verdict,
-        now: Moment,
-        random: u64,
-        effects: &mut Vec<Effect<B>>,
-    ) {
-        past.attempts = past.attempts.saturating_add(u32::from(!planted(Bug::UnmarkedDuplicate)));
-        let random = mixed(random, slice.first());
-        match verdict {
-            Verdict::Ack => {
-                self.counts.acked += 1;
-                self.queue.on_done(&slice);
-                effects.push(settled(&slice, &past));
-            }
-            Verdict::Drop => {
-                self.counts.dropped += 1;
-                self.counts.acked += u64::from(planted(Bug::DriftingStats));
-                self.queue.on_done(&slice);
-                effects.push(settled(&slice, &past));
-            }
-            Verdict::Release => self.put_back(slice, past),
-            Verdict::Dead { reason } => self.bury(slice, past, DeadReason::Rejected(reason), effects),
-            Verdict::Retry { error, after } => {
-                self.counts.failures += 1;
-                past.failures = past.failures.saturating_add(1);
-                past.no_room = 0;
-                past.error = Some(error);
-                if past.failures >= self.retry.attempts() && !planted(Bug::UnboundedRetry) {
-                    return self.bury(slice, past, DeadReason::TooManyAttempts, effects);
-                }
-                self.queue.on_failed(&slice);
-                let wait = after.unwrap_or_else(|| self.retry.backoff().delay(past.failures, random));
-                self.delay(slice, past, now, wait);
-            }
-            Verdict::NoRoom { error } => {
-                self.counts.no_room += 1;
-                past.no_room = past.no_room.saturating_add(1);
-                past.error = Some(error);
-                let wait = NO_ROOM.delay(past.no_room, random);
-                self.delay(slice, past, now, wait);
-            }
-        }
-    }
-
-    fn delay(&mut self, slice: Slice<B>, past: Past, now: Moment, wait: Duration) {
-        if wait.is_zero() {
-            return self.put_back(slice, past);
-        }
-        self.counts.delayed += 1;
-        self.delayed.push(Reverse(Delayed { due: now + wait, slice, past }));
-    }
-
-    fn bury(&mut self, slice: Slice<B>, past: Past, reason: DeadReason, effects: &mut Vec<Effect<B>>) {
-        self.counts.parked += 1;
-        self.queue.on_done(&slice);
-        effects.push(Effect::Dead { slice, past, reason });
     }
 
     /// What was handed out waits again.
@@ -404,18 +364,14 @@ fn settled<B: Clone>(slice: &Slice<B>, past: &Past) -> Effect<B> {
     }
 }
 
-/// A random number for one message, made of the one for its report: what failed together must not come back together.
-/// The backoff looks at the upper bits; the odd factor spreads neighbours over them.
-fn mixed(random: u64, offset: u64) -> u64 {
-    random ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
 mod keys;
 mod look;
 #[cfg(test)]
 mod properties;
 mod queue;
+mod remove;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod waiting;
 mod words;

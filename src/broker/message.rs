@@ -4,11 +4,14 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::bits::Bits;
+use super::claims::Claims;
 use super::ledger::Past;
-use super::order::Keyed;
-use super::{KeyHash, MessageId};
+use super::order::BatchHandle;
+use super::settings::TopicSettings;
+use super::{KeyHash, MessageId, Overflow};
 use crate::base::sync::{AtomicU64, Ordering};
-use crate::base::{Bug, Name, catch, planted};
+use crate::base::{Bug, Moment, Name, catch, planted};
 use crate::mailbox::Stamp;
 use crate::runtime::Rt;
 
@@ -73,14 +76,17 @@ impl<T: 'static> Stamp<Item<T>> for IdStamp {
 pub(crate) struct Origin {
     topic: Name,
     keyed: bool,
+    /// Messages may be evicted.
+    evicts: bool,
     /// Counts the payloads that are in batches, wherever those are: with groups, in dead letters, in messages that
     /// somebody keeps. Ordering: a late view makes a batch larger or smaller than need be.
     alive: AtomicU64,
 }
 
 impl Origin {
-    pub(crate) fn new(topic: Name, keyed: bool) -> Arc<Origin> {
-        Arc::new(Origin { topic, keyed, alive: AtomicU64::new(0) })
+    pub(crate) fn new(topic: Name, settings: &TopicSettings) -> Arc<Origin> {
+        let (keyed, evicts) = (settings.keyed, settings.overflow == Overflow::DropOldest);
+        Arc::new(Origin { topic, keyed, evicts, alive: AtomicU64::new(0) })
     }
 
     /// The payloads that are in batches.
@@ -94,12 +100,25 @@ pub(crate) struct Batch<T> {
     origin: Arc<Origin>,
     base: u64,
     items: Vec<Item<T>>,
+    claims: Claims,
+    expires: Option<Moment>,
 }
 
 impl<T> Batch<T> {
-    pub(crate) fn new(origin: &Arc<Origin>, base: u64, items: Vec<Item<T>>) -> Batch<T> {
+    /// `expires`: its messages are past their time then.
+    pub(crate) fn new(
+        origin: &Arc<Origin>,
+        base: u64,
+        items: Vec<Item<T>>,
+        expires: Option<Moment>,
+    ) -> Batch<T> {
         origin.alive.fetch_add(items.len() as u64, Ordering::Relaxed);
-        Batch { origin: origin.clone(), base, items }
+        let claims = Claims::new(if origin.evicts { items.len() } else { 0 });
+        Batch { origin: origin.clone(), base, items, claims, expires }
+    }
+
+    pub(crate) fn expires(&self) -> Option<Moment> {
+        self.expires
     }
 
     pub(crate) fn base(&self) -> u64 {
@@ -113,6 +132,10 @@ impl<T> Batch<T> {
 
     pub(crate) fn topic(&self) -> &Name {
         &self.origin.topic
+    }
+
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// The key of a message, if the topic's messages have keys.
@@ -135,9 +158,29 @@ impl<T> Batch<T> {
     }
 }
 
-impl<T> Keyed for Arc<Batch<T>> {
+impl<T> BatchHandle for Arc<Batch<T>> {
     fn key(&self, index: u16) -> KeyHash {
         Batch::key(self, index).unwrap_or_default()
+    }
+
+    #[inline]
+    fn claim(&self, which: Bits) -> Bits {
+        self.claims.claim(which)
+    }
+
+    #[inline]
+    fn let_go(&self, which: Bits) {
+        self.claims.let_go(which);
+    }
+
+    #[inline]
+    fn expires(&self, _index: u16) -> Option<Moment> {
+        self.expires
+    }
+
+    #[inline]
+    fn expired(&self, which: Bits, now: Moment) -> Bits {
+        if self.expires.is_some_and(|at| at <= now) { which } else { Bits::default() }
     }
 }
 

@@ -63,6 +63,7 @@
 mod bits;
 mod blocked;
 mod books;
+mod claims;
 mod consumer;
 mod core;
 mod dead_letter;
@@ -92,12 +93,14 @@ mod pull;
 mod redrive;
 mod registry;
 mod retry;
+mod room;
 mod scope;
 mod settings;
 mod start;
 mod stats;
 mod topic;
 mod topic_actor;
+mod topic_word;
 mod witness;
 mod work_off;
 mod workers;
@@ -134,6 +137,8 @@ pub use topic::{Topic, TopicBuilder};
 pub(crate) use settings::GroupSettings;
 
 // What the simulator's test kit sees of a broker.
+#[cfg(feature = "sim")]
+pub(crate) use bits::Bits;
 #[cfg(feature = "sim")]
 pub(crate) use order::Order;
 #[cfg(feature = "sim")]

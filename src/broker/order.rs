@@ -2,6 +2,7 @@
 
 use super::KeyHash;
 use super::bits::Bits;
+use crate::base::Moment;
 
 /// Which messages of a group wait for each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,14 +16,32 @@ pub(crate) enum Order {
     Exclusive,
 }
 
-/// Messages in a row that have keys: a batch's handle.
-pub(crate) trait Keyed {
+/// A batch's handle, as the ledger sees it.
+pub(crate) trait BatchHandle {
     fn key(&self, index: u16) -> KeyHash;
+
+    /// The group leases these. Answers those that it does not get, since the topic has evicted them.
+    fn claim(&self, _which: Bits) -> Bits {
+        Bits::default()
+    }
+
+    /// The group has these no longer leased.
+    fn let_go(&self, _which: Bits) {}
+
+    /// When a message is past its time, if ever.
+    fn expires(&self, _index: u16) -> Option<Moment> {
+        None
+    }
+
+    /// Those of `which` that are past their time.
+    fn expired(&self, _which: Bits, _now: Moment) -> Bits {
+        Bits::default()
+    }
 }
 
 impl Order {
     /// The lane of a message: those of one lane wait for each other.
-    pub(crate) fn lane(self, batch: &impl Keyed, index: u16) -> KeyHash {
+    pub(crate) fn lane(self, batch: &impl BatchHandle, index: u16) -> KeyHash {
         match self {
             Order::Keyed => batch.key(index),
             Order::Shared | Order::Exclusive => KeyHash::default(),
@@ -33,7 +52,7 @@ impl Order {
     ///
     /// Why in one place: the consumer skips these and the ledger takes them back, each by itself, so that no word has to
     /// go between them.
-    pub(crate) fn behind(self, batch: &impl Keyed, index: u16, rest: Bits) -> Bits {
+    pub(crate) fn behind(self, batch: &impl BatchHandle, index: u16, rest: Bits) -> Bits {
         let rest = rest.and(Bits::range(index + 1, u16::MAX));
         match self {
             Order::Shared => Bits::default(),

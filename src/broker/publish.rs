@@ -9,13 +9,13 @@ use futures::Sink;
 
 use super::key::key_of;
 use super::message::{IdStamp, Item};
+use super::room;
 use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::{ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Topic};
 use crate::base::{Bug, planted};
 use crate::mailbox::{self, SendError, SendSink, TrySendError};
-use crate::runtime::Sleep;
 
 /// How long a publish may wait.
 pub(super) enum Wait {
@@ -47,8 +47,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     pub(super) fn wait(&self) -> Wait {
         match (self.settings.overflow, self.limit_inside()) {
             (Overflow::Reject, _) => Wait::Not,
-            (Overflow::Wait { timeout: None }, None) => Wait::ForEver,
-            (Overflow::Wait { timeout: None }, Some(limit)) => Wait::AtMost(limit),
+            (Overflow::Wait { timeout: None } | Overflow::DropOldest, None) => Wait::ForEver,
+            (Overflow::Wait { timeout: None } | Overflow::DropOldest, Some(limit)) => Wait::AtMost(limit),
             (Overflow::Wait { timeout: Some(timeout) }, None) => Wait::AtMost(timeout),
             (Overflow::Wait { timeout: Some(timeout) }, Some(limit)) => Wait::AtMost(timeout.min(limit)),
         }
@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             Ok(item) => (item, None),
             Err((value, why)) => (Item::new(value), Some(why)),
         };
-        Publish { topic: self, send: self.sender.send(item), limit: None, invalid }
+        Publish { topic: self, send: self.sender.send(item), wait: room::Wait::default(), invalid }
     }
 
     /// Makes a message of a value, or says why it can't be one.
@@ -96,19 +96,22 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         };
         let (items, refused) = self.items(values);
         let mut send = self.sender.send_all(items);
-        let (mut timer, mut accepted) = (None, 0);
+        let (mut patience, mut accepted) = (room::Wait::default(), 0);
         let sent = std::future::poll_fn(|cx| {
             if !self.may_publish() {
                 return Poll::Ready(None);
             }
             match Pin::new(&mut send).poll(cx) {
-                Poll::Ready(sent) => Poll::Ready(Some(sent)),
+                Poll::Ready(sent) => {
+                    patience.end(self, cx);
+                    Poll::Ready(Some(sent))
+                }
                 Poll::Pending => {
                     // The limit is for one message: each that gets in begins it anew.
                     if std::mem::replace(&mut accepted, send.accepted()) != send.accepted() {
-                        timer = None;
+                        patience.end(self, cx);
                     }
-                    poll_limit(&mut timer, wait, self, cx).map(|()| None)
+                    patience.poll(wait, self, cx).map(|()| None)
                 }
             }
         })
@@ -169,7 +172,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 pub(crate) struct Publish<'a, T: Send + Sync + 'static> {
     topic: &'a TopicShared<T>,
     send: mailbox::Send<'a, Item<T>, TopicWord<T>, IdStamp>,
-    limit: Option<Sleep>,
+    wait: room::Wait<T>,
     /// Present if the message is not to be sent.
     invalid: Option<InvalidMessage>,
 }
@@ -187,7 +190,11 @@ impl<T: Send + Sync + 'static> Future for Publish<'_, T> {
             return self.poll_at_once();
         }
         match Pin::new(&mut self.send).poll(cx) {
-            Poll::Ready(Ok(id)) => Poll::Ready(Ok(id)),
+            Poll::Ready(Ok(id)) => {
+                let this = &mut *self;
+                this.wait.end(this.topic, cx);
+                Poll::Ready(Ok(id))
+            }
             Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
             Poll::Pending if planted(Bug::EarlyConfirm) => {
                 drop(self.send.take_back());
@@ -212,8 +219,11 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
 
     #[cold]
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<MessageId, PublishError<T>>> {
-        std::task::ready!(poll_limit(&mut self.limit, self.topic.wait().limit(), self.topic, cx));
+        std::task::ready!(self.wait.poll(self.topic.wait().limit(), self.topic, cx));
         match self.send.take_back() {
+            Some(item) if self.topic.may_publish() && self.wait.is_refused() => {
+                Poll::Ready(Err(PublishError::Full(item.into_value())))
+            }
             Some(item) if self.topic.may_publish() => {
                 Poll::Ready(Err(PublishError::TimedOut(item.into_value())))
             }
@@ -221,27 +231,6 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
             None => Poll::Pending,
         }
     }
-}
-
-/// What ends a wait for room: the limit, if there is one, or a drain. The timer is made when it is first needed:
-/// most publishes find room.
-pub(super) fn poll_limit<T: Send + Sync + 'static>(
-    timer: &mut Option<Sleep>,
-    limit: Option<Duration>,
-    topic: &TopicShared<T>,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    // Why once more: a drain that began since has roused those who were in line by then, and this one joined later.
-    if !topic.may_publish() {
-        return Poll::Ready(());
-    }
-    if topic.waits.raise() {
-        drop(topic.sender.control(TopicWord::Waits));
-    }
-    topic.core.rt.waits(format_args!("for room in topic {}", topic.name));
-    let Some(limit) = limit else { return Poll::Pending };
-    let rt = &topic.core.rt;
-    Pin::new(timer.get_or_insert_with(|| rt.sleep_until(rt.now() + limit))).poll(cx)
 }
 
 /// Publishes to a topic through `futures::Sink`; made by [`Topic::sink`].
@@ -268,17 +257,17 @@ pub(super) fn poll_limit<T: Send + Sync + 'static>(
 pub struct TopicSink<T: Send + Sync + 'static> {
     topic: Topic<T>,
     sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
-    timer: Option<Sleep>,
+    wait: room::Wait<T>,
 }
 
 impl<T: Send + Sync + 'static> TopicSink<T> {
     pub(crate) fn new(topic: Topic<T>) -> TopicSink<T> {
         let sink = topic.shared.sender.sink();
-        TopicSink { topic, sink, timer: None }
+        TopicSink { topic, sink, wait: room::Wait::default() }
     }
 
     fn give_up(&mut self) {
-        self.timer = None;
+        self.wait = room::Wait::default();
         self.sink.give_up();
     }
 }
@@ -293,7 +282,7 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
         if shared.may_publish() {
             match this.sink.poll_reserve(cx) {
                 Poll::Ready(Ok(())) => {
-                    this.timer = None;
+                    this.wait.end(shared, cx);
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(_)) => {
@@ -301,11 +290,15 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
                     return Poll::Ready(Err(PublishError::Closed(None)));
                 }
                 Poll::Pending => {
-                    std::task::ready!(poll_limit(&mut this.timer, shared.limit_inside(), shared, cx));
+                    let over = this.wait.poll(shared.limit_inside(), shared, cx);
+                    // It waits all the same where there is nothing to evict.
+                    if over.is_pending() || this.wait.is_refused() && shared.may_publish() {
+                        return Poll::Pending;
+                    }
                 }
             }
         }
-        let timed_out = shared.may_publish() && this.timer.is_some();
+        let timed_out = shared.may_publish() && this.wait.is_limited();
         this.give_up();
         Poll::Ready(Err(if timed_out { PublishError::TimedOut(None) } else { PublishError::Closed(None) }))
     }

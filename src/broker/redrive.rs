@@ -18,12 +18,12 @@ use super::books::GroupId;
 use super::group_handle::GroupShared;
 use super::group_word::{GroupWord, Handout};
 use super::message::{Batch, IdStamp, Item};
-use super::publish::{Wait, poll_limit};
+use super::publish::Wait;
+use super::room;
 use super::topic::TopicShared;
 use super::topic_actor::{Redriven, TopicWord};
 use super::{Closed, DeadLetter, RedriveAllError, RedriveError};
 use crate::mailbox::{SendSink, TrySendError, WeakSender, reply};
-use crate::runtime::Sleep;
 
 pub(super) type Boxed<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
 
@@ -45,7 +45,7 @@ impl<T: Send + Sync + 'static> Home for GroupHome<T> {
     fn bring_back<'a>(&'a self, letter: &'a DeadLetter) -> Boxed<'a, Result<bool, RedriveError>> {
         Box::pin(async {
             let topic = self.topic.upgrade().ok_or(RedriveError::Closed)?;
-            let mut entry = Entry { sink: topic.sender.sink(), topic: &topic, timer: None };
+            let mut entry = Entry { sink: topic.sender.sink(), topic: &topic, wait: room::Wait::default() };
             loop {
                 if letter.is_redriven() {
                     return Ok(false);
@@ -79,7 +79,7 @@ fn closed<T>(topic: &TopicShared<T>) -> RedriveError {
 struct Entry<'a, T: Send + Sync + 'static> {
     topic: &'a TopicShared<T>,
     sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
-    timer: Option<Sleep>,
+    wait: room::Wait<T>,
 }
 
 impl<T: Send + Sync + 'static> Entry<'_, T> {
@@ -113,7 +113,7 @@ impl<T: Send + Sync + 'static> Entry<'_, T> {
     }
 
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<RedriveError> {
-        ready!(poll_limit(&mut self.timer, self.topic.wait().limit(), self.topic, cx));
+        ready!(self.wait.poll(self.topic.wait().limit(), self.topic, cx));
         Poll::Ready(if self.topic.may_publish() { RedriveError::Full } else { RedriveError::Closed })
     }
 }

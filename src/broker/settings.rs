@@ -19,6 +19,14 @@ pub enum Overflow {
     },
     /// `publish` fails at once with [`PublishError::Full`](super::PublishError::Full) and gives the message back.
     Reject,
+    /// The topic makes room: it evicts the oldest message that no consumer of any group holds, and counts it.
+    ///
+    /// For readers that want the latest and may miss some. What is evicted leaves all groups, as if they had settled it:
+    /// their stats say `evicted`, and [`TopicBuilder::on_evicted`](super::TopicBuilder::on_evicted) sees it. While consumers
+    /// hold all there is, `publish` fails with [`PublishError::Full`](super::PublishError::Full); a stream holds what it
+    /// has prefetched, so let it prefetch less than the topic has room for. A `try_publish`, which can't wait for the
+    /// topic's answer, evicts nothing.
+    DropOldest,
 }
 
 impl Default for Overflow {
@@ -43,6 +51,7 @@ pub(crate) struct TopicSettings {
     pub(crate) publish_timeout: Duration,
     /// Its messages have keys.
     pub(crate) keyed: bool,
+    pub(crate) ttl: Option<Duration>,
 }
 
 impl Default for TopicSettings {
@@ -52,6 +61,7 @@ impl Default for TopicSettings {
             overflow: Overflow::default(),
             publish_timeout: Duration::from_secs(5),
             keyed: false,
+            ttl: None,
         }
     }
 }
@@ -61,6 +71,9 @@ impl TopicSettings {
         let mut faults = Faults::default();
         faults.messages("the capacity", self.capacity);
         faults.time("the publish timeout", self.publish_timeout);
+        if let Some(ttl) = self.ttl {
+            faults.time("the ttl", ttl);
+        }
         if let Overflow::Wait { timeout: Some(timeout) } = self.overflow {
             faults.time("the timeout of the wait", timeout);
         }
@@ -82,6 +95,8 @@ pub(crate) struct GroupSettings {
     pub(crate) ephemeral: bool,
     pub(crate) order: Order,
     pub(crate) max_parked_per_key: Option<u32>,
+    pub(crate) max_lag: Option<u32>,
+    pub(crate) dead_letter_expired: bool,
 }
 
 impl Default for GroupSettings {
@@ -99,6 +114,8 @@ impl Default for GroupSettings {
             ephemeral: false,
             order: Order::Shared,
             max_parked_per_key: None,
+            max_lag: None,
+            dead_letter_expired: false,
         }
     }
 }
@@ -109,6 +126,9 @@ impl GroupSettings {
         let mut faults = Faults::default();
         if self.order == Order::Keyed && !keyed {
             faults.0.push("the group is key_ordered, and its topic was opened without a key".to_string());
+        }
+        if let Some(most) = self.max_lag {
+            faults.messages("max_lag", most as usize);
         }
         if let Some(most) = self.max_parked_per_key {
             faults.messages("max_parked_per_key", most as usize);

@@ -3,6 +3,7 @@
 //! How to run it, and what it cannot show: `mailbox/shuttle_tests.rs`. Whole brokers: `ends_shuttle_tests.rs`.
 #![cfg(callboard_shuttle)]
 
+use crate::broker::settings::TopicSettings;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -247,8 +248,8 @@ fn nobody_in_line_is_unseen_when_the_watch_lowers_its_flag() {
 #[test]
 fn what_is_alive_of_a_topic_is_counted_whoever_drops_it() {
     explore(|| {
-        let origin = Origin::new(Name::new("t").unwrap(), false);
-        let batch = |base| Arc::new(Batch::new(&origin, base, vec![Item::new(1), Item::new(2)]));
+        let origin = Origin::new(Name::new("t").unwrap(), &TopicSettings::default());
+        let batch = |base| Arc::new(Batch::new(&origin, base, vec![Item::new(1), Item::new(2)], None));
         let kept = batch(0);
         let keepers = [kept.clone(), batch(2)].map(|batch| thread::spawn(move || drop(batch)));
         drop(batch(4));

@@ -6,8 +6,8 @@ use super::Blocked;
 
 /// Counts one group's messages at one instant.
 ///
-/// The books balance: `entered` is the sum of `acked`, `dropped`, `dead_lettered`, `backlog`, `in_flight`,
-/// `delayed` and `parked`, in every snapshot.
+/// The books balance: `entered` is the sum of `acked`, `dropped`, `dead_lettered`, `evicted`, `skipped`, `expired`,
+/// `backlog`, `in_flight`, `delayed` and `parked`, in every snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupStats {
@@ -23,6 +23,15 @@ pub struct GroupStats {
     pub dropped: u64,
     /// Messages that moved to the dead-letter topic.
     pub dead_lettered: u64,
+    /// Messages that the topic evicted, to make room, before this group had settled them; see
+    /// [`Overflow::DropOldest`](super::Overflow::DropOldest).
+    pub evicted: u64,
+    /// Messages that were skipped, since the group was too far behind; see
+    /// [`GroupBuilder::max_lag`](super::GroupBuilder::max_lag).
+    pub skipped: u64,
+    /// Messages that were too old when a consumer could have had them; see
+    /// [`TopicBuilder::ttl`](super::TopicBuilder::ttl).
+    pub expired: u64,
     /// Messages that wait for a consumer, first tries and due retries alike.
     pub backlog: u64,
     /// Messages that consumers hold, those not started included.
@@ -133,6 +142,12 @@ pub struct TopicStats {
     pub capacity: usize,
     /// Payloads of settled messages that are kept in memory by others of their batches.
     pub pinned: u64,
+    /// Messages that were evicted to make room, before every group had settled them; see
+    /// [`Overflow::DropOldest`](super::Overflow::DropOldest).
+    pub evicted: u64,
+    /// Messages that were too old before there was a group; see [`TopicBuilder::ttl`](super::TopicBuilder::ttl). What
+    /// groups had is counted by these.
+    pub expired: u64,
     /// How long ago the oldest message came in that holds a place: by the wall clock, and as exactly as ids are. What was
     /// redriven is left out. `None` if there is none, or it was not looked at yet.
     pub oldest: Option<Duration>,
@@ -162,6 +177,9 @@ impl GroupStats {
             acked: counts.acked,
             dropped: counts.dropped,
             dead_lettered: counts.dead,
+            evicted: counts.evicted,
+            skipped: counts.skipped,
+            expired: counts.expired,
             backlog: counts.backlog + counts.ready,
             in_flight: counts.in_flight,
             delayed: counts.delayed,
@@ -181,9 +199,9 @@ impl GroupStats {
         }
     }
 
-    /// Messages settled in any way.
+    /// Messages settled in any way: by an outcome, as dead letters, or removed by a limit.
     pub fn settled(&self) -> u64 {
-        self.acked + self.dropped + self.dead_lettered
+        self.acked + self.dropped + self.dead_lettered + self.evicted + self.skipped + self.expired
     }
 
     /// Messages that entered and are not settled.
@@ -200,6 +218,9 @@ pub(crate) struct Counts {
     pub(crate) acked: u64,
     pub(crate) dropped: u64,
     pub(crate) dead: u64,
+    pub(crate) evicted: u64,
+    pub(crate) skipped: u64,
+    pub(crate) expired: u64,
     pub(crate) failures: u64,
     pub(crate) no_room: u64,
     pub(crate) redeliveries: u64,

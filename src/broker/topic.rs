@@ -13,11 +13,12 @@ use super::drain::{Ending, quiet_at_once};
 use super::key::{Key, KeyFn};
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
+use super::room::EvictedFn;
 use super::settings::TopicSettings;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
 use super::{
-    Closed, DeleteError, GroupBuilder, MessageId, OpenError, Overflow, PublishAllError, PublishError,
-    TopicReport, TopicSink, TopicStats,
+    Closed, DeleteError, GroupBuilder, Message, MessageId, OpenError, Overflow, PublishAllError,
+    PublishError, TopicReport, TopicSink, TopicStats,
 };
 use crate::base::Name;
 use crate::base::sync::{AtomicU32, Mutex, MutexGuard, PoisonError};
@@ -45,11 +46,12 @@ pub struct TopicBuilder<T> {
 /// What a topic calls in its publishers' tasks.
 pub(crate) struct Components<T> {
     pub(crate) key: Option<KeyFn<T>>,
+    pub(crate) on_evicted: Option<EvictedFn<T>>,
 }
 
 impl<T> Default for Components<T> {
     fn default() -> Components<T> {
-        Components { key: None }
+        Components { key: None, on_evicted: None }
     }
 }
 
@@ -139,6 +141,61 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         self
     }
 
+    /// Calls `hook` with each message that a topic which [drops its oldest](Overflow::DropOldest) evicts. Default: they are
+    /// counted only.
+    ///
+    /// It is called in the task of a publisher that waited for the room, once its publish goes on; one that is dropped
+    /// just then takes the call with it. It must not block. A panic in it is logged. Of a topic that is open the hook
+    /// stays as it is.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let prices = broker.topic::<u32>("prices").capacity(2).overflow(Overflow::DropOldest);
+    /// let (gone, evicted) = async_channel::bounded(10);
+    /// let prices = prices.on_evicted(move |price| drop(gone.try_send(*price))).open().await?;
+    /// for price in 1..=5 {
+    ///     prices.publish(price).await?;
+    /// }
+    /// assert_eq!([evicted.recv().await?, evicted.recv().await?, evicted.recv().await?], [1, 2, 3]);
+    /// # Ok(()) }
+    /// ```
+    pub fn on_evicted(mut self, hook: impl Fn(Message<T>) + Send + Sync + 'static) -> TopicBuilder<T> {
+        self.components.on_evicted = Some(Arc::new(hook));
+        self
+    }
+
+    /// Lets messages be of use for so long: what is older is not delivered any more. Default: for ever; at most a year.
+    ///
+    /// The time begins when the topic takes a message in, at the latest when it leaves the mailbox. What is past it is
+    /// settled for its group and counted as `expired`, or becomes a dead letter if the group wants that, see
+    /// [`GroupBuilder::dead_letter_expired`]. An attempt that goes on is not cut short; one that fails is the last.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let prices = broker.topic::<u32>("prices").ttl(Duration::from_millis(5)).open().await?;
+    /// prices.publish(1).await?;
+    /// while prices.stats().await?.expired == 0 {
+    ///     tokio::time::sleep(Duration::from_millis(1)).await;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn ttl(mut self, ttl: Duration) -> TopicBuilder<T> {
+        self.settings.ttl = Some(ttl);
+        self.unset = false;
+        self
+    }
+
     /// Opens the topic held: it accepts messages and hands out none until [`Topic::release`].
     ///
     /// For opening several groups before the first message moves, or leaves since the first group begins after it.
@@ -184,9 +241,15 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let (sender, receiver) = mailbox(settings.capacity, IdStamp::new(core.rt.clone()));
         let waits = Arc::<Waits>::default();
         let watch = Watch::new(core.rt.clone(), waits.clone());
-        let (capacity, keyed) = (settings.capacity, settings.keyed);
         let (watched, mailbox) = (core.watched.clone(), receiver);
-        let actor = TopicActor { name: name.clone(), capacity, keyed, held: hold, watch, watched, mailbox };
+        let actor = TopicActor {
+            name: name.clone(),
+            settings: settings.clone(),
+            held: hold,
+            watch,
+            watched,
+            mailbox,
+        };
         core.rt.spawn(&format!("topic {name}"), actor.run());
         tracing::info!(target: "callboard::broker", topic = %name, capacity = settings.capacity, payload = type_name::<T>(), "topic opened");
         let registry = Arc::downgrade(registry);

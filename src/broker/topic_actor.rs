@@ -1,5 +1,6 @@
 //! The topic's actor: freezes what waits into batches, hands them to the groups, frees places as groups settle.
 
+mod evict;
 mod link;
 mod redrive;
 
@@ -10,115 +11,24 @@ use std::time::Duration;
 use super::bits::Bits;
 use super::blocked::Watch;
 use super::books::{Books, GroupId};
-use super::dead_letter::WayBack;
-use super::group_word::{GroupWord, Handout};
+use super::group_word::Handout;
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
+use super::room::Room;
+use super::settings::TopicSettings;
 use super::witness::{Sight, TopicCounts, Watched};
-use super::{Blocked, GroupStats, Start, TopicStats, WhyBlocked};
+use super::{Blocked, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
-use crate::mailbox::{Event, Receiver, Reply, Sender};
+use crate::mailbox::{Event, Receiver, Reply};
+use crate::runtime::Clock;
 
+pub(crate) use super::topic_word::{Quiet, TopicWord, Unread};
 use link::Link;
 pub(crate) use redrive::Redriven;
 use redrive::Redriver;
 
-/// What others say to a topic.
-pub(crate) enum TopicWord<T> {
-    /// A group is done with these messages.
-    Settled {
-        group: GroupId,
-        base: u64,
-        which: Bits,
-    },
-    /// A group is done with a message of this batch that had come back.
-    SettledAgain {
-        group: GroupId,
-        base: u64,
-    },
-    /// A group can, or can't, work; and so many of its messages wait for a dead-letter topic.
-    GroupNews {
-        group: GroupId,
-        running: bool,
-        failed: bool,
-        parked: u64,
-    },
-    AddGroup {
-        group: GroupId,
-        name: Name,
-        to: Sender<Handout<T>, GroupWord<T>>,
-        start: Start,
-        done: Reply<()>,
-    },
-    /// Forget this group; answer how many of its messages were withheld.
-    RemoveGroup {
-        group: GroupId,
-        done: Reply<u64>,
-    },
-    /// Hear this word once everything before the offset `upto` is in the books.
-    Once {
-        upto: u64,
-        word: Box<TopicWord<T>>,
-    },
-    Hold(bool),
-    /// Somebody waits for room.
-    Waits,
-    /// Answer when no running group has anything left to do.
-    WhenQuiet(Reply<Quiet>),
-    Stats(Reply<TopicStats>),
-    /// Add to a group's counts what the topic knows, and answer.
-    GroupStats {
-        group: GroupId,
-        stats: Box<GroupStats>,
-        reply: Reply<GroupStats>,
-    },
-    /// A message comes back from the dead letters, with a place that was got for it.
-    Redrive {
-        group: GroupId,
-        message: WayBack<T>,
-        answer: Reply<Redriven>,
-    },
-    /// Answer when a message of this batch may come back.
-    WhenRedrivable {
-        base: u64,
-        len: u16,
-        answer: Reply<()>,
-    },
-    /// Show what is kept of the first batch that begins at the offset `from` or later.
-    Peek {
-        from: u64,
-        answer: Reply<Option<(Arc<Batch<T>>, Bits)>>,
-    },
-    /// This message went elsewhere: it need not be kept for groups to come.
-    Moved {
-        base: u64,
-        index: u16,
-    },
-    /// End.
-    Stop(Reply<Unread>),
-}
-
-/// What a topic says when it is quiet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Quiet {
-    /// Counts what may have ended an earlier quiet. If it is the same in two answers, the topic was quiet in between.
-    pub(crate) changes: u64,
-    /// Messages that wait for a dead-letter topic.
-    pub(crate) parked: u64,
-}
-
-/// What a topic was left with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unread {
-    /// Messages that no group was there for.
-    pub(crate) nobodys: u64,
-    /// Messages that each group was not handed.
-    pub(crate) withheld: Vec<(GroupId, u64)>,
-}
-
 pub(crate) struct TopicActor<T> {
     pub(crate) name: Name,
-    pub(crate) capacity: usize,
-    pub(crate) keyed: bool,
+    pub(crate) settings: TopicSettings,
     pub(crate) held: bool,
     pub(crate) watch: Watch,
     pub(crate) watched: Watched,
@@ -138,6 +48,13 @@ struct Life<T> {
     later: Vec<(u64, TopicWord<T>)>,
     over: Option<Reply<Unread>>,
     origin: Arc<Origin>,
+    /// Those who wait for room in a topic that evicts. Limit: each is a future somewhere.
+    askers: Vec<Reply<Room<T>>>,
+    evicted: u64,
+    expired: u64,
+    clock: Clock,
+    /// The clock is set for what is past its time.
+    expiry_set: bool,
     /// What each group wants of the batch at hand; empty in between, kept for its memory.
     wanted: Vec<(GroupId, Bits)>,
 }
@@ -146,7 +63,12 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
     /// Runs the topic until it is stopped.
     pub(crate) async fn run(self) {
         let mut life = Life {
-            origin: Origin::new(self.name.clone(), self.keyed),
+            origin: Origin::new(self.name.clone(), &self.settings),
+            askers: Vec::new(),
+            evicted: 0,
+            expired: 0,
+            clock: self.watch.rt().clock(),
+            expiry_set: false,
             actor: self,
             books: Books::new(),
             links: Vec::new(),
@@ -172,6 +94,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 Poll::Ready(Event::Closed) => return Poll::Ready(()),
                 Poll::Pending => {
                     // Only now is it certain that nothing waits in the mailbox.
+                    self.make_room();
+                    self.poll_late(cx);
+                    self.poll_expiry(cx);
                     self.answer_if_quiet();
                     self.show_books();
                     self.watch(cx);
@@ -190,13 +115,15 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Why not by what the books say is pinned: they know nothing of dead letters, and of messages that users keep.
     fn burst(&self) -> usize {
         let pinned = self.origin.alive().saturating_sub(self.books.unsettled());
-        let few = pinned < self.actor.capacity as u64;
+        let few = pinned < self.actor.settings.capacity as u64;
         if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
     }
 
     fn on_burst(&mut self, items: Vec<Item<T>>) {
         self.changes += 1;
-        let batch = Arc::new(Batch::new(&self.origin, self.books.next_offset(), items));
+        let expires = self.actor.settings.ttl.map(|ttl| self.actor.watch.rt().now() + ttl);
+        let batch = Batch::new(&self.origin, self.books.next_offset(), items, expires);
+        let batch = Arc::new(batch);
         let (len, all) = (batch.len(), Bits::range(0, batch.len()));
         let (topic, base) = (&self.actor.name, batch.base());
         let keys = || (0..len).filter_map(|at| batch.key(at)).collect();
@@ -260,8 +187,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             TopicWord::AddGroup { group, name, to, start, done } => {
                 self.changes += 1;
-                let (running, failed, parked, withheld) = (false, false, 0, Vec::new());
-                let mut link = Link { group, name, to, start, running, failed, parked, withheld };
+                let mut link = Link::new(group, name, to, start);
                 let (topic, group) = (&self.actor.name, &link.name);
                 self.actor.watched.show(|| Sight::Joined { topic, group });
                 let handouts = self.books.on_group(link.group, |batch, _, kept| start.pick(batch, kept));
@@ -308,8 +234,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 drop(reply.send(TopicStats {
                     accepted: self.books.next_offset() + waiting,
                     unsettled: self.books.unsettled() + waiting,
-                    capacity: self.actor.capacity,
+                    capacity: self.actor.settings.capacity,
                     pinned: self.books.pinned(),
+                    evicted: self.evicted,
+                    expired: self.expired,
                     oldest: self.books.oldest().map(|(batch, at)| self.age(batch, at)),
                     waiting_publishers: self.actor.mailbox.waiters(),
                     groups: self.links.len(),
@@ -334,6 +262,11 @@ impl<T: Send + Sync + 'static> Life<T> {
             TopicWord::Moved { base, index } => {
                 let freed = self.books.on_moved(base, index);
                 self.free(freed);
+            }
+            TopicWord::MakeRoom(_) if !self.evicts() => {}
+            TopicWord::MakeRoom(asker) => {
+                self.askers.retain(|asker| !asker.is_abandoned());
+                self.askers.push(asker);
             }
             TopicWord::Stop(reply) => self.over = Some(reply),
         }
@@ -398,7 +331,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Shows what the topic says of itself beside what it holds, if anybody watches.
     fn show_books(&self) {
         self.actor.watched.show(|| {
-            let (mailbox, capacity) = (&self.actor.mailbox, self.actor.capacity as u64);
+            let (mailbox, capacity) = (&self.actor.mailbox, self.actor.settings.capacity as u64);
             let (held, waiting) = (mailbox.held(), mailbox.waiting() as u64);
             let said = |(unsettled, pinned)| TopicCounts { capacity, held, waiting, unsettled, pinned };
             let books = said((self.books.unsettled(), self.books.pinned()));

@@ -62,6 +62,10 @@ pub(crate) enum Sight<'a> {
     Gone { topic: &'a Name, group: &'a Name, consumer: ConsumerId },
     /// A group is done with these messages.
     Settled { topic: &'a Name, group: &'a Name, base: u64, which: Bits },
+    /// A topic evicted a message.
+    Evicted { topic: &'a Name, base: u64, at: u16 },
+    /// A limit settles these messages for a group: evicted, skipped or expired.
+    Removed { topic: &'a Name, group: &'a Name, base: u64, which: Bits },
     /// A message came back to a group from its dead letters, to be settled by it once more, as if it were new.
     Redriven { topic: &'a Name, group: &'a Name, base: u64, at: u16 },
     /// A group is done with a message that had come back.

@@ -99,6 +99,14 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         Ok(())
     }
 
+    /// Says `word` on the control lane, as [`Sender::control`].
+    ///
+    /// # Errors
+    /// Gives the word back if the receiver is gone.
+    pub fn control(&self, word: C) -> Result<(), C> {
+        self.sender.control(word)
+    }
+
     /// Gives back a place that is not wanted any more, and leaves the line.
     pub fn give_up(&mut self) {
         self.sender.abandon(&mut self.slot);

@@ -42,6 +42,7 @@ mod pull_ends;
 mod redelivery;
 mod redrive;
 mod redrive_all;
+mod removed;
 mod seen;
 mod sinks;
 mod stats;

@@ -102,6 +102,9 @@ pub(crate) fn balanced(stats: GroupStats) -> GroupStats {
     let sum = stats.acked
         + stats.dropped
         + stats.dead_lettered
+        + stats.evicted
+        + stats.skipped
+        + stats.expired
         + stats.backlog
         + stats.in_flight
         + stats.delayed

@@ -1,5 +1,6 @@
 //! Does a group hear what its consumer has to say in the order in which it must count it? (G25)
 
+use crate::broker::settings::TopicSettings;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -38,7 +39,12 @@ fn said_by_one_who_panics() -> Vec<&'static str> {
     let mut run = Box::pin(seat.run(move || Blocking(panics.clone())));
     assert!((&mut run).now_or_never().is_none(), "it waits for its first lease");
     let ([slot, _], id) = (Slot::both(), LeaseId::new(7));
-    let batch = Arc::new(Batch::new(&Origin::new(name("t"), false), 0, vec![Item::new(1_u8)]));
+    let batch = Arc::new(Batch::new(
+        &Origin::new(name("t"), &TopicSettings::default()),
+        0,
+        vec![Item::new(1_u8)],
+        None,
+    ));
     progress.put(slot, id, 0, 1);
     let lease = Lease { id, batch, from: 0, to: 1, picked: None, past: Past::default(), slot, held: None };
     assert!(to.try_send(lease).is_ok());

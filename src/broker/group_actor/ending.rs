@@ -71,6 +71,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         for handout in self.actor.mailbox.take_rest() {
             self.take_in(handout);
         }
+        self.ledger.let_all_go();
         let stats = self.stats();
         let (topic, group) = (&self.actor.topic_name, &self.actor.name);
         self.actor.watched.show(|| Sight::Over { topic, group });
@@ -89,7 +90,14 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn hear_last_words(&mut self) {
         let (now, mut cx) = (self.actor.rt.now(), Context::from_waker(Waker::noop()));
         while let Poll::Ready(word) = self.actor.mailbox.poll_control(&mut cx) {
-            if let GroupWord::From(FromConsumer::Report(_)) | GroupWord::Stop { .. } = word {
+            let said = matches!(
+                word,
+                GroupWord::From(FromConsumer::Report(_))
+                    | GroupWord::Stop { .. }
+                    | GroupWord::Evicted { .. }
+                    | GroupWord::EvictedBefore { .. }
+            );
+            if said {
                 self.hear(word, now);
             }
         }

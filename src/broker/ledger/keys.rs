@@ -14,14 +14,14 @@
 //! Lanes are served in turn, so that none is all that a group does. A lease takes what one batch has of its lane, and of
 //! the lanes next in turn; of so many lanes only that each consumer that is ready gets some.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::waiting::Waiting;
 use super::{Past, Slice};
 use crate::base::{Bug, planted};
 use crate::broker::KeyHash;
 use crate::broker::bits::Bits;
-use crate::broker::order::{Keyed, Order};
+use crate::broker::order::{BatchHandle, Order};
 
 pub(super) struct Keys<B> {
     order: Order,
@@ -37,6 +37,8 @@ pub(super) struct Keys<B> {
     failed: usize,
     /// A lane that may have more messages than `max_parked`.
     surplus: Option<KeyHash>,
+    /// Lanes that wait, by the offset of their oldest message; if that is asked for.
+    by_age: Option<BTreeSet<(u64, KeyHash)>>,
 }
 
 struct Lane<B> {
@@ -55,8 +57,9 @@ impl<B> Default for Lane<B> {
     }
 }
 
-impl<B: Clone + Keyed> Keys<B> {
-    pub(super) fn new(order: Order, max_parked: Option<u32>) -> Keys<B> {
+impl<B: Clone + BatchHandle> Keys<B> {
+    /// `by_age`: it will be asked for the oldest message, which costs a little each time a lane changes.
+    pub(super) fn new(order: Order, max_parked: Option<u32>, by_age: bool) -> Keys<B> {
         Keys {
             order,
             max_parked: max_parked.map(u64::from),
@@ -66,6 +69,7 @@ impl<B: Clone + Keyed> Keys<B> {
             available: 0,
             failed: 0,
             surplus: None,
+            by_age: by_age.then(BTreeSet::new),
         }
     }
 
@@ -186,13 +190,42 @@ impl<B: Clone + Keyed> Keys<B> {
         Some((Slice::of(batch, base, bits), Past::default()))
     }
 
+    pub(super) fn oldest(&self) -> Option<&Slice<B>> {
+        let (_, key) = self.by_age.as_ref()?.first()?;
+        self.lanes.get(key)?.waiting.oldest()
+    }
+
+    pub(super) fn take_oldest(&mut self, most: u16) -> Option<(Slice<B>, Past)> {
+        let (_, key) = *self.by_age.as_ref()?.first()?;
+        // Why one: what is next in its lane may be younger than what other lanes have.
+        let most = if self.order == Order::Exclusive { most } else { 1 };
+        let mut oldest = None;
+        self.change(key, |lane| oldest = lane.waiting.take_oldest(most));
+        oldest
+    }
+
+    pub(super) fn take_one(&mut self, batch: &B, base: u64, index: u16) -> Option<(Slice<B>, Past)> {
+        let mut one = None;
+        self.change(self.order.lane(batch, index), |lane| one = lane.waiting.take_one(base, index));
+        one
+    }
+
     /// Changes a lane, and with it whether it is in turn, or there at all.
     fn change(&mut self, key: KeyHash, change: impl FnOnce(&mut Lane<B>)) {
         let lane = self.lanes.entry(key).or_default();
         if lane.turn.is_some() {
             self.available -= lane.waiting.len();
         }
+        let oldest = |lane: &Lane<B>| lane.waiting.oldest().map(Slice::first);
+        let before = if self.by_age.is_some() { oldest(lane) } else { None };
         change(lane);
+        if let Some(by_age) = &mut self.by_age {
+            let after = oldest(lane);
+            if before != after {
+                before.map(|offset| by_age.remove(&(offset, key)));
+                after.map(|offset| by_age.insert((offset, key)));
+            }
+        }
         let (waits, busy) = (!lane.waiting.is_empty(), lane.busy > 0);
         let kept = busy && !planted(Bug::KeyTwice);
         match lane.turn {
@@ -217,7 +250,7 @@ impl<B: Clone + Keyed> Keys<B> {
 }
 
 /// The runs of neighbours that are of one lane.
-fn runs<B: Clone + Keyed>(order: Order, slice: &Slice<B>) -> impl Iterator<Item = (KeyHash, Slice<B>)> {
+fn runs<B: Clone + BatchHandle>(order: Order, slice: &Slice<B>) -> impl Iterator<Item = (KeyHash, Slice<B>)> {
     let mut rest = slice.bits();
     std::iter::from_fn(move || {
         let from = rest.first(0, 0)?;

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use super::super::lease::LeaseId;
-use super::super::order::Keyed;
+use super::super::order::BatchHandle;
 use super::super::stats::Counts;
 use super::super::witness::Counted;
 use super::{Lease, Ledger, Past, Slice};
 
-impl<B: Clone + Keyed> Ledger<B> {
+impl<B: Clone + BatchHandle> Ledger<B> {
     /// Counts anew what is where, message by message; but for what is parked, which others keep.
     pub(crate) fn counted(&self) -> Counted {
         let left = |lease: &Lease<B>| u64::from(lease.slice.part(lease.reported, lease.slice.to).len());

@@ -14,7 +14,7 @@ use std::time::Duration;
 use toy::Step;
 
 /// In a group that is shared nobody asks.
-impl Keyed for std::sync::Arc<u64> {
+impl BatchHandle for std::sync::Arc<u64> {
     fn key(&self, _: u16) -> KeyHash {
         KeyHash::default()
     }

@@ -4,19 +4,20 @@ use super::keys::Keys;
 use super::waiting::Waiting;
 use super::{Past, RETRIES_IN_A_ROW, Slice};
 use crate::broker::GroupSettings;
-use crate::broker::order::{Keyed, Order};
+use crate::broker::order::{BatchHandle, Order};
 
 pub(super) enum Queue<B> {
     Shared { waiting: Waiting<B>, retries_in_a_row: u32 },
     Lanes(Keys<B>),
 }
 
-impl<B: Clone + Keyed> Queue<B> {
-    pub(super) fn new(settings: &GroupSettings) -> Queue<B> {
+impl<B: Clone + BatchHandle> Queue<B> {
+    /// `by_age`: it will be asked for the oldest.
+    pub(super) fn new(settings: &GroupSettings, by_age: bool) -> Queue<B> {
         match settings.order {
             Order::Shared => Queue::Shared { waiting: Waiting::default(), retries_in_a_row: 0 },
             Order::Keyed | Order::Exclusive => {
-                Queue::Lanes(Keys::new(settings.order, settings.max_parked_per_key))
+                Queue::Lanes(Keys::new(settings.order, settings.max_parked_per_key, by_age))
             }
         }
     }
@@ -88,6 +89,30 @@ impl<B: Clone + Keyed> Queue<B> {
         match self {
             Queue::Shared { .. } => (0, 0),
             Queue::Lanes(keys) => keys.count(),
+        }
+    }
+
+    /// The oldest message that waits. In a group by key only as far as it was made to know; see [`Keys::new`].
+    pub(super) fn oldest(&self) -> Option<&Slice<B>> {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.oldest(),
+            Queue::Lanes(keys) => keys.oldest(),
+        }
+    }
+
+    /// Takes the oldest messages that wait, up to `most`, as far as they are neighbours: they are done with.
+    pub(super) fn take_oldest(&mut self, most: u16) -> Option<(Slice<B>, Past)> {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.take_oldest(most),
+            Queue::Lanes(keys) => keys.take_oldest(most),
+        }
+    }
+
+    /// Takes one message, if it waits: it is done with.
+    pub(super) fn take_one(&mut self, batch: &B, base: u64, index: u16) -> Option<(Slice<B>, Past)> {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.take_one(base, index),
+            Queue::Lanes(keys) => keys.take_one(batch, base, index),
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// In a group that is shared nobody asks.
-impl Keyed for char {
+impl BatchHandle for char {
     fn key(&self, _: u16) -> KeyHash {
         KeyHash::default()
     }
@@ -32,7 +32,7 @@ impl Probe {
 
     fn with(retry: Retry, credit: Credit) -> Probe {
         let mut probe = Probe {
-            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }),
+            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }, false),
             now: Moment::ZERO,
             effects: Vec::new(),
         };
@@ -81,7 +81,7 @@ impl Probe {
 
     fn later(&mut self, by: Duration) {
         self.now = self.now + by;
-        self.ledger.on_alarm(self.now);
+        self.ledger.on_alarm(self.now, &mut self.effects);
     }
 
     #[track_caller]
@@ -412,7 +412,7 @@ fn messages_that_fail_in_one_report_come_back_apart() {
     let mut dues = Vec::new();
     while let Some(due) = probe.ledger.next_alarm() {
         let before = probe.ledger.counts().delayed;
-        probe.ledger.on_alarm(due);
+        probe.ledger.on_alarm(due, &mut probe.effects);
         dues.push(before - probe.ledger.counts().delayed);
     }
     assert!(dues.len() > 90, "{} moments for 100 messages", dues.len());

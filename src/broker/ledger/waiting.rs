@@ -105,6 +105,47 @@ impl<B: Clone> Waiting<B> {
         Some(slice)
     }
 
+    /// The oldest one.
+    pub(super) fn oldest(&self) -> Option<&Slice<B>> {
+        let (again, fresh) = (self.again.first_key_value(), self.fresh.front());
+        match (again, fresh) {
+            (Some((offset, _)), Some(fresh)) if fresh.first() < *offset => Some(fresh),
+            (Some((_, (slice, _))), _) => Some(slice),
+            (None, fresh) => fresh,
+        }
+    }
+
+    /// Takes the oldest ones, that came in together, up to `most`.
+    pub(super) fn take_oldest(&mut self, most: u16) -> Option<(Slice<B>, Past)> {
+        let oldest = self.oldest()?.first();
+        match self.again.contains_key(&oldest) {
+            true => self.take_again(),
+            false => Some((self.take_fresh(most)?, Past::default())),
+        }
+    }
+
+    /// Takes one.
+    pub(super) fn take_one(&mut self, base: u64, index: u16) -> Option<(Slice<B>, Past)> {
+        let offset = base + u64::from(index);
+        if let Some(again) = self.again.remove(&offset) {
+            return Some(again);
+        }
+        let at = self.fresh.partition_point(|slice| slice.first() <= offset).checked_sub(1)?;
+        let slice = self.fresh.get_mut(at).filter(|slice| slice.base == base && index < slice.to)?;
+        let one = slice.part(index, index + 1);
+        let behind = slice.part(index + 1, slice.to);
+        slice.to = index;
+        if slice.len() == 0 {
+            self.fresh.remove(at);
+        }
+        if behind.len() > 0 {
+            let at = self.fresh.partition_point(|slice| slice.first() < offset);
+            self.fresh.insert(at, behind);
+        }
+        self.fresh_messages -= 1;
+        Some((one, Past::default()))
+    }
+
     /// The batch of the first one that was never started.
     pub(super) fn first_batch(&self) -> Option<u64> {
         self.fresh.front().map(|slice| slice.base)

@@ -93,6 +93,10 @@ pub(crate) enum Effect<B> {
     Settled { base: u64, which: Bits },
     /// The group is done with one message of this batch that was redriven, and that holds a place of its own.
     SettledAgain { base: u64, at: u16 },
+    /// A limit settled these messages: tell the topic.
+    Removed { base: u64, which: Bits },
+    /// A limit settled one message of this batch that was redriven.
+    RemovedAgain { base: u64, at: u16 },
     /// Move this one message to the dead-letter topic, then call `on_dead_lettered`.
     Dead { slice: Slice<B>, past: Past, reason: DeadReason },
 }

@@ -1,5 +1,6 @@
 //! Do ids only grow, however the clock goes, and does one payload's panic stay its own? (G15)
 
+use crate::broker::settings::TopicSettings;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -62,7 +63,12 @@ impl Drop for Bomb {
 #[test]
 fn a_payload_whose_drop_panics_takes_no_other_with_it() {
     let items = [0, 1, 0, 3, 1, 0].map(|fuse| Item::new(Bomb(fuse)));
-    let batch = Arc::new(Batch::new(&Origin::new(Name::new("t").unwrap(), false), 0, items.into()));
+    let batch = Arc::new(Batch::new(
+        &Origin::new(Name::new("t").unwrap(), &TopicSettings::default()),
+        0,
+        items.into(),
+        None,
+    ));
     let message = Message { batch: batch.clone(), index: 1, redrives: 0, attempt: 1 };
     drop(batch);
     assert_eq!(DROPPED.load(Ordering::Relaxed), 0, "a kept message keeps its batch");
@@ -73,7 +79,12 @@ fn a_payload_whose_drop_panics_takes_no_other_with_it() {
 #[test]
 fn a_message_knows_where_it_came_from() {
     let items = vec![Item::stamped(7, "a"), Item::stamped(7, "b")];
-    let batch = Arc::new(Batch::new(&Origin::new(Name::new("t").unwrap(), false), 40, items));
+    let batch = Arc::new(Batch::new(
+        &Origin::new(Name::new("t").unwrap(), &TopicSettings::default()),
+        40,
+        items,
+        None,
+    ));
     let message = Message { batch, index: 1, redrives: 0, attempt: 3 };
     let copy = message.clone();
     assert_eq!(
@@ -87,7 +98,8 @@ fn a_message_knows_where_it_came_from() {
 #[test]
 #[should_panic(expected = "callboard bug")]
 fn a_place_behind_the_batch_is_a_bug_and_says_so() {
-    Batch::<()>::new(&Origin::new(Name::new("t").unwrap(), false), 0, Vec::new()).value(0);
+    Batch::<()>::new(&Origin::new(Name::new("t").unwrap(), &TopicSettings::default()), 0, Vec::new(), None)
+        .value(0);
 }
 
 /// It moves with each message that is handled.

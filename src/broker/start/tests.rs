@@ -3,11 +3,12 @@
 use super::*;
 use crate::base::Name;
 use crate::broker::message::{Item, Origin};
+use crate::broker::settings::TopicSettings;
 
 /// Offsets 10 to 15; two messages of each of the milliseconds 100, 200 and 200 again.
 fn batch() -> Batch<u32> {
     let items = [100, 100, 200, 200, 200, 300].map(|millis| Item::stamped(millis, 0));
-    Batch::new(&Origin::new(Name::new("t").unwrap(), false), 10, items.into())
+    Batch::new(&Origin::new(Name::new("t").unwrap(), &TopicSettings::default()), 10, items.into(), None)
 }
 
 #[test]

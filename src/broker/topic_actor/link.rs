@@ -1,6 +1,8 @@
 //! A group, as its topic sees it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::base::Name;
 use crate::broker::bits::Bits;
@@ -8,7 +10,7 @@ use crate::broker::books::{Books, GroupId};
 use crate::broker::group_word::{GroupWord, Handout};
 use crate::broker::message::Batch;
 use crate::broker::{Start, WhyBlocked};
-use crate::mailbox::Sender;
+use crate::mailbox::{SendSink, Sender, TrySendError};
 
 pub(super) struct Link<T> {
     pub(super) group: GroupId,
@@ -21,9 +23,24 @@ pub(super) struct Link<T> {
     pub(super) parked: u64,
     /// Not handed out while the topic is held. Limit: the topic's capacity.
     pub(super) withheld: Vec<Handout<T>>,
+    /// Handed out when the group's mailbox has a place: evicted messages fill it until the group looks. Limit: the topic's
+    /// capacity, since what is evicted is taken out.
+    pub(super) late: VecDeque<Handout<T>>,
+    pub(super) door: SendSink<Handout<T>, GroupWord<T>>,
 }
 
 impl<T: Send + Sync + 'static> Link<T> {
+    pub(super) fn new(
+        group: GroupId,
+        name: Name,
+        to: Sender<Handout<T>, GroupWord<T>>,
+        start: Start,
+    ) -> Link<T> {
+        let (withheld, late, door) = (Vec::new(), VecDeque::new(), to.sink());
+        let (running, failed, parked) = (false, false, 0);
+        Link { group, name, to, start, running, failed, parked, withheld, late, door }
+    }
+
     /// Which of these the group reads.
     pub(super) fn pick(&mut self, batch: &Batch<T>, all: Bits) -> Bits {
         let open = self.start.pick(batch, all);
@@ -39,10 +56,40 @@ impl<T: Send + Sync + 'static> Link<T> {
         }
         if held {
             self.withheld.push(handout);
-        } else if let Err(error) = self.to.try_send(handout) {
-            // Invariant: a handout has at least one unsettled message, and the group's mailbox has a place for as
-            // many as the topic's capacity. So it is closed: the group was stopped and wants no more.
-            debug_assert!(!error.is_full(), "a group's mailbox holds the whole capacity");
+        } else if !self.late.is_empty() {
+            self.late.push_back(handout);
+        } else if let Err(TrySendError::Full(handout)) = self.to.try_send(handout) {
+            // Invariant: a handout had at least one unsettled message, and the group's mailbox has a place for as many
+            // as the topic's capacity. So some of what is in it was evicted since. Closed, the group wants no more.
+            self.late.push_back(handout);
+        }
+    }
+
+    /// Hands out what is late, as far as there is room; else the task is woken when there is.
+    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) {
+        while !self.late.is_empty()
+            && let Poll::Ready(room) = self.door.poll_reserve(cx)
+        {
+            match (room, self.late.pop_front()) {
+                (Ok(()), Some(handout)) => drop(self.door.fill(handout)),
+                _ => self.late.clear(),
+            }
+        }
+    }
+
+    /// The topic has evicted a message that the group had to settle.
+    pub(super) fn evict(&mut self, batch: &Arc<Batch<T>>, index: u16) {
+        let (base, which) = (batch.base(), Bits::range(index, index + 1));
+        let has = |handout: &&mut Handout<T>| {
+            handout.redrives == 0 && handout.batch.base() == base && handout.open.has(index)
+        };
+        if let Some(handout) = self.withheld.iter_mut().chain(&mut self.late).find(has) {
+            handout.open = handout.open.without(which);
+            drop(self.to.control(GroupWord::EvictedBefore { base, which }));
+            self.withheld.retain(|handout| !handout.open.is_empty());
+            self.late.retain(|handout| !handout.open.is_empty());
+        } else {
+            drop(self.to.control(GroupWord::Evicted { batch: batch.clone(), which }));
         }
     }
 
@@ -54,7 +101,7 @@ impl<T: Send + Sync + 'static> Link<T> {
 
     /// A group that runs and has been handed all it has open, and has settled that, but for what is parked.
     pub(super) fn is_quiet(&self, books: &Books<Arc<Batch<T>>>) -> bool {
-        !self.running || books.open(self.group) == self.withheld() + self.parked
+        !self.running || self.late.is_empty() && books.open(self.group) == self.withheld() + self.parked
     }
 
     /// Why it has not settled what it has.
@@ -68,6 +115,6 @@ impl<T: Send + Sync + 'static> Link<T> {
     }
 
     pub(super) fn withheld(&self) -> u64 {
-        self.withheld.iter().map(|handout| handout.open.count()).sum()
+        self.withheld.iter().chain(&self.late).map(|handout| handout.open.count()).sum()
     }
 }

@@ -52,7 +52,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if redriven.load(Ordering::Acquire) {
             return Redriven::Before;
         }
-        let (base, len, capacity) = (batch.base(), batch.len(), self.actor.capacity as u64);
+        let (base, len, capacity) = (batch.base(), batch.len(), self.actor.settings.capacity as u64);
         if !self.books.admits_again(base, len, capacity) {
             return Redriven::Later;
         }
@@ -73,7 +73,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if self.redrivers.is_empty() {
             return;
         }
-        let (books, capacity) = (&self.books, self.actor.capacity as u64);
+        let (books, capacity) = (&self.books, self.actor.settings.capacity as u64);
         for redriver in self
             .redrivers
             .extract_if(.., |redriver| books.admits_again(redriver.base, redriver.len, capacity))

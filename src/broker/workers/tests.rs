@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::super::lease::LeaseId;
 use super::super::ledger::{Effect, Ledger, Report, Slice};
-use super::super::order::Keyed;
+use super::super::order::BatchHandle;
 use super::super::{GroupSettings, KeyHash, Retry};
 use super::*;
 
@@ -15,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 const HOP: Duration = Duration::from_micros(5);
 
 /// In a group that is shared nobody asks.
-impl Keyed for () {
+impl BatchHandle for () {
     fn key(&self, _: u16) -> KeyHash {
         KeyHash::default()
     }
@@ -45,7 +45,7 @@ struct Hand {
 impl Floor {
     fn of(paces: &[Duration], credit: Credit) -> Floor {
         let mut floor = Floor {
-            ledger: Ledger::new(&GroupSettings { retry: Retry::none(), ..GroupSettings::default() }),
+            ledger: Ledger::new(&GroupSettings { retry: Retry::none(), ..GroupSettings::default() }, false),
             now: Moment::ZERO,
             hands: Vec::new(),
             next_offset: 0,

@@ -9,7 +9,8 @@ pub(in crate::sim) fn group_books(
     counted: Counted,
     most: u64,
 ) -> Option<(&'static str, String)> {
-    let parts = stats.acked + stats.dropped + stats.dead_lettered;
+    let removed = stats.evicted + stats.skipped + stats.expired;
+    let parts = stats.acked + stats.dropped + stats.dead_lettered + removed;
     let parts = parts + stats.backlog + stats.in_flight + stats.delayed + stats.parked;
     if parts != stats.entered {
         return Some(("P23", format!("{} entered and {parts} are accounted for: {stats:?}", stats.entered)));

@@ -100,6 +100,17 @@ pub(in crate::sim) enum What {
         from: u64,
         to: u64,
     },
+    /// A topic evicted a message, or let it go since it was past its time and nobody was there.
+    Evicted {
+        topic: Name,
+        offset: u64,
+    },
+    /// A limit settles these messages.
+    Removed {
+        group: GroupKey,
+        from: u64,
+        to: u64,
+    },
     Dead {
         group: GroupKey,
         id: MessageId,
@@ -255,6 +266,8 @@ impl fmt::Display for Shown<'_> {
                 write!(f, "{} a consumer could not be built{failed}", name(group))
             }
             What::Gone { group, consumer } => write!(f, "{} consumer {consumer} gone", name(group)),
+            What::Evicted { topic, offset } => write!(f, "{topic} evicted {offset}"),
+            What::Removed { group, from, to } => write!(f, "{} loses {from}..{to} to a limit", name(group)),
             What::Settled { group, from, to } => write!(f, "{} settled {from}..{to}", name(group)),
             What::Dead { group, id, attempts, .. } => {
                 write!(f, "{} dead-lettered {id} after {attempts} attempts", name(group))

@@ -17,7 +17,7 @@ struct Lane {
 /// P6: in a group with an order, a message begins only once all before it of its lane are done with: acked, dropped, or
 /// given up. What was redriven is out of the order, but begins beside no other.
 pub(super) fn is_kept(history: &History, finds: &mut Finds<'_>) {
-    let mut keys: BTreeMap<(&str, u64), u64> = BTreeMap::new();
+    let mut keys: Keys<'_> = BTreeMap::new();
     let mut lanes: BTreeMap<(GroupKey, u64), Lane> = BTreeMap::new();
     let mut failures: BTreeMap<(GroupKey, u64), u32> = BTreeMap::new();
     let redriven = history.redriven();
@@ -42,9 +42,12 @@ pub(super) fn is_kept(history: &History, finds: &mut Finds<'_>) {
                     lane.last = Some(offset);
                 }
             }
+            What::Dead { group, id, .. } => free(&mut lanes, history, &keys, *group, id.offset()),
+            What::Removed { group, from, to } => {
+                (*from..*to).for_each(|offset| free(&mut lanes, history, &keys, *group, offset));
+            }
             What::Ended { group, id, how, .. } => {
                 let of = (*group, id.offset());
-                let Some(lane) = lane_of(history, &keys, *group, id.offset()) else { continue };
                 let most = history.groups.get(group.0).map_or(1, |facts| facts.max_attempts);
                 let done = match how {
                     End::Acked | End::Dropped | End::Rejected => true,
@@ -55,9 +58,9 @@ pub(super) fn is_kept(history: &History, finds: &mut Finds<'_>) {
                     }
                     _ => false,
                 };
-                if done && let Some(lane) = lanes.get_mut(&(*group, lane)) {
+                if done {
                     failures.remove(&of);
-                    lane.at = lane.at.filter(|at| *at != id.offset());
+                    free(&mut lanes, history, &keys, *group, id.offset());
                 }
             }
             _ => {}
@@ -65,12 +68,23 @@ pub(super) fn is_kept(history: &History, finds: &mut Finds<'_>) {
     }
 }
 
-fn lane_of(
+type Keys<'a> = BTreeMap<(&'a str, u64), u64>;
+
+/// A message is done with, in some way.
+fn free(
+    lanes: &mut BTreeMap<(GroupKey, u64), Lane>,
     history: &History,
-    keys: &BTreeMap<(&str, u64), u64>,
+    keys: &Keys<'_>,
     group: GroupKey,
     offset: u64,
-) -> Option<u64> {
+) {
+    let lane = lane_of(history, keys, group, offset).and_then(|lane| lanes.get_mut(&(group, lane)));
+    if let Some(lane) = lane {
+        lane.at = lane.at.filter(|at| *at != offset);
+    }
+}
+
+fn lane_of(history: &History, keys: &Keys<'_>, group: GroupKey, offset: u64) -> Option<u64> {
     let facts = history.groups.get(group.0)?;
     match facts.order {
         Order::Shared => None,

@@ -38,6 +38,7 @@ fn confirmed_is_accepted(history: &History, accepted: &BTreeMap<&Name, u64>, fin
 /// came before, since without a group nothing leaves.
 fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, finds: &mut Finds<'_>) {
     let mut ends: BTreeMap<&Name, u64> = BTreeMap::new();
+    let mut evicted: BTreeSet<(&Name, u64)> = BTreeSet::new();
     let mut readers: BTreeMap<&Name, Vec<(GroupKey, u64)>> = BTreeMap::new();
     for what in history.whats() {
         match what {
@@ -50,15 +51,18 @@ fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, f
                 let end = ends.get(&facts.topic).copied().unwrap_or(0);
                 of_topic.push((*group, if of_topic.is_empty() { 0 } else { end }));
             }
+            What::Evicted { topic, offset } => {
+                evicted.insert((topic, *offset));
+            }
             What::Over(group) | What::Left(group) => {
                 let Some(facts) = history.groups.get(group.0) else { continue };
                 let end = ends.get(&facts.topic).copied().unwrap_or(0);
                 // Once: what comes after a group has left is not for it.
                 let from = readers.get_mut(&facts.topic).and_then(|readers| take_start(readers, *group));
                 if facts.start == Start::Earliest {
-                    for offset in
-                        (from.unwrap_or(end)..end).filter(|at| !offered.contains_key(&(*group, *at)))
-                    {
+                    let of_topic = |at: &u64| !evicted.contains(&(&facts.topic, *at));
+                    let not_offered = |at: &u64| !offered.contains_key(&(*group, *at)) && of_topic(at);
+                    for offset in (from.unwrap_or(end)..end).filter(not_offered) {
                         let name = history.name(*group);
                         finds.say(format_args!("{offset} was accepted and never offered to {name}"));
                     }
@@ -98,11 +102,44 @@ fn left_is_reported(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>,
 /// P2.
 pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
     let mut well: BTreeMap<(GroupKey, u64), u32> = BTreeMap::new();
+    let (mut at_work, mut removed) = (BTreeSet::new(), BTreeSet::new());
     for what in history.whats() {
         match what {
-            What::Ended { group, id, how: End::Acked | End::Dropped, .. } | What::Dead { group, id, .. } => {
-                *well.entry((*group, id.offset())).or_default() += 1;
+            What::Began { group, id, .. } => {
+                at_work.insert((*group, id.offset()));
+                if removed.contains(&(*group, id.offset())) {
+                    finds.say(format_args!("{} began {id}, which a limit had settled", history.name(*group)));
+                }
             }
+            What::Evicted { topic, offset } => {
+                for (group, _) in history.facts().filter(|(_, facts)| facts.topic == *topic) {
+                    if at_work.contains(&(group, *offset)) {
+                        let name = history.name(group);
+                        finds.say(format_args!("{topic} evicted {offset}, which {name} was handling"));
+                    }
+                }
+            }
+            What::Removed { group, from, to } => {
+                for offset in *from..*to {
+                    if at_work.contains(&(*group, offset)) {
+                        let name = history.name(*group);
+                        finds
+                            .say(format_args!("a limit settled {offset} in {name}, which was being handled"));
+                    }
+                    removed.insert((*group, offset));
+                    *well.entry((*group, offset)).or_default() += 1;
+                }
+            }
+            What::Redriven { group, offset } => {
+                removed.remove(&(*group, *offset));
+            }
+            What::Gone { .. } | What::Killed => at_work.clear(),
+            What::Ended { group, id, how, .. } => {
+                at_work.remove(&(*group, id.offset()));
+                let done = matches!(how, End::Acked | End::Dropped);
+                *well.entry((*group, id.offset())).or_default() += u32::from(done);
+            }
+            What::Dead { group, id, .. } => *well.entry((*group, id.offset())).or_default() += 1,
             What::Settled { group, from, to } => {
                 for offset in *from..*to {
                     let left = well.get_mut(&(*group, offset)).filter(|left| **left > 0);
@@ -181,6 +218,18 @@ mod tests {
     use super::super::apply;
     use super::super::made_up::{Story, group};
     use super::*;
+
+    #[test]
+    fn what_a_limit_settles_while_or_before_it_is_handled_is_found() {
+        let story = || Story::of(&["g"]).accepted(0, 2).offered("g", 0, 2);
+        let good = story().attempt("g", 0, 1, End::Failed).removed("g", 0, 1).settled("g", 0, 1);
+        assert_eq!(apply(settled_is_handled, &good.clone().end()), [""; 0]);
+        assert_eq!(apply(settled_is_handled, &good.began("g", 1, 0, 2).end()).len(), 1);
+        let begun = || story().began("g", 1, 0, 1);
+        assert_eq!(apply(settled_is_handled, &begun().removed("g", 0, 1).end()).len(), 1);
+        assert_eq!(apply(settled_is_handled, &begun().evicted(0).end()).len(), 1);
+        assert_eq!(apply(settled_is_handled, &begun().evicted(1).end()), [""; 0]);
+    }
 
     #[test]
     fn a_message_confirmed_and_not_taken_in_or_not_offered_is_found() {

@@ -120,6 +120,15 @@ impl Story {
         self.and(What::Settled { group: key, from, to })
     }
 
+    pub(super) fn removed(self, group: &str, from: u64, to: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::Removed { group: key, from, to })
+    }
+
+    pub(super) fn evicted(self, offset: u64) -> Story {
+        self.and(What::Evicted { topic: name("t"), offset })
+    }
+
     pub(super) fn dead(self, group: &str, offset: u64, attempts: u32) -> Story {
         let key = self.key(group);
         self.and(What::Dead { group: key, id: id(offset), attempts, too_many: true })

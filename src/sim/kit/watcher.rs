@@ -9,7 +9,7 @@ use super::faults::{Faults, Point, Strike};
 use crate::base::{Moment, Name};
 use crate::broker::DeadReason;
 use crate::broker::GroupSettings;
-use crate::broker::{At, Sight, TIMED_OUT, Verdict, Witness};
+use crate::broker::{At, Bits, Sight, TIMED_OUT, Verdict, Witness};
 use crate::runtime::BoxFuture;
 use crate::sim::Sim;
 
@@ -127,12 +127,21 @@ impl Notes {
                 self.of(topic, group, |group| What::Gone { group, consumer: consumer.0 })
             }
             Sight::Settled { topic, group, base, which } => {
-                for (from, to) in which.runs() {
-                    let (from, to) = (base + u64::from(from), base + u64::from(to));
-                    let what = self.of(topic, group, |group| What::Settled { group, from, to });
-                    self.history.events.extend(what.map(|what| Event { at, what }));
-                }
-                None
+                self.each_run(at, base, which, topic, group, |group, from, to| What::Settled {
+                    group,
+                    from,
+                    to,
+                })
+            }
+            Sight::Removed { topic, group, base, which } => {
+                self.each_run(at, base, which, topic, group, |group, from, to| What::Removed {
+                    group,
+                    from,
+                    to,
+                })
+            }
+            Sight::Evicted { topic, base, at } => {
+                Some(What::Evicted { topic: topic.clone(), offset: base + u64::from(at) })
             }
             Sight::Redriven { topic, group, base, at } => {
                 self.of(topic, group, |group| What::Redriven { group, offset: base + u64::from(at) })
@@ -164,6 +173,24 @@ impl Notes {
         if let Some(what) = what {
             self.history.events.push(Event { at, what });
         }
+    }
+
+    /// Notes one event for each run of offsets.
+    fn each_run(
+        &mut self,
+        at: Moment,
+        base: u64,
+        which: Bits,
+        topic: &Name,
+        group: &Name,
+        what: impl Fn(GroupKey, u64, u64) -> What,
+    ) -> Option<What> {
+        for (from, to) in which.runs() {
+            let (from, to) = (base + u64::from(from), base + u64::from(to));
+            let what = self.of(topic, group, |group| what(group, from, to));
+            self.history.events.extend(what.map(|what| Event { at, what }));
+        }
+        None
     }
 
     fn of(&self, topic: &Name, group: &Name, what: impl FnOnce(GroupKey) -> What) -> Option<What> {

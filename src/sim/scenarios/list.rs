@@ -3,7 +3,7 @@
 use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, keys,
-    killed, lingering, parked, payloads, pulled, redriven,
+    killed, lingering, parked, payloads, pulled, redriven, removed,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -29,6 +29,7 @@ scenarios! {
     the_last_handle_dropped_at_any_time => drain::abandoned,
     consumers_that_cannot_be_built => failing::run,
     groups_that_keep_an_order => keys::run,
+    messages_that_limits_remove => removed::run,
     topics_that_are_held => holding::run,
     dead_letters_without_room => parked::run,
     a_group_that_stands_still => isolated::run,

@@ -27,6 +27,7 @@ mod many;
 mod parked;
 mod payloads;
 mod planted;
+mod removed;
 
 mod pulled;
 mod redriven;

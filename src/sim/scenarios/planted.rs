@@ -33,6 +33,7 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::WrongStrategy, "actors_under_a_supervisor", &["P14"]),
     (Bug::WrongMessage, "competing_consumers_and_groups", &["P3"]),
     (Bug::Overtakes, "groups_that_keep_an_order", &["P6"]),
+    (Bug::EvictsLeased, "messages_that_limits_remove", &["P2"]),
     (Bug::KeyTwice, "groups_that_keep_an_order", &["P6"]),
 ];
 

@@ -10,7 +10,7 @@ use crate::base::Moment;
 use crate::broker::bits::Bits;
 use crate::broker::lease::LeaseId;
 use crate::broker::ledger::{Effect, Ledger, Report, Slice};
-use crate::broker::order::{Keyed, Order};
+use crate::broker::order::{BatchHandle, Order};
 use crate::broker::outcome::Verdict;
 use crate::broker::workers::{ConsumerId, Credit};
 use crate::broker::{DeadReason, GroupSettings, KeyHash, Retry};
@@ -19,7 +19,7 @@ use crate::broker::{DeadReason, GroupSettings, KeyHash, Retry};
 #[derive(Clone, Debug)]
 struct Keys(Arc<Vec<u64>>);
 
-impl Keyed for Keys {
+impl BatchHandle for Keys {
     fn key(&self, index: u16) -> KeyHash {
         KeyHash::from_number(self.0[usize::from(index)])
     }
@@ -55,7 +55,7 @@ impl Model {
         let retry = Retry::fixed(Duration::from_millis(5)).max_attempts(3);
         let settings =
             GroupSettings { order, retry, max_parked_per_key: max_parked, ..GroupSettings::default() };
-        let mut ledger = Ledger::new(&settings);
+        let mut ledger = Ledger::new(&settings, false);
         for id in (0..CONSUMERS).map(ConsumerId) {
             ledger.on_consumer(id, credit);
             ledger.on_ready(id, true);
@@ -154,8 +154,9 @@ impl Model {
 
     fn later(&mut self, ms: u64) {
         self.now = self.now + Duration::from_millis(ms);
-        self.ledger.on_alarm(self.now);
-        self.carry_out(Vec::new());
+        let mut effects = Vec::new();
+        self.ledger.on_alarm(self.now, &mut effects);
+        self.carry_out(effects);
     }
 
     fn pick(&self, which: usize) -> Option<LeaseId> {
@@ -187,6 +188,7 @@ impl Model {
                 Effect::Settled { base, which } => {
                     self.done.extend(which.iter().map(|at| base + u64::from(at)))
                 }
+                Effect::Removed { .. } | Effect::RemovedAgain { .. } => panic!("there is no limit"),
                 Effect::SettledAgain { .. } => panic!("nothing was redriven"),
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::toy::{Place, Toy, known, present, said};
 use super::*;
+use crate::broker::ledger::verdict::{NO_ROOM, mixed};
 
 struct ToyLease {
     consumer: ConsumerId,
@@ -45,7 +46,7 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(retry: Retry) -> Model {
         Model {
-            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }),
+            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }, false),
             retry,
             now: Moment::ZERO,
             messages: BTreeMap::new(),
@@ -120,7 +121,7 @@ impl Model {
             }
             Step::Later(ms) => {
                 self.now = self.now + Duration::from_millis(ms);
-                self.ledger.on_alarm(self.now);
+                self.ledger.on_alarm(self.now, &mut effects);
                 for toy in self.messages.values_mut() {
                     if matches!(toy.place, Place::Delayed(due) if due <= self.now) {
                         toy.place = Place::Ready;
@@ -176,7 +177,7 @@ impl Model {
             }
             self.letters.clear();
         }
-        assert!(self.ledger.leases.is_empty() && self.ledger.delayed.is_empty());
+        assert!(self.ledger.leases.is_empty() && self.ledger.delayed.len() == 0);
         assert_eq!((self.ledger.queue.available(), self.ledger.queue.counted()), (0, 0));
         for id in self.consumers.keys() {
             assert_eq!(self.ledger.held(*id), Some((0, 0)), "{id:?} holds nothing");
@@ -329,6 +330,7 @@ impl Model {
                     assert!(!too_many || toy.failures == self.retry.attempts());
                     self.dying.push((slice, past));
                 }
+                Effect::Removed { .. } | Effect::RemovedAgain { .. } => panic!("there is no limit"),
                 Effect::Lease { .. } => panic!("only a dispatch hands out"),
             }
         }
@@ -391,6 +393,9 @@ impl Model {
             acked: count(|place| place == Place::Acked),
             dropped: count(|place| place == Place::Dropped),
             dead: count(|place| place == Place::Dead) + redriven,
+            evicted: 0,
+            skipped: 0,
+            expired: 0,
             failures: self.failures,
             no_room: self.no_room,
             redeliveries: self.redeliveries,

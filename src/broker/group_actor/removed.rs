@@ -1,0 +1,54 @@
+//! What leaves a group by a limit, and not by an outcome.
+
+use std::sync::Arc;
+
+use super::Life;
+use crate::broker::bits::Bits;
+use crate::broker::group_word::Handout;
+use crate::broker::ledger::Slice;
+use crate::broker::message::Batch;
+use crate::broker::topic_actor::TopicWord;
+use crate::broker::witness::Sight;
+
+impl<T: Send + Sync + 'static> Life<T> {
+    pub(super) fn take_in(&mut self, handout: Handout<T>) {
+        let (base, batch) = (handout.batch.base(), handout.batch);
+        let evicted = match handout.redrives {
+            0 => batch.claims().evicted(handout.open),
+            _ => Bits::default(),
+        };
+        if !evicted.is_empty() {
+            self.ledger.on_evicted_before(base, evicted, &mut self.effects);
+        }
+        for (from, to) in handout.open.without(evicted).runs() {
+            let slice = Slice::new(batch.clone(), base, from, to);
+            match handout.redrives {
+                0 => self.ledger.on_batch(slice),
+                redrives => self.ledger.on_redriven(slice, redrives),
+            }
+        }
+    }
+
+    /// The topic evicted these.
+    pub(super) fn on_evicted(&mut self, batch: &Arc<Batch<T>>, which: Bits) {
+        for (slice, past) in self.actor.dying.take(batch.base(), which) {
+            self.ledger.on_parked_evicted(&slice, &past, &mut self.effects);
+        }
+        self.ledger.on_evicted(batch, batch.base(), which, &mut self.effects);
+    }
+
+    pub(super) fn tell_removed(&self, base: u64, which: Bits) {
+        let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+        self.actor.watched.show(|| Sight::Removed { topic, group, base, which });
+        self.actor.watched.show(|| Sight::Settled { topic, group, base, which });
+        drop(self.actor.topic.control(TopicWord::Settled { group: self.actor.id, base, which }));
+    }
+
+    pub(super) fn tell_removed_again(&self, base: u64, at: u16) {
+        let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+        let which = Bits::range(at, at + 1);
+        self.actor.watched.show(|| Sight::Removed { topic, group, base, which });
+        self.actor.watched.show(|| Sight::SettledAgain { topic, group, base, at });
+        drop(self.actor.topic.control(TopicWord::SettledAgain { group: self.actor.id, base }));
+    }
+}

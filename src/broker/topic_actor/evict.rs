@@ -1,0 +1,92 @@
+//! What leaves a topic before it was settled, by a limit: the oldest for want of room, and what no group was there for in
+//! time.
+
+use std::task::{Context, Poll};
+
+use super::Life;
+use crate::base::Moment;
+use crate::broker::room::Room;
+use crate::broker::witness::Sight;
+use crate::broker::{Message, Overflow};
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// Evicts as many as stand in line without a place, and answers those who asked.
+    ///
+    /// Why for everybody in line, and not for those who asked: who asked is not always at the front, and a place that
+    /// comes free is the front's.
+    pub(super) fn make_room(&mut self) {
+        let (evicts, capacity) = (self.evicts(), self.actor.settings.capacity as u64);
+        // What waits in the mailbox is younger than all that could be evicted, or must be frozen first.
+        if !evicts || self.actor.mailbox.waiting() > 0 {
+            return;
+        }
+        let free = capacity.saturating_sub(self.actor.mailbox.held());
+        let wanted = (self.actor.mailbox.waiters() as u64).saturating_sub(free);
+        let mut evicted = Vec::new();
+        while (evicted.len() as u64) < wanted
+            && let Some(message) = self.evict_oldest()
+        {
+            evicted.push(message);
+        }
+        let made = evicted.len() as u64;
+        for asker in std::mem::take(&mut self.askers) {
+            let room = if made < wanted { Room::None } else { Room::Made(std::mem::take(&mut evicted)) };
+            // Whoever went away does not take the others' with it.
+            if let Err(Room::Made(back)) = asker.send(room) {
+                evicted = back;
+            }
+        }
+        // Why last: whoever comes in by it has its answer.
+        self.free(made);
+    }
+
+    pub(super) fn evicts(&self) -> bool {
+        self.actor.settings.overflow == Overflow::DropOldest
+    }
+
+    fn evict_oldest(&mut self) -> Option<Message<T>> {
+        let can = |batch: &std::sync::Arc<crate::broker::message::Batch<T>>, at| batch.claims().evict(at);
+        let (batch, index, groups) = self.books.evict_oldest(can)?;
+        self.evicted += 1;
+        self.changes += 1;
+        let (topic, base) = (&self.actor.name, batch.base());
+        self.actor.watched.show(|| Sight::Evicted { topic, base, at: index });
+        for link in &mut self.links {
+            if groups.contains(&link.group) {
+                link.evict(&batch, index);
+            }
+        }
+        Some(Message { batch, index, redrives: 0, attempt: 0 })
+    }
+
+    /// Lets go of what is past its time, while no group is there to do it.
+    pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let nobody = self.links.is_empty();
+            let next = self.books.oldest().filter(|_| nobody).and_then(|(batch, _)| batch.expires());
+            if next.is_none() && !self.expiry_set {
+                return;
+            }
+            self.expiry_set = next.is_some();
+            let Poll::Ready(now) = self.clock.poll_alarm(next, cx) else { return };
+            if next.is_some_and(|at: Moment| at <= now) {
+                self.show_gone();
+                let gone = self.books.let_go_oldest();
+                self.expired += gone;
+                self.free(gone);
+            }
+        }
+    }
+
+    fn show_gone(&self) {
+        if let Some((batch, kept)) = self.books.first_kept(0).filter(|_| self.actor.watched.is_watched()) {
+            let (topic, base) = (&self.actor.name, batch.base());
+            kept.iter().for_each(|at| self.actor.watched.show(|| Sight::Evicted { topic, base, at }));
+        }
+    }
+
+    /// Moves handouts on that a group's mailbox had no place for: what was evicted is in it until the group looks.
+    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) {
+        self.links.iter_mut().for_each(|link| link.poll_late(cx));
+    }
+}

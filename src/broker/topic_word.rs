@@ -1,0 +1,109 @@
+//! What others say to a topic.
+
+use std::sync::Arc;
+
+use super::bits::Bits;
+use super::books::GroupId;
+use super::dead_letter::WayBack;
+use super::group_word::{GroupWord, Handout};
+use super::message::Batch;
+use super::room::Room;
+use super::topic_actor::Redriven;
+use super::{GroupStats, Start, TopicStats};
+use crate::base::Name;
+use crate::mailbox::{Reply, Sender};
+
+/// What others say to a topic.
+pub(crate) enum TopicWord<T> {
+    /// A group is done with these messages.
+    Settled {
+        group: GroupId,
+        base: u64,
+        which: Bits,
+    },
+    /// A group is done with a message of this batch that had come back.
+    SettledAgain {
+        group: GroupId,
+        base: u64,
+    },
+    /// A group can, or can't, work; and so many of its messages wait for a dead-letter topic.
+    GroupNews {
+        group: GroupId,
+        running: bool,
+        failed: bool,
+        parked: u64,
+    },
+    AddGroup {
+        group: GroupId,
+        name: Name,
+        to: Sender<Handout<T>, GroupWord<T>>,
+        start: Start,
+        done: Reply<()>,
+    },
+    /// Forget this group; answer how many of its messages were withheld.
+    RemoveGroup {
+        group: GroupId,
+        done: Reply<u64>,
+    },
+    /// Hear this word once everything before the offset `upto` is in the books.
+    Once {
+        upto: u64,
+        word: Box<TopicWord<T>>,
+    },
+    Hold(bool),
+    /// Somebody waits for room.
+    Waits,
+    /// Answer when no running group has anything left to do.
+    WhenQuiet(Reply<Quiet>),
+    Stats(Reply<TopicStats>),
+    /// Add to a group's counts what the topic knows, and answer.
+    GroupStats {
+        group: GroupId,
+        stats: Box<GroupStats>,
+        reply: Reply<GroupStats>,
+    },
+    /// A message comes back from the dead letters, with a place that was got for it.
+    Redrive {
+        group: GroupId,
+        message: WayBack<T>,
+        answer: Reply<Redriven>,
+    },
+    /// Answer when a message of this batch may come back.
+    WhenRedrivable {
+        base: u64,
+        len: u16,
+        answer: Reply<()>,
+    },
+    /// Show what is kept of the first batch that begins at the offset `from` or later.
+    Peek {
+        from: u64,
+        answer: Reply<Option<(Arc<Batch<T>>, Bits)>>,
+    },
+    /// This message went elsewhere: it need not be kept for groups to come.
+    Moved {
+        base: u64,
+        index: u16,
+    },
+    /// Somebody waits for room in a topic that evicts.
+    MakeRoom(Reply<Room<T>>),
+    /// End.
+    Stop(Reply<Unread>),
+}
+
+/// What a topic says when it is quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quiet {
+    /// Counts what may have ended an earlier quiet. If it is the same in two answers, the topic was quiet in between.
+    pub(crate) changes: u64,
+    /// Messages that wait for a dead-letter topic.
+    pub(crate) parked: u64,
+}
+
+/// What a topic was left with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// Messages that no group was there for.
+    pub(crate) nobodys: u64,
+    /// Messages that each group was not handed.
+    pub(crate) withheld: Vec<(GroupId, u64)>,
+}
