@@ -55,6 +55,14 @@ pub(crate) enum Bug {
     Overtakes,
     /// A key that is at one consumer is handed to another too.
     KeyTwice,
+    /// What was handed out and not begun stays with the consumers of a group that is paused, or whose breaker opened.
+    DeafPause,
+    /// Tokens of a rate limit come twice as fast.
+    DoubleTokens,
+    /// A group may have one message more in flight than it may.
+    OneTooMany,
+    /// A breaker that is half open lets through as much as there is.
+    WideProbe,
 }
 
 #[cfg(not(test))]

@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::delayed::Delayed;
+use super::gate::Room;
 use super::lease::LeaseId;
 use super::order::{Keyed, Order};
 use super::outcome::Verdict;
@@ -142,6 +143,11 @@ impl<B: Clone + Keyed> Ledger<B> {
         self.workers.set_ready(id, ready);
     }
 
+    /// A consumer may hold so many from now on.
+    pub(crate) fn on_credit(&mut self, id: ConsumerId, credit: Credit) {
+        self.workers.set_credit(id, credit);
+    }
+
     /// A consumer left. Leases that it still has stay valid: a pulled delivery may outlive its stream.
     pub(crate) fn on_gone(&mut self, id: ConsumerId) {
         self.workers.remove(id);
@@ -239,9 +245,9 @@ impl<B: Clone + Keyed> Ledger<B> {
         true
     }
 
-    /// Whether a consumer has nothing to do while others have something.
-    pub(crate) fn is_uneven(&self) -> bool {
-        self.queue.available() == 0 && self.counts.in_flight > 0 && self.workers.any_idle()
+    /// Whether a consumer has nothing to do while others have something; `kept` says that there is no room for more.
+    pub(crate) fn is_uneven(&self, kept: bool) -> bool {
+        (kept || !self.has_some()) && self.counts.in_flight > 0 && self.workers.any_idle()
     }
 
     /// The consumers that have had messages since `moment` or before; and whether some have had theirs for less.
@@ -273,13 +279,15 @@ impl<B: Clone + Keyed> Ledger<B> {
         }
     }
 
-    /// Hands out as much as the consumers have credit for.
-    pub(crate) fn dispatch(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
-        while self.queue.available() > 0
-            && let Some((consumer, size)) = self.workers.next(self.share_of())
+    /// Hands out as much as the consumers have credit for and there is room for.
+    pub(crate) fn dispatch_up_to(&mut self, mut room: Room, now: Moment, effects: &mut Vec<Effect<B>>) {
+        while room.all > 0
+            && self.has_some()
+            && let Some((consumer, size)) = self.workers.next(self.share_of().min(room.all).min(room.each))
             && let Some((slice, past)) = self.queue.take(size, self.workers.ready())
         {
             let messages = u64::from(slice.len());
+            room.all -= messages;
             *(if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready }) -= messages;
             self.workers.on_lease(consumer, slice.len());
             let id = LeaseId::new(if planted(Bug::NoFence) { slice.first() } else { self.next_lease });

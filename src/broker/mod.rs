@@ -54,6 +54,7 @@
 //! | warn | consumer could not be built | topic, group, error, wait |
 //! | warn | parked: the dead-letter topic is full | topic, group |
 //! | warn | publishers blocked | topic, group, why |
+//! | warn | breaker opened | topic, group, pause |
 //! | error | group failed, handler stuck | topic, group, error; group |
 //!
 //! # What it refuses
@@ -63,6 +64,7 @@
 mod bits;
 mod blocked;
 mod books;
+mod breaker;
 mod consumer;
 mod core;
 mod dead_letter;
@@ -71,6 +73,7 @@ mod delete;
 mod drain;
 mod dying;
 mod error;
+mod gate;
 mod group;
 mod group_actor;
 mod group_handle;
@@ -89,6 +92,7 @@ mod order;
 mod outcome;
 mod publish;
 mod pull;
+mod rate;
 mod redrive;
 mod registry;
 mod retry;
@@ -96,6 +100,7 @@ mod scope;
 mod settings;
 mod start;
 mod stats;
+mod steer;
 mod topic;
 mod topic_actor;
 mod witness;
@@ -108,6 +113,7 @@ mod ends_shuttle_tests;
 mod shuttle_tests;
 
 pub use blocked::{Blocked, WhyBlocked};
+pub use breaker::{Breaker, BreakerState, BreakerStats};
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use drain::{GroupReport, Report, TopicReport};
 pub use error::{
@@ -125,10 +131,12 @@ pub use message::Message;
 pub use outcome::Outcome;
 pub use publish::TopicSink;
 pub use pull::{Delivery, DeliveryStream};
+pub use rate::RateLimit;
 pub use retry::Retry;
 pub use settings::Overflow;
 pub use start::Start;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
+pub use steer::SteerError;
 pub use topic::{Topic, TopicBuilder};
 
 pub(crate) use settings::GroupSettings;

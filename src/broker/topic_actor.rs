@@ -18,6 +18,7 @@ use super::{Blocked, GroupStats, Start, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply, Sender};
 
+pub(crate) use link::GroupNews;
 use link::Link;
 pub(crate) use redrive::Redriven;
 use redrive::Redriver;
@@ -35,12 +36,10 @@ pub(crate) enum TopicWord<T> {
         group: GroupId,
         base: u64,
     },
-    /// A group can, or can't, work; and so many of its messages wait for a dead-letter topic.
+    /// How a group is.
     GroupNews {
         group: GroupId,
-        running: bool,
-        failed: bool,
-        parked: u64,
+        news: GroupNews,
     },
     AddGroup {
         group: GroupId,
@@ -53,6 +52,12 @@ pub(crate) enum TopicWord<T> {
     RemoveGroup {
         group: GroupId,
         done: Reply<u64>,
+    },
+    /// Let this group answer when nothing is left to do of what lies before this offset. All that is in the books.
+    Drain {
+        group: GroupId,
+        upto: u64,
+        reply: Reply<()>,
     },
     /// Hear this word once everything before the offset `upto` is in the books.
     Once {
@@ -252,16 +257,16 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let freed = self.books.on_settled_again(group, base);
                 self.free(freed);
             }
-            TopicWord::GroupNews { group, running, failed, parked } => {
+            TopicWord::GroupNews { group, news } => {
                 self.changes += 1;
                 if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
-                    (link.running, link.failed, link.parked) = (running, failed, parked);
+                    link.news = news;
                 }
             }
             TopicWord::AddGroup { group, name, to, start, done } => {
                 self.changes += 1;
-                let (running, failed, parked, withheld) = (false, false, 0, Vec::new());
-                let mut link = Link { group, name, to, start, running, failed, parked, withheld };
+                let (news, withheld) = (GroupNews::default(), Vec::new());
+                let mut link = Link { group, name, to, start, news, withheld };
                 let (topic, group) = (&self.actor.name, &link.name);
                 self.actor.watched.show(|| Sight::Joined { topic, group });
                 let handouts = self.books.on_group(link.group, |batch, _, kept| start.pick(batch, kept));
@@ -289,6 +294,12 @@ impl<T: Send + Sync + 'static> Life<T> {
             TopicWord::Once { upto, word } => {
                 self.later.push((upto, *word));
                 self.hear_what_is_due();
+            }
+            TopicWord::Drain { group, upto, reply } => {
+                // Dropped, if the group is gone.
+                if let Some(link) = self.links.iter().find(|link| link.group == group) {
+                    drop(link.to.control(GroupWord::Drain { upto, reply }));
+                }
             }
             TopicWord::Hold(hold) => {
                 self.changes += 1;
@@ -387,7 +398,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             && self.links.iter().all(|link| link.is_quiet(&self.books))
             && self.actor.mailbox.waiting() == 0
         {
-            let parked = self.links.iter().map(|link| link.parked).sum();
+            let parked = self.links.iter().map(|link| link.news.parked).sum();
             let quiet = Quiet { changes: self.changes, parked };
             for reply in self.waiting.drain(..) {
                 let _ = reply.send(quiet);
