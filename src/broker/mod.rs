@@ -77,6 +77,7 @@ mod gate;
 mod group;
 mod group_actor;
 mod group_handle;
+mod group_limits;
 mod group_with;
 mod group_word;
 mod handle;

@@ -1,5 +1,5 @@
 //! Does a group that is paused begin nothing, finish what it is at, and go on where it was? What is a drain? (G6, G8,
-//! G9, G18, G25)
+//! G9, G17, G18, G25)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,15 @@ fn a_paused_group_finishes_what_it_is_at_and_begins_nothing_until_it_is_resumed(
         let (broker, topic) = topic(100).await;
         let (valve, seen) = (Valve::shut(), Seen::default());
         let group = valved(&topic, "g", &valve).await;
-        topic.group("other").with(seen.clone()).run(async |m, seen: Seen| Ok(seen.note(&m))).await.unwrap();
+        topic
+            .group("other")
+            .with(seen.clone())
+            .run(async |m, seen: Seen| {
+                seen.note(&m);
+                Ok(())
+            })
+            .await
+            .unwrap();
         topic.publish_all(0..10).await.unwrap();
         assert_eq!(valve.next().await, 0);
         group.pause().await.unwrap();
@@ -135,7 +143,12 @@ fn consumers_that_join_a_paused_group_wait_too() {
         let group = topic.group("g").run_fn(|_| Ok(())).await.unwrap();
         group.pause().await.unwrap();
         let open = topic.group("g").consumers(2).with(seen.clone());
-        open.run(async |m, seen: Seen| Ok(seen.note(&m))).await.unwrap();
+        open.run(async |m, seen: Seen| {
+            seen.note(&m);
+            Ok(())
+        })
+        .await
+        .unwrap();
         let mut stream = topic.group("g").stream().await.unwrap();
         topic.publish(1).await.unwrap();
         topic.settled().await.unwrap();

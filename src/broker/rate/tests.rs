@@ -1,4 +1,4 @@
-//! Does a bucket let through what it says, and never more?
+//! Does a bucket let through what it says, and never more? (G9)
 
 use proptest::prelude::*;
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::competing::publish_all;
+use super::keys::ordered;
 use super::stage::{Stage, millis};
 use super::worker::{Temper, Worker};
 use crate::broker::{Group, RateLimit};
 
 pub(super) async fn run(stage: Stage) {
     let topic = stage.broker().topic::<u64>("t").capacity(stage.pick("capacity", &[3, 30, 200]));
+    let topic = topic.key_by(|value| value % 5);
     let topic = topic.open().await.unwrap();
     let temper = Temper::drawn(&stage);
     let open = topic.group("g").consumers(1 + stage.below(4) as u32).retry(stage.retry());
@@ -18,7 +20,8 @@ pub(super) async fn run(stage: Stage) {
     let (rated, bounded) = [(true, false), (false, true), (true, true)][stage.below(3)];
     let open = if rated { open.rate_limit(limit(&stage)) } else { open };
     let open = if bounded { open.max_in_flight(stage.pick("in flight", &[1, 2, 5])) } else { open };
-    let kept = stage.clone();
+    let (shared, kept) = (stage.chance(2), stage.clone());
+    let open = if shared { open } else { ordered(&stage, open) };
     let group = open.run_with(move || Worker::new(&kept, "g", temper)).await.unwrap();
     stage.clerk("t.g.dead").await;
     if stage.chance(3) {

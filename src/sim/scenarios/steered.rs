@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::competing::publish_all;
+use super::keys::ordered;
 use super::stage::{Ended, Stage, millis};
 use super::worker::{Temper, Worker};
 use crate::broker::{Group, GroupState, Topic};
@@ -16,13 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(stage: Stage) {
     let topic = stage.broker().topic::<u64>("t").capacity(stage.pick("capacity", &[2, 7, 40, 300]));
+    let topic = topic.key_by(|value| value % 5);
     let topic = topic.open().await.unwrap();
     let temper = Temper { broken: [0, 0, 2, 6][stage.below(4)], ..Temper::drawn(&stage) };
     let group = topic.group("g").consumers(1 + stage.below(3) as u32).retry(stage.retry());
     let group = group.ack_timeout(millis(40)).prefetch(stage.pick("prefetch", &[1, 3, 512]));
     let group = group.intensity(Intensity::new(3, Duration::from_secs(5)));
     let group = group.restart_backoff(Backoff::exponential(millis(2), millis(50)));
-    let kept = stage.clone();
+    let (shared, kept) = (stage.chance(2), stage.clone());
+    let group = if shared { group } else { ordered(&stage, group) };
     let group = group.run_with(move || Worker::new(&kept, "g", temper)).await.unwrap();
     stage.clerk("t.g.dead").await;
     stage.storm();

@@ -16,7 +16,7 @@ struct Spoilt(Worker, Arc<AtomicBool>);
 impl Consumer<u64> for Spoilt {
     async fn handle(&mut self, message: &Message<u64>) -> Result<Outcome, Fault> {
         if self.1.load(Ordering::Relaxed) {
-            return if **message % 3 == 0 {
+            return if message.is_multiple_of(3) {
                 Ok(Outcome::DeadLetter("bad".into()))
             } else {
                 Err(Fault::new("bad"))
