@@ -177,12 +177,12 @@ const FUTURES: &[(&str, Make)] = &[
     ("broker::group_handle::Group::consumer_stats", |w| cut!(w: group => group.consumer_stats())),
     ("broker::group_handle::Group::delete", |w| cut!(w: group => group.delete())),
     ("broker::group_handle::Group::redrive", |w| cut!(w: group => group.redrive())),
-    ("broker::steer::Group::drain", |w| cut!(w: group => group.drain())),
-    ("broker::steer::Group::pause", |w| cut!(w: group => group.pause())),
-    ("broker::steer::Group::restart", |w| cut!(w: group => group.restart())),
-    ("broker::steer::Group::resume", |w| cut!(w: group => group.resume())),
-    ("broker::steer::Group::set_consumers", |w| cut!(w: group => group.set_consumers(3))),
-    ("broker::steer::Group::set_rate_limit", |w| {
+    ("broker::group_handle::Group::drain", |w| cut!(w: group => group.drain())),
+    ("broker::group_handle::Group::pause", |w| cut!(w: group => group.pause())),
+    ("broker::group_handle::Group::restart", |w| cut!(w: group => group.restart())),
+    ("broker::group_handle::Group::resume", |w| cut!(w: group => group.resume())),
+    ("broker::group_handle::Group::set_consumers", |w| cut!(w: group => group.set_consumers(3))),
+    ("broker::group_handle::Group::set_rate_limit", |w| {
         let limit = Some(RateLimit::per_second(9));
         cut!(w: group => group.set_rate_limit(limit))
     }),
