@@ -57,6 +57,14 @@ pub(crate) enum Bug {
     KeyTwice,
     /// A topic evicts what a consumer holds.
     EvictsLeased,
+    /// What was handed out and not begun stays with the consumers of a group that is paused, or whose breaker opened.
+    DeafPause,
+    /// Tokens of a rate limit come twice as fast.
+    DoubleTokens,
+    /// A group may have one message more in flight than it may.
+    OneTooMany,
+    /// A breaker that is half open lets through as much as there is.
+    WideProbe,
 }
 
 #[cfg(not(test))]

@@ -37,10 +37,14 @@ pub enum WhyBlocked {
     NoGroup,
     /// The group has failed: its consumers could not be built.
     Failed,
+    /// The group is paused: resume it.
+    Paused,
     /// The group has no consumer.
     NoConsumer,
     /// The group gave its messages up and the dead-letter topic is full: read that.
     DeadLettersFull,
+    /// The group's breaker is open, since all it produces is failures: look at its handler.
+    BreakerOpen,
     /// The group works, too slowly or waiting for something: look at its stats.
     Slow,
 }
@@ -51,8 +55,10 @@ impl fmt::Display for WhyBlocked {
             WhyBlocked::Held => "the topic is held",
             WhyBlocked::NoGroup => "the topic has no group",
             WhyBlocked::Failed => "the group has failed",
+            WhyBlocked::Paused => "the group is paused",
             WhyBlocked::NoConsumer => "the group has no consumer",
             WhyBlocked::DeadLettersFull => "the dead-letter topic is full",
+            WhyBlocked::BreakerOpen => "the group's breaker is open",
             WhyBlocked::Slow => "the group works, and settles nothing",
         })
     }

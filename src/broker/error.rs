@@ -135,6 +135,13 @@ pub enum OpenError {
     },
     /// There is no topic of that name.
     NotFound(Name),
+    /// The topic has no group of that name.
+    GroupNotFound {
+        /// The topic.
+        topic: Name,
+        /// The name that was asked for.
+        group: Name,
+    },
     /// The group's dead letters would come back to the topic they left.
     DeadLetterCycle {
         /// The topics along the cycle.
@@ -333,6 +340,7 @@ impl fmt::Display for OpenError {
             }
             OpenError::OtherSettings { name } => write!(f, "not opened: {name} exists, with other settings"),
             OpenError::NotFound(name) => write!(f, "there is no topic {name}"),
+            OpenError::GroupNotFound { topic, group } => write!(f, "the topic {topic} has no group {group}"),
             OpenError::DeadLetterCycle { path } => {
                 write!(f, "not opened: dead letters would run in a circle")?;
                 path.iter().try_for_each(|name| write!(f, " > {name}"))

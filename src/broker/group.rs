@@ -34,7 +34,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         GroupBuilder { topic, name: name.to_string(), settings: GroupSettings::default(), unset: true }
     }
 
-    fn set(mut self, change: impl FnOnce(&mut GroupSettings)) -> GroupBuilder<T> {
+    pub(super) fn set(mut self, change: impl FnOnce(&mut GroupSettings)) -> GroupBuilder<T> {
         change(&mut self.settings);
         self.unset = false;
         self
@@ -51,7 +51,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
 
     /// Sets how many messages one consumer may hold, the one being handled included. Default: 512.
     ///
-    /// Fast handlers are handed up to 256 at a time; slow ones get one, whatever this says.
+    /// Fast handlers are handed up to 256 at a time; slow ones get one, whatever this says. For all consumers together
+    /// there is [`GroupBuilder::max_in_flight`].
     pub fn prefetch(self, messages: u32) -> GroupBuilder<T> {
         self.set(|settings| settings.prefetch = messages)
     }

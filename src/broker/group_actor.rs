@@ -7,27 +7,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tracing::{debug, error, warn};
+use tracing::debug;
 
 use super::books::GroupId;
-use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
+use super::breaker::Tally;
+use super::consumer::FromConsumer;
 use super::dying::Dying;
+use super::gate::Gate;
 use super::group_word::{GroupWord, Handout};
 use super::ledger::{Effect, Ledger, Report};
 use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
 use super::outcome::{TIMED_OUT, Verdict};
 use super::scope::Scope;
-use super::topic_actor::TopicWord;
+use super::topic_actor::{GroupNews, TopicWord};
 use super::witness::{Sight, Watched};
-use super::workers::{ConsumerId, Credit};
-use super::{DeliveryStream, GroupSettings, GroupState, GroupStats};
+use super::{GroupSettings, GroupState, GroupStats};
 use crate::base::{Bug, Moment, Name, planted};
-use crate::mailbox::{Event, Receiver, Reply, WeakSender, mailbox};
+use crate::mailbox::{Event, Receiver, Reply, WeakSender};
 use crate::runtime::{Clock, Rt};
-use crate::supervise::{Allowance, RestartWindow};
+use crate::supervise::RestartWindow;
 
 use ending::Stopping;
+use staff::Hire;
+use steer::Drain;
 
 /// How long a consumer may keep what it has not started from one that has nothing to do (G9).
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -68,9 +71,15 @@ pub(crate) struct Life<T> {
     /// There was nothing to share when last seen, and nothing was handed out since.
     shared: bool,
     stop: Option<Stopping>,
-    told: (bool, bool, u64),
+    /// Nothing is handed out until it is told to go on.
+    paused: bool,
+    gate: Gate,
+    hire: Hire<T>,
+    told: GroupNews,
     /// Limit: each is a future somewhere.
     nudges: Vec<Reply<()>>,
+    /// Limit: each is a future somewhere.
+    drains: Vec<Drain>,
 }
 
 impl<T: Send + Sync + 'static> GroupActor<T> {
@@ -90,8 +99,12 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
             share_at: None,
             shared: false,
             stop: None,
-            told: (false, false, 0),
+            paused: false,
+            gate: Gate::new(&self.settings, self.rt.now()),
+            hire: Hire::default(),
+            told: GroupNews::default(),
             nudges: Vec::new(),
+            drains: Vec::new(),
             actor: self,
         };
         std::future::poll_fn(|cx| life.poll(cx)).await;
@@ -113,6 +126,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             for nudged in self.nudges.drain(..) {
                 let _ = nudged.send(());
             }
+            self.answer_drains();
             if self.is_over() {
                 return Poll::Ready(());
             }
@@ -137,6 +151,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 Event::Message(handout) => {
                     self.actor.mailbox.settle(1);
                     self.take_in(handout);
+                    self.note_handout();
                 }
                 // The topic is gone, by a runtime that shuts down: nothing comes any more, nobody listens.
                 Event::Closed => return Poll::Ready(()),
@@ -151,37 +166,21 @@ impl<T: Send + Sync + 'static> Life<T> {
             GroupWord::From(FromConsumer::GiveBack(lease)) => {
                 self.members.forget(lease);
                 self.plant_settled(lease);
-                self.ledger.on_give_back(lease);
+                self.on_give_back(lease);
             }
             GroupWord::From(FromConsumer::News(id, news)) => self.on_news(id, news, now),
             // Dropped unanswered: whoever asks opens another group, or hears that all is closed.
             GroupWord::AddHandlers { .. } | GroupWord::AddStream(_) if self.state == GroupState::Stopping => {
             }
-            GroupWord::AddHandlers { count, spawn, done } => {
-                self.revive();
-                for _ in 0..count {
-                    self.add_handler(&*spawn);
-                }
-                // Told first: whoever waits for quiet after opening the group must find it running.
-                self.tell_topic();
-                let _ = done.send(());
-            }
-            GroupWord::AddStream(port) => {
-                self.revive();
-                let prefetch = self.actor.settings.prefetch;
-                let (sender, receiver) = mailbox(prefetch as usize, ());
-                let id = self.members.add_stream(sender);
-                self.ledger.on_consumer(id, Credit::Pull { prefetch });
-                self.ledger.on_ready(id, true);
-                self.tell_topic();
-                // If whoever asked for it is gone, it is dropped, here or there, and says so.
-                drop(port.send(DeliveryStream::new(receiver, self.actor.own.clone(), self.window(id))));
-            }
+            GroupWord::AddHandlers { count, spawn, done } => self.add_handlers(count, spawn, done),
+            GroupWord::AddStream(port) => self.add_stream(port),
             GroupWord::Evicted { batch, which } => self.on_evicted(&batch, which),
             GroupWord::EvictedBefore { base, which } => {
                 self.ledger.on_evicted_before(base, which, &mut self.effects);
             }
             GroupWord::Nudge(port) => self.nudges.push(port),
+            GroupWord::Steer(word) => self.steer(word, now),
+            GroupWord::Drain { upto, reply } => self.on_drain(upto, reply),
             GroupWord::Stats(reply) => self.tell_stats(reply),
             GroupWord::ConsumerStats(reply) => {
                 let counts = |id| self.ledger.worker(id).unwrap_or_default();
@@ -205,73 +204,19 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
         }
         let random = if report.exceptions.is_empty() { 0 } else { self.actor.rt.random() };
-        self.ledger.on_report(report, now, random, &mut self.effects);
-    }
-
-    fn on_news(&mut self, id: ConsumerId, news: ConsumerNews, now: Moment) {
-        match news {
-            ConsumerNews::Ready => {
-                self.failures_in_a_row = 0;
-                self.ledger.on_ready(id, true);
-            }
-            ConsumerNews::Here => self.ledger.on_ready(id, true),
-            ConsumerNews::Away => {
-                self.ledger.on_ready(id, false);
-                self.members.note(id);
-            }
-            ConsumerNews::Rebuilt => self.note_restart(id),
-            ConsumerNews::Broken(text) => self.on_broken(id, &text, now),
-            ConsumerNews::Ended => {
-                let was_handler = self.members.is_handler(id);
-                self.remove(id);
-                self.leave_if_empty();
-                if was_handler && self.stop.is_none() {
-                    // Only a runtime that shuts down ends a handler's task unasked.
-                    error!(target: "callboard::broker", group = %self.actor.name, "a consumer's task was dropped");
-                }
-            }
-        }
-    }
-
-    /// No handler could be made: again after a backoff, or too often.
-    fn on_broken(&mut self, id: ConsumerId, text: &str, now: Moment) {
-        self.ledger.on_ready(id, false);
-        let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
-        if self.stop.is_some() || self.state == GroupState::Failed {
-            return self.members.give_up(id);
-        }
-        self.note_restart(id);
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        let exceeded = self.window.on_restart(now) == Allowance::Exceeded;
-        let failed = exceeded && !planted(Bug::EndlessRestarts);
-        self.actor.watched.show(|| Sight::Broken { topic: &topic, group: &group, failed });
-        if failed {
-            error!(target: "callboard::broker", %topic, %group, error = text, "group failed: its consumers can't be built");
-            self.state = GroupState::Failed;
-            return self.members.give_up(id);
-        }
-        let wait = self.actor.settings.backoff.delay(self.failures_in_a_row, self.actor.rt.random());
-        warn!(target: "callboard::broker", %topic, %group, error = text, ?wait, "consumer could not be built");
-        self.members.rebuild_at(id, now + wait);
-    }
-
-    fn note_restart(&mut self, id: ConsumerId) {
-        self.restarts += 1;
-        self.members.on_rebuilt(id);
-    }
-
-    /// A failed group begins anew when a consumer is added, without those that could not be built.
-    fn revive(&mut self) {
-        if self.state == GroupState::Failed {
-            self.state = GroupState::Running;
-            self.failures_in_a_row = 0;
-            self.window = RestartWindow::new(self.actor.settings.intensity);
-            self.members.dismiss().into_iter().for_each(|id| self.ledger.on_gone(id));
+        let heard = self.gate.fuse().is_some().then(|| Tally::of(report.upto, &report.exceptions));
+        let (lease, well) = (report.lease, self.good_ends());
+        let known = self.ledger.on_report(report, now, random, &mut self.effects);
+        if let Some(tally) = heard.filter(|_| known) {
+            self.on_ends(lease, tally, well, now);
         }
     }
 
     fn on_alarm(&mut self, now: Moment) {
         self.ledger.on_alarm(now, &mut self.effects);
+        if self.gate.on_alarm(now) {
+            self.show_allowance();
+        }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look(now);
             let busy = self.ledger.counts().in_flight > 0;
@@ -285,33 +230,16 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.look_at_stop(now);
     }
 
-    /// Takes back what is not started from those who have had it for a while, if others have nothing to do.
-    fn share(&mut self, now: Moment) {
-        self.share_at = None;
-        if !self.ledger.is_uneven() {
-            return;
-        }
-        let (holders, more_later) = self.ledger.holders(now - PATIENCE);
-        self.shared = !more_later;
-        for consumer in holders {
-            let taken = self.members.take_back(consumer);
-            if !taken.is_empty() {
-                // Until it says that it is here: it may be at its message for long.
-                self.ledger.on_ready(consumer, false);
-            }
-            for (lease, end) in taken {
-                self.ledger.on_taken_back(lease, end);
-            }
-        }
-    }
-
     /// Takes back what is past its deadline.
     fn look(&mut self, now: Moment) {
         for (lease, by) in self.members.look(&self.actor.name) {
             let verdict = Verdict::failed(TIMED_OUT);
             self.show_expired(lease, by, &verdict);
             let random = self.actor.rt.random();
-            self.ledger.on_sole(lease, verdict, now, random, &mut self.effects);
+            let well = self.good_ends();
+            if self.ledger.on_sole(lease, verdict, now, random, &mut self.effects) {
+                self.on_ends(lease, Tally::ONE, well, now);
+            }
         }
     }
 
@@ -319,8 +247,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn carry_out(&mut self, now: Moment) {
         self.ledger.give_up_surplus(&mut self.effects);
         self.ledger.skip_ahead(&mut self.effects);
-        if self.state == GroupState::Running {
-            self.ledger.dispatch(now, &mut self.effects);
+        if self.hands_out() {
+            self.hand_out(now);
         }
         while !self.effects.is_empty() {
             let mut effects = std::mem::take(&mut self.effects);
@@ -330,7 +258,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.effects = effects;
             }
         }
-        if self.share_at.is_none() && !self.shared && self.ledger.is_uneven() {
+        if self.share_at.is_none() && !self.shared && self.is_uneven() {
             self.share_at = Some(now + PATIENCE);
         }
         if self.look_at.is_none() && self.ledger.counts().in_flight > 0 {
@@ -359,10 +287,11 @@ impl<T: Send + Sync + 'static> Life<T> {
             Effect::Dead { slice, past, reason } => self.actor.dying.push(slice, past, reason),
             Effect::Lease { consumer, id, slice, past } => {
                 self.shared = false;
+                self.note_lease(id);
                 if !self.members.hand(consumer, id, slice, past) {
                     // The consumer ended and its word is on the way.
                     self.ledger.on_ready(consumer, false);
-                    self.ledger.on_give_back(id);
+                    self.on_give_back(id);
                 }
             }
         }
@@ -384,36 +313,9 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn next_alarm(&self) -> Option<Moment> {
         let stop = self.stop_deadline();
-        [self.members.next_rebuild(), self.ledger.next_alarm(), self.look_at, self.share_at, stop]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// Tells the topic what it must know to say when it is quiet.
-    fn tell_topic(&mut self) {
-        let running = self.state == GroupState::Running && !self.members.is_empty();
-        let parked = self.ledger.counts().parked;
-        let failed = self.state == GroupState::Failed;
-        if self.told != (running, failed, parked) {
-            self.told = (running, failed, parked);
-            let group = self.actor.id;
-            drop(self.actor.topic.control(TopicWord::GroupNews { group, running, failed, parked }));
-        }
-    }
-
-    fn add_handler(&mut self, spawn: &(dyn Fn(ConsumerSeat<T>) + Send + Sync)) {
-        let (id, receiver, progress) = self.members.add_handler();
-        let prefetch = self.actor.settings.prefetch;
-        self.ledger.on_consumer(id, Credit::Handler { prefetch });
-        let own = self.actor.own.clone();
-        let seat = ConsumerSeat::new(self.window(id), receiver, own, progress, self.actor.scope);
-        spawn(seat);
-    }
-
-    fn remove(&mut self, id: ConsumerId) {
-        self.members.remove(id);
-        self.ledger.on_gone(id);
+        let (rebuild, retry, room) =
+            (self.members.next_rebuild(), self.ledger.next_alarm(), self.next_room());
+        [rebuild, retry, room, self.look_at, self.share_at, stop].into_iter().flatten().min()
     }
 
     /// Answers by way of the topic, which adds what it knows. What this group has settled by now it hears before.
@@ -427,17 +329,21 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn stats(&self) -> GroupStats {
-        GroupStats::new(
-            self.state,
-            self.ledger.counts(),
-            self.members.len(),
-            self.restarts,
-            self.members.stuck(),
-            self.ledger.keys(),
-        )
+        let state = if self.hands_out() || self.state != GroupState::Running {
+            self.state
+        } else {
+            GroupState::Paused
+        };
+        let (ledger, members) = (&self.ledger, &self.members);
+        let (counts, keys) = (ledger.counts(), ledger.keys());
+        let stats = GroupStats::new(state, counts, members.len(), self.restarts, members.stuck(), keys);
+        GroupStats { breaker: self.gate.breaker(), rate_limit: self.gate.rate_limit(), ..stats }
     }
 }
 
 mod ending;
+mod hand_out;
 mod removed;
 mod show;
+mod staff;
+mod steer;

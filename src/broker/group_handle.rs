@@ -7,7 +7,7 @@ use super::books::GroupId;
 use super::drain::Ending;
 use super::dying::Dying;
 use super::group_actor::{GroupActor, Leave};
-use super::group_word::{GroupWord, Handout};
+use super::group_word::{GroupWord, Handout, Steer};
 use super::redrive::{Boxed, GroupHome, Home};
 use super::scope::Scope;
 use super::settings::GroupSettings;
@@ -21,8 +21,8 @@ use crate::base::Name;
 use crate::base::sync::{Mutex, Ordering};
 use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
 
-/// Watches a group: its counts. Dropping it ends nothing: a group lives until it or its topic is deleted, or its broker
-/// is shut down.
+/// Watches and steers a group. Dropping it ends nothing: a group lives until it or its topic is deleted, or its broker
+/// is shut down. Of a group that is open, [`Topic::find_group`] has a handle.
 #[derive(Clone)]
 pub struct Group {
     pub(super) name: Name,
@@ -45,6 +45,8 @@ pub(crate) struct GroupShared<T> {
 pub(super) trait GroupPort: Send + Sync {
     fn ask_stats(&self, port: Reply<GroupStats>);
     fn ask_consumers(&self, port: Reply<Vec<ConsumerStats>>);
+    fn steer(&self, word: Steer);
+    fn ask_drain(&self, port: Reply<()>);
     fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>>;
     fn delete(self: Arc<Self>) -> Result<Ending<GroupReport>, DeleteError>;
 }
@@ -56,6 +58,18 @@ impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
 
     fn ask_consumers(&self, port: Reply<Vec<ConsumerStats>>) {
         drop(self.sender.control(GroupWord::ConsumerStats(port)));
+    }
+
+    fn steer(&self, word: Steer) {
+        drop(self.sender.control(GroupWord::Steer(word)));
+    }
+
+    fn ask_drain(&self, reply: Reply<()>) {
+        // `None`: the topic was deleted; the port is dropped, which says so.
+        let Some(topic) = self.topic.upgrade() else { return };
+        let upto = topic.sender.accepted();
+        let word = Box::new(TopicWord::Drain { group: self.id, upto, reply });
+        drop(topic.sender.control(TopicWord::Once { upto, word }));
     }
 
     fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>> {

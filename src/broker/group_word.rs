@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bits::Bits;
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::message::Batch;
-use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats};
+use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats, RateLimit, SteerError};
 use crate::mailbox::Reply;
 
 /// A batch on its way to a group.
@@ -37,6 +37,13 @@ pub(crate) enum GroupWord<T> {
         base: u64,
         which: Bits,
     },
+    /// Be steered.
+    Steer(Steer),
+    /// Answer when nothing is left to do of what was handed to the group and lies before this offset.
+    Drain {
+        upto: u64,
+        reply: Reply<()>,
+    },
     /// Answer after another try to move what is parked.
     Nudge(Reply<()>),
     Stats(Reply<GroupStats>),
@@ -47,6 +54,17 @@ pub(crate) enum GroupWord<T> {
         withheld: u64,
         report: Reply<GroupReport>,
     },
+}
+
+/// How a group is steered; answered when it is so.
+pub(crate) enum Steer {
+    Pause(Reply<()>),
+    Resume(Reply<()>),
+    /// So many handlers from now on.
+    Consumers(u32, Reply<Result<(), SteerError>>),
+    /// If it has failed, begin anew.
+    Restart(Reply<()>),
+    Rate(Option<RateLimit>, Reply<()>),
 }
 
 impl<T> GroupWord<T> {

@@ -16,6 +16,12 @@ impl LeaseId {
     pub(crate) fn new(number: u64) -> LeaseId {
         LeaseId(number)
     }
+
+    /// Its number.
+    #[cfg(feature = "sim")]
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
 }
 
 /// Messages on loan to one consumer.

@@ -29,6 +29,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::delayed::Delayed;
+use super::gate::Room;
 use super::lease::LeaseId;
 use super::order::{BatchHandle, Order};
 use super::outcome::Verdict;
@@ -138,6 +139,11 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         self.workers.set_ready(id, ready);
     }
 
+    /// A consumer may hold so many from now on.
+    pub(crate) fn on_credit(&mut self, id: ConsumerId, credit: Credit) {
+        self.workers.set_credit(id, credit);
+    }
+
     /// A consumer left. Leases that it still has stay valid: a pulled delivery may outlive its stream.
     pub(crate) fn on_gone(&mut self, id: ConsumerId) {
         self.workers.remove(id);
@@ -237,9 +243,9 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         true
     }
 
-    /// Whether a consumer has nothing to do while others have something.
-    pub(crate) fn is_uneven(&self) -> bool {
-        self.queue.available() == 0 && self.counts.in_flight > 0 && self.workers.any_idle()
+    /// Whether a consumer has nothing to do while others have something; `kept` says that there is no room for more.
+    pub(crate) fn is_uneven(&self, kept: bool) -> bool {
+        (kept || !self.has_some()) && self.counts.in_flight > 0 && self.workers.any_idle()
     }
 
     /// The consumers that have had messages since `moment` or before; and whether some have had theirs for less.
@@ -270,10 +276,11 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         self.expire(now, effects);
     }
 
-    /// Hands out as much as the consumers have credit for.
-    pub(crate) fn dispatch(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
-        while self.queue.available() > 0
-            && let Some((consumer, size)) = self.workers.next(self.share_of())
+    /// Hands out as much as the consumers have credit for and there is room for.
+    pub(crate) fn dispatch_up_to(&mut self, mut room: Room, now: Moment, effects: &mut Vec<Effect<B>>) {
+        while room.all > 0
+            && self.has_some()
+            && let Some((consumer, size)) = self.workers.next(self.share_of().min(room.all).min(room.each))
             && let Some((slice, past)) = self.queue.take(size, self.workers.ready())
         {
             self.count_out(&slice, &past);
@@ -282,6 +289,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
                 continue;
             }
             let messages = u64::from(slice.len());
+            room.all -= messages;
             self.workers.on_lease(consumer, slice.len());
             let id = LeaseId::new(if planted(Bug::NoFence) { slice.first() } else { self.next_lease });
             self.next_lease += 1;

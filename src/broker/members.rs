@@ -50,6 +50,8 @@ struct Handler {
     rebuild_at: Option<Moment>,
     /// It was not to be rebuilt any more.
     given_up: bool,
+    /// It was told to end, for there are to be fewer.
+    leaving: bool,
     /// How often it was made anew, or was to be.
     rebuilt: u64,
 }
@@ -216,6 +218,48 @@ impl<T> Members<T> {
         ids
     }
 
+    /// Lets those who were given up try again.
+    pub(crate) fn build_given_up(&mut self) {
+        for member in self.list.values_mut() {
+            let Some(handler) = &mut member.handler else { continue };
+            if std::mem::take(&mut handler.given_up) {
+                drop(member.mailbox.control(ConsumerWord::Build));
+            }
+        }
+    }
+
+    /// How many handlers there are without those that are leaving, and which of them are more than `count`: first those
+    /// that could not be made, then those that hold the fewest `messages`, the youngest first.
+    pub(crate) fn surplus(
+        &self,
+        count: usize,
+        messages: impl Fn(ConsumerId) -> u32,
+    ) -> (usize, Vec<ConsumerId>) {
+        let stays = |(id, member): (&ConsumerId, &Member<T>)| {
+            let handler = member.handler.as_ref().filter(|handler| !handler.leaving)?;
+            let works = handler.rebuild_at.is_none() && !handler.given_up;
+            Some((works, messages(*id), std::cmp::Reverse(*id)))
+        };
+        let mut all: Vec<_> = self.list.iter().filter_map(stays).collect();
+        all.sort_unstable();
+        let surplus = all.iter().take(all.len().saturating_sub(count));
+        (all.len(), surplus.map(|(.., std::cmp::Reverse(id))| *id).collect())
+    }
+
+    /// Lets a handler go: it ends after the message it is at.
+    pub(crate) fn let_go(&mut self, id: ConsumerId) {
+        let Some(member) = self.list.get_mut(&id) else { return };
+        if let Some(handler) = &mut member.handler {
+            (handler.leaving, handler.rebuild_at) = (true, None);
+            drop(member.mailbox.control(ConsumerWord::Stop { kill: false }));
+        }
+    }
+
+    /// Whether it was let go.
+    pub(crate) fn is_leaving(&self, id: ConsumerId) -> bool {
+        self.list.get(&id).and_then(|member| member.handler.as_ref()).is_some_and(|handler| handler.leaving)
+    }
+
     pub(crate) fn stop(&mut self, kill: bool) {
         for member in self.list.values() {
             drop(member.mailbox.control(ConsumerWord::Stop { kill }));
@@ -248,6 +292,7 @@ impl<T> Members<T> {
             let kind = if handler.is_some() { ConsumerKind::Handler } else { ConsumerKind::Stream };
             let state = match handler {
                 Some(handler) if handler.stuck => ConsumerState::Stuck,
+                Some(handler) if handler.leaving => ConsumerState::Leaving,
                 Some(handler) if handler.given_up => ConsumerState::GivenUp,
                 Some(handler) if handler.rebuild_at.is_some() => ConsumerState::Broken,
                 _ if counts.ready => ConsumerState::Ready,

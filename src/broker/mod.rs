@@ -54,6 +54,7 @@
 //! | warn | consumer could not be built | topic, group, error, wait |
 //! | warn | parked: the dead-letter topic is full | topic, group |
 //! | warn | publishers blocked | topic, group, why |
+//! | warn | breaker opened | topic, group, pause |
 //! | error | group failed, handler stuck | topic, group, error; group |
 //!
 //! # What it refuses
@@ -63,6 +64,7 @@
 mod bits;
 mod blocked;
 mod books;
+mod breaker;
 mod claims;
 mod consumer;
 mod core;
@@ -72,9 +74,11 @@ mod delete;
 mod drain;
 mod dying;
 mod error;
+mod gate;
 mod group;
 mod group_actor;
 mod group_handle;
+mod group_limits;
 mod group_with;
 mod group_word;
 mod handle;
@@ -90,6 +94,7 @@ mod order;
 mod outcome;
 mod publish;
 mod pull;
+mod rate;
 mod redrive;
 mod registry;
 mod retry;
@@ -98,6 +103,7 @@ mod scope;
 mod settings;
 mod start;
 mod stats;
+mod steer;
 mod topic;
 mod topic_actor;
 mod topic_word;
@@ -111,6 +117,7 @@ mod ends_shuttle_tests;
 mod shuttle_tests;
 
 pub use blocked::{Blocked, WhyBlocked};
+pub use breaker::{Breaker, BreakerState, BreakerStats};
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use drain::{GroupReport, Report, TopicReport};
 pub use error::{
@@ -128,10 +135,12 @@ pub use message::Message;
 pub use outcome::Outcome;
 pub use publish::TopicSink;
 pub use pull::{Delivery, DeliveryStream};
+pub use rate::RateLimit;
 pub use retry::Retry;
 pub use settings::Overflow;
 pub use start::Start;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
+pub use steer::SteerError;
 pub use topic::{Topic, TopicBuilder};
 
 pub(crate) use settings::GroupSettings;

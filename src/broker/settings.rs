@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::order::Order;
-use super::{OpenError, Retry, Start};
+use super::{Breaker, OpenError, RateLimit, Retry, Start};
 use crate::base::Name;
 use crate::supervise::{Backoff, Intensity};
 
@@ -42,7 +42,7 @@ const SHORTEST_DEADLINE: Duration = Duration::from_millis(1);
 /// The most messages a capacity or a prefetch may be.
 pub(crate) const MOST_MESSAGES: usize = 1 << 24;
 /// The most consumers of one group.
-const MOST_CONSUMERS: u32 = 4096;
+pub(crate) const MOST_CONSUMERS: u32 = 4096;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TopicSettings {
@@ -97,6 +97,9 @@ pub(crate) struct GroupSettings {
     pub(crate) max_parked_per_key: Option<u32>,
     pub(crate) max_lag: Option<u32>,
     pub(crate) dead_letter_expired: bool,
+    pub(crate) max_in_flight: Option<u32>,
+    pub(crate) rate_limit: Option<RateLimit>,
+    pub(crate) breaker: Option<Breaker>,
 }
 
 impl Default for GroupSettings {
@@ -116,6 +119,9 @@ impl Default for GroupSettings {
             max_parked_per_key: None,
             max_lag: None,
             dead_letter_expired: false,
+            max_in_flight: None,
+            rate_limit: None,
+            breaker: None,
         }
     }
 }
@@ -151,6 +157,15 @@ impl GroupSettings {
         if self.retry.attempts() == 0 {
             faults.0.push("max_attempts is 0, so that no message could be handled".to_string());
         }
+        if let Some(messages) = self.max_in_flight {
+            faults.messages("max_in_flight", messages as usize);
+        }
+        if let Some(limit) = &self.rate_limit {
+            limit.check(&mut faults);
+        }
+        if let Some(breaker) = &self.breaker {
+            breaker.check(&mut faults);
+        }
         // Why named: two of them are backoffs.
         let (retry, restart) = (self.retry.check(), self.backoff.check());
         for (whose, checked) in [("retry: ", retry), ("", self.intensity.check()), ("restart: ", restart)] {
@@ -163,16 +178,20 @@ impl GroupSettings {
 }
 
 #[derive(Default)]
-struct Faults(Vec<String>);
+pub(super) struct Faults(pub(super) Vec<String>);
 
 impl Faults {
-    fn messages(&mut self, what: &str, messages: usize) {
+    pub(super) fn add(&mut self, fault: String) {
+        self.0.push(fault);
+    }
+
+    pub(super) fn messages(&mut self, what: &str, messages: usize) {
         if messages == 0 || messages > MOST_MESSAGES {
             self.0.push(format!("{what} of {messages} messages is not within 1 and {MOST_MESSAGES}"));
         }
     }
 
-    fn time(&mut self, what: &str, time: Duration) {
+    pub(super) fn time(&mut self, what: &str, time: Duration) {
         if time.is_zero() || time > LONGEST {
             self.0.push(format!("{what} of {time:?} is not above zero and at most a year"));
         }

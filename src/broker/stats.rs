@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Blocked;
+use super::{Blocked, BreakerStats, RateLimit};
 
 /// Counts one group's messages at one instant.
 ///
@@ -64,6 +64,10 @@ pub struct GroupStats {
     pub keys: usize,
     /// Keys of these that wait for a message that failed.
     pub failed_keys: usize,
+    /// What the group's breaker is at; `None` if it has none.
+    pub breaker: Option<BreakerStats>,
+    /// The limit on its rate, as set last.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// Tells whether a group works.
@@ -73,8 +77,12 @@ pub enum GroupState {
     /// It has consumers, or waits for one: messages flow, or wait in it.
     Running,
     /// Its consumers could not be built, more often than its intensity allows. Its messages are kept, and it works
-    /// again once other consumers are added to it, without those that could not be built.
+    /// again once other consumers are added to it, without those that could not be built; or once it is
+    /// [restarted](super::Group::restart), with them.
     Failed,
+    /// It was paused: it hands out nothing until it is resumed. What its consumers were at goes on to its end, and
+    /// dead letters move.
+    Paused,
     /// It is being stopped.
     Stopping,
 }
@@ -128,6 +136,8 @@ pub enum ConsumerState {
     GivenUp,
     /// It is past its deadline, was cancelled, and never yielded.
     Stuck,
+    /// It is one too many: it ends when it is through with the message it is at.
+    Leaving,
 }
 
 /// Counts one topic's messages at one instant.
@@ -196,6 +206,8 @@ impl GroupStats {
             stuck,
             keys,
             failed_keys,
+            breaker: None,
+            rate_limit: None,
         }
     }
 

@@ -17,7 +17,7 @@ use super::room::EvictedFn;
 use super::settings::TopicSettings;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
 use super::{
-    Closed, DeleteError, GroupBuilder, Message, MessageId, OpenError, Overflow, PublishAllError,
+    Closed, DeleteError, Group, GroupBuilder, Message, MessageId, OpenError, Overflow, PublishAllError,
     PublishError, TopicReport, TopicSink, TopicStats,
 };
 use crate::base::Name;
@@ -331,6 +331,38 @@ impl<T: Send + Sync + 'static> Topic<T> {
         GroupBuilder::new(self.clone(), name)
     }
 
+    /// Finds a group that is open: for one that has only streams, or was opened elsewhere.
+    ///
+    /// # Errors
+    /// [`OpenError::GroupNotFound`] if there is none of that name, [`OpenError::Closed`] if the topic is closed, and
+    /// [`OpenError::Name`] for what can't be a name.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<u32>("orders").open().await?;
+    /// let pulled = orders.group("report").stream().await?;
+    /// orders.find_group("report")?.pause().await?;
+    /// assert!(orders.find_group("rapport").is_err());
+    /// # drop(pulled);
+    /// # Ok(()) }
+    /// ```
+    pub fn find_group(&self, name: &str) -> Result<Group, OpenError> {
+        let name = Name::new(name)?;
+        let groups = self.shared.groups();
+        if !self.shared.core.is_open() || groups.closed {
+            return Err(OpenError::Closed);
+        }
+        match groups.open.get(&name) {
+            Some(found) => Ok(Group { name, port: found.clone() }),
+            None => Err(OpenError::GroupNotFound { topic: self.shared.name.clone(), group: name }),
+        }
+    }
+
     /// Keeps messages from the groups until [`Topic::release`]. What was handed out is not called back.
     pub fn hold(&self) {
         drop(self.shared.sender.control(TopicWord::Hold(true)));
@@ -344,7 +376,8 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// Waits until no running group has anything left to do with what this topic accepted.
     ///
     /// What no running group can settle is not waited for: messages of a failed group or of one without
-    /// consumers, messages parked before a full dead-letter topic, and everything while the topic is held.
+    /// consumers, messages parked before a full dead-letter topic, and everything while the topic is held. Of a paused
+    /// group only what its consumers are at is waited for. What waits for a backoff, a rate limit or a breaker is.
     ///
     /// A handler of this topic that awaits it waits for itself, until its `ack_timeout`, and is then cancelled.
     ///

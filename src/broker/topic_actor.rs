@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::bits::Bits;
 use super::blocked::Watch;
 use super::books::{Books, GroupId};
-use super::group_word::Handout;
+use super::group_word::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::room::Room;
 use super::settings::TopicSettings;
@@ -22,6 +22,7 @@ use crate::mailbox::{Event, Receiver, Reply};
 use crate::runtime::Clock;
 
 pub(crate) use super::topic_word::{Quiet, TopicWord, Unread};
+pub(crate) use link::GroupNews;
 use link::Link;
 pub(crate) use redrive::Redriven;
 use redrive::Redriver;
@@ -179,10 +180,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let freed = self.books.on_settled_again(group, base);
                 self.free(freed);
             }
-            TopicWord::GroupNews { group, running, failed, parked } => {
+            TopicWord::GroupNews { group, news } => {
                 self.changes += 1;
                 if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
-                    (link.running, link.failed, link.parked) = (running, failed, parked);
+                    link.news = news;
                 }
             }
             TopicWord::AddGroup { group, name, to, start, done } => {
@@ -215,6 +216,12 @@ impl<T: Send + Sync + 'static> Life<T> {
             TopicWord::Once { upto, word } => {
                 self.later.push((upto, *word));
                 self.hear_what_is_due();
+            }
+            TopicWord::Drain { group, upto, reply } => {
+                // Dropped, if the group is gone.
+                if let Some(link) = self.links.iter().find(|link| link.group == group) {
+                    drop(link.to.control(GroupWord::Drain { upto, reply }));
+                }
             }
             TopicWord::Hold(hold) => {
                 self.changes += 1;
@@ -320,7 +327,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             && self.links.iter().all(|link| link.is_quiet(&self.books))
             && self.actor.mailbox.waiting() == 0
         {
-            let parked = self.links.iter().map(|link| link.parked).sum();
+            let parked = self.links.iter().map(|link| link.news.parked).sum();
             let quiet = Quiet { changes: self.changes, parked };
             for reply in self.waiting.drain(..) {
                 let _ = reply.send(quiet);

@@ -8,7 +8,7 @@ use super::dead_letter::WayBack;
 use super::group_word::{GroupWord, Handout};
 use super::message::Batch;
 use super::room::Room;
-use super::topic_actor::Redriven;
+use super::topic_actor::{GroupNews, Redriven};
 use super::{GroupStats, Start, TopicStats};
 use crate::base::Name;
 use crate::mailbox::{Reply, Sender};
@@ -26,12 +26,10 @@ pub(crate) enum TopicWord<T> {
         group: GroupId,
         base: u64,
     },
-    /// A group can, or can't, work; and so many of its messages wait for a dead-letter topic.
+    /// How a group is.
     GroupNews {
         group: GroupId,
-        running: bool,
-        failed: bool,
-        parked: u64,
+        news: GroupNews,
     },
     AddGroup {
         group: GroupId,
@@ -44,6 +42,12 @@ pub(crate) enum TopicWord<T> {
     RemoveGroup {
         group: GroupId,
         done: Reply<u64>,
+    },
+    /// Let this group answer when nothing is left to do of what lies before this offset. All that is in the books.
+    Drain {
+        group: GroupId,
+        upto: u64,
+        reply: Reply<()>,
     },
     /// Hear this word once everything before the offset `upto` is in the books.
     Once {

@@ -8,10 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::lease::LeaseId;
 use super::order::Order;
 use super::outcome::Verdict;
 use super::workers::ConsumerId;
-use super::{DeadReason, GroupSettings, GroupStats, KeyHash, Message, MessageId};
+use super::{DeadReason, GroupSettings, GroupStats, KeyHash, Message, MessageId, RateLimit};
 use crate::base::Name;
 use crate::runtime::{BoxFuture, Rt};
 
@@ -72,6 +73,14 @@ pub(crate) enum Sight<'a> {
     SettledAgain { topic: &'a Name, group: &'a Name, base: u64, at: u16 },
     /// The dead-letter topic took a message.
     Dead { topic: &'a Name, group: &'a Name, id: MessageId, attempts: u32, reason: &'a DeadReason },
+    /// From now on so many messages of a group may begin, until it says otherwise.
+    MayBegin { topic: &'a Name, group: &'a Name, most: u64 },
+    /// A group with a limit on its rate handed out a message.
+    Handed { topic: &'a Name, group: &'a Name, lease: LeaseId },
+    /// And it came back, or was taken back, and had not begun.
+    Returned { topic: &'a Name, group: &'a Name, lease: LeaseId },
+    /// From now on this limit on its rate holds for a group.
+    Limited { topic: &'a Name, group: &'a Name, limit: Option<RateLimit> },
     /// A group's books, when it has nothing to do.
     GroupBooks { topic: &'a Name, group: &'a Name, stats: &'a GroupStats, counted: Counted },
     /// A topic's books, when it has nothing to do.

@@ -105,6 +105,11 @@ impl Workers {
         self.change(id, |worker| worker.ready = ready);
     }
 
+    /// A consumer may hold so many from now on; what it has it keeps.
+    pub(crate) fn set_credit(&mut self, id: ConsumerId, credit: Credit) {
+        self.change(id, |worker| worker.credit = credit);
+    }
+
     pub(crate) fn remove(&mut self, id: ConsumerId) {
         self.set_ready(id, false);
         self.list.remove(&id);
@@ -238,7 +243,7 @@ impl Worker {
             Credit::Pull { .. } => 1,
             Credit::Handler { prefetch } => {
                 // Why half: a second lease can wait at the consumer while it works on the first.
-                let most = (prefetch / 2).max(1).min(prefetch - self.messages);
+                let most = (prefetch / 2).max(1).min(prefetch.saturating_sub(self.messages));
                 self.messages_in(LEASE_TIME).min(u16::try_from(most).unwrap_or(u16::MAX))
             }
         }

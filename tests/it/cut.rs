@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use callboard::actor::Recipient;
+use callboard::broker::RateLimit;
 use callboard::prelude::*;
 use callboard::sim::{Probe, Sim};
 use callboard::supervise::ChildSpec;
@@ -83,6 +84,8 @@ impl World {
     /// Everything that is left goes on.
     async fn goes_on(self, sim: &Sim, what: &str) {
         self.valve.open();
+        // A pause may have been begun, and lasts.
+        let _ = self.group.resume().await;
         let limit = secs(300);
         let within = async |step: &str, future: Cut| {
             let mut limit = Box::pin(sim.sleep(limit));
@@ -174,6 +177,15 @@ const FUTURES: &[(&str, Make)] = &[
     ("broker::group_handle::Group::consumer_stats", |w| cut!(w: group => group.consumer_stats())),
     ("broker::group_handle::Group::delete", |w| cut!(w: group => group.delete())),
     ("broker::group_handle::Group::redrive", |w| cut!(w: group => group.redrive())),
+    ("broker::group_handle::Group::drain", |w| cut!(w: group => group.drain())),
+    ("broker::group_handle::Group::pause", |w| cut!(w: group => group.pause())),
+    ("broker::group_handle::Group::restart", |w| cut!(w: group => group.restart())),
+    ("broker::group_handle::Group::resume", |w| cut!(w: group => group.resume())),
+    ("broker::group_handle::Group::set_consumers", |w| cut!(w: group => group.set_consumers(3))),
+    ("broker::group_handle::Group::set_rate_limit", |w| {
+        let limit = Some(RateLimit::per_second(9));
+        cut!(w: group => group.set_rate_limit(limit))
+    }),
     ("broker::group_handle::Group::stats", |w| cut!(w: group => group.stats())),
     ("a stream of deliveries", |w| {
         cut!(w: topic => async move {

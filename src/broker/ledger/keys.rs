@@ -77,6 +77,10 @@ impl<B: Clone + BatchHandle> Keys<B> {
         self.available
     }
 
+    pub(super) fn has_before(&self, upto: u64) -> bool {
+        self.lanes.values().any(|lane| lane.waiting.has_before(upto))
+    }
+
     pub(super) fn counted(&self) -> u64 {
         self.lanes.values().map(|lane| lane.waiting.counted()).sum()
     }

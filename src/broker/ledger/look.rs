@@ -2,13 +2,44 @@
 
 use std::fmt;
 
+#[cfg(test)]
+use super::super::gate::Room;
 use super::super::lease::LeaseId;
 use super::super::order::BatchHandle;
 use super::super::stats::Counts;
 use super::super::witness::Counted;
+#[cfg(test)]
+use super::Effect;
 use super::{Lease, Ledger, Past, Slice};
+#[cfg(test)]
+use crate::base::Moment;
 
 impl<B: Clone + BatchHandle> Ledger<B> {
+    /// Hands out as much as the consumers have credit for.
+    #[cfg(test)]
+    pub(crate) fn dispatch(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
+        self.dispatch_up_to(Room::UNLIMITED, now, effects);
+    }
+
+    /// Whether there is something to hand out.
+    #[inline]
+    pub(crate) fn has_some(&self) -> bool {
+        self.queue.available() > 0
+    }
+
+    /// Whether there is something to do with a message before this offset; parked ones are done with.
+    pub(crate) fn has_before(&self, upto: u64) -> bool {
+        self.queue.has_before(upto)
+            || self.is_at_before(upto)
+            || self.delayed.oldest().is_some_and(|slice| slice.first() < upto)
+    }
+
+    /// Whether consumers hold a message before this offset.
+    pub(crate) fn is_at_before(&self, upto: u64) -> bool {
+        let first = |lease: &Lease<B>| lease.slice.part(lease.reported, lease.slice.to).first();
+        self.leases.values().any(|lease| first(lease) < upto)
+    }
+
     /// Counts anew what is where, message by message; but for what is parked, which others keep.
     pub(crate) fn counted(&self) -> Counted {
         let left = |lease: &Lease<B>| u64::from(lease.slice.part(lease.reported, lease.slice.to).len());

@@ -30,6 +30,14 @@ impl<B: Clone + BatchHandle> Queue<B> {
         }
     }
 
+    /// Whether a message before this offset waits.
+    pub(super) fn has_before(&self, upto: u64) -> bool {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.has_before(upto),
+            Queue::Lanes(keys) => keys.has_before(upto),
+        }
+    }
+
     /// Counts anew what waits.
     pub(super) fn counted(&self) -> u64 {
         match self {

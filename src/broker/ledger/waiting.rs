@@ -37,6 +37,12 @@ impl<B: Clone> Waiting<B> {
         !self.again.is_empty()
     }
 
+    /// Whether there is one before this offset.
+    pub(super) fn has_before(&self, upto: u64) -> bool {
+        self.fresh.front().is_some_and(|slice| slice.first() < upto)
+            || self.again.first_key_value().is_some_and(|(first, _)| *first < upto)
+    }
+
     /// The runs that were never started.
     #[cfg(test)]
     pub(super) fn runs(&self) -> Vec<(u64, u16)> {

@@ -12,15 +12,26 @@ use crate::broker::message::Batch;
 use crate::broker::{Start, WhyBlocked};
 use crate::mailbox::{SendSink, Sender, TrySendError};
 
+/// What a group tells of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupNews {
+    /// It has something to do with what it has, if it has any.
+    pub(crate) running: bool,
+    pub(crate) failed: bool,
+    pub(crate) paused: bool,
+    /// Its breaker is not closed.
+    pub(crate) breaker: bool,
+    /// So many of its messages wait for a dead-letter topic.
+    pub(crate) parked: u64,
+}
+
 pub(super) struct Link<T> {
     pub(super) group: GroupId,
     pub(super) name: Name,
     pub(super) to: Sender<Handout<T>, GroupWord<T>>,
     /// From where on it reads. [`Start::Earliest`] once that is passed.
     pub(super) start: Start,
-    pub(super) running: bool,
-    pub(super) failed: bool,
-    pub(super) parked: u64,
+    pub(super) news: GroupNews,
     /// Not handed out while the topic is held. Limit: the topic's capacity.
     pub(super) withheld: Vec<Handout<T>>,
     /// Handed out when the group's mailbox has a place: evicted messages fill it until the group looks. Limit: the topic's
@@ -37,8 +48,7 @@ impl<T: Send + Sync + 'static> Link<T> {
         start: Start,
     ) -> Link<T> {
         let (withheld, late, door) = (Vec::new(), VecDeque::new(), to.sink());
-        let (running, failed, parked) = (false, false, 0);
-        Link { group, name, to, start, running, failed, parked, withheld, late, door }
+        Link { group, name, to, start, news: GroupNews::default(), withheld, late, door }
     }
 
     /// Which of these the group reads.
@@ -101,15 +111,18 @@ impl<T: Send + Sync + 'static> Link<T> {
 
     /// A group that runs and has been handed all it has open, and has settled that, but for what is parked.
     pub(super) fn is_quiet(&self, books: &Books<Arc<Batch<T>>>) -> bool {
-        !self.running || self.late.is_empty() && books.open(self.group) == self.withheld() + self.parked
+        !self.news.running
+            || self.late.is_empty() && books.open(self.group) == self.withheld() + self.news.parked
     }
 
     /// Why it has not settled what it has.
     pub(super) fn why(&self, books: &Books<Arc<Batch<T>>>) -> WhyBlocked {
         match () {
-            () if self.failed => WhyBlocked::Failed,
-            () if !self.running => WhyBlocked::NoConsumer,
-            () if books.open(self.group) == self.parked => WhyBlocked::DeadLettersFull,
+            () if self.news.failed => WhyBlocked::Failed,
+            () if self.news.paused => WhyBlocked::Paused,
+            () if !self.news.running => WhyBlocked::NoConsumer,
+            () if books.open(self.group) == self.news.parked => WhyBlocked::DeadLettersFull,
+            () if self.news.breaker => WhyBlocked::BreakerOpen,
             () => WhyBlocked::Slow,
         }
     }

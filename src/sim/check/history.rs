@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Violation;
 use crate::base::{Moment, Name};
-use crate::broker::{KeyHash, MessageId, Order, Report, Start};
+use crate::broker::{KeyHash, MessageId, Order, RateLimit, Report, Start};
 
 /// One group of one topic, as a history numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,8 @@ pub(in crate::sim) struct GroupFacts {
     pub(in crate::sim) order: Order,
     /// Whether its consumers are of equal speed and always ready, so that they get equal shares (P19).
     pub(in crate::sim) fair: bool,
+    pub(in crate::sim) max_in_flight: Option<u32>,
+    pub(in crate::sim) rate_limit: Option<RateLimit>,
 }
 
 /// Names how an attempt ended.
@@ -121,6 +123,26 @@ pub(in crate::sim) enum What {
     Redriven {
         group: GroupKey,
         offset: u64,
+    },
+    /// From here on so many attempts of the group may begin, until it says otherwise.
+    MayBegin {
+        group: GroupKey,
+        most: u64,
+    },
+    /// A message was handed out under a limit on the rate.
+    Handed {
+        group: GroupKey,
+        lease: u64,
+    },
+    /// It was not begun, and came back.
+    Returned {
+        group: GroupKey,
+        lease: u64,
+    },
+    /// From here on this limit on its rate holds.
+    Limited {
+        group: GroupKey,
+        limit: Option<RateLimit>,
     },
     /// From here on the group is offered nothing: it is being deleted.
     Left(GroupKey),
@@ -273,6 +295,11 @@ impl fmt::Display for Shown<'_> {
                 write!(f, "{} dead-lettered {id} after {attempts} attempts", name(group))
             }
             What::Redriven { group, offset } => write!(f, "{} has {offset} back", name(group)),
+            What::MayBegin { group, most: u64::MAX } => write!(f, "{} may begin", name(group)),
+            What::MayBegin { group, most } => write!(f, "{} may begin {most} and no more", name(group)),
+            What::Handed { group, lease } => write!(f, "{} handed out {lease}", name(group)),
+            What::Returned { group, lease } => write!(f, "{} has {lease} back", name(group)),
+            What::Limited { group, limit } => write!(f, "{} has the limit {limit:?}", name(group)),
             What::Left(group) => write!(f, "{} left", name(group)),
             What::Over(group) => write!(f, "{} over", name(group)),
             What::Tried { topic, value } => write!(f, "publishing {value} to {topic}"),

@@ -6,7 +6,7 @@ use super::history::GroupFacts;
 use super::{End, Event, GroupKey, History, What};
 use crate::base::{Moment, Name};
 use crate::broker::{
-    GroupReport, GroupState, GroupStats, Key as _, MessageId, Order, Report, Start, TopicReport,
+    GroupReport, GroupState, GroupStats, Key as _, MessageId, Order, RateLimit, Report, Start, TopicReport,
 };
 
 /// Tells a history of the topic `t`, event by event.
@@ -46,6 +46,8 @@ impl Story {
             start: Start::Earliest,
             order: Order::Shared,
             fair: false,
+            max_in_flight: None,
+            rate_limit: None,
         });
         let key = self.key(group);
         self.and(What::Opened(key)).and(What::Joined(key))
@@ -55,6 +57,32 @@ impl Story {
         let key = self.key(group);
         (self.groups[key.0].fair, self.groups[key.0].consumers) = (true, consumers);
         self
+    }
+
+    pub(super) fn at_most(mut self, group: &str, messages: u32) -> Story {
+        let key = self.key(group);
+        self.groups[key.0].max_in_flight = Some(messages);
+        self
+    }
+
+    pub(super) fn may_begin(self, group: &str, most: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::MayBegin { group: key, most })
+    }
+
+    pub(super) fn handed(self, group: &str, lease: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::Handed { group: key, lease })
+    }
+
+    pub(super) fn returned(self, group: &str, lease: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::Returned { group: key, lease })
+    }
+
+    pub(super) fn limited(self, group: &str, limit: RateLimit) -> Story {
+        let key = self.key(group);
+        self.and(What::Limited { group: key, limit: Some(limit) })
     }
 
     fn key(&self, group: &str) -> GroupKey {

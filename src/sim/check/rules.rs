@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{History, attempts, ending, groups, lanes, loss, order, restarts, retry};
+use super::{History, attempts, ending, groups, lanes, loss, order, restarts, retry, steering};
 
 /// Tells which rule a run broke, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Finds<'_> {
 type Rule = fn(&History, &mut Finds<'_>);
 
 /// The rules that read a whole history. Those of the books are applied at each step, where they are shown.
-const RULES: [(&str, Rule); 16] = [
+const RULES: [(&str, Rule); 19] = [
     ("P1", loss::nothing_is_lost),
     ("P2", loss::settled_is_handled),
     ("P3", loss::nothing_is_unexpected),
@@ -44,6 +44,9 @@ const RULES: [(&str, Rule); 16] = [
     ("P6", order::of_a_single_consumer),
     ("P6", lanes::is_kept),
     ("P7", groups::prefetch_is_kept),
+    ("P7", steering::max_in_flight_is_kept),
+    ("P7", steering::nothing_begins_unasked),
+    ("P7", steering::rates_are_kept),
     ("P11", attempts::end_once),
     ("P12", retry::is_bounded),
     ("P13", restarts::intensity_is_kept),

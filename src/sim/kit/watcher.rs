@@ -154,12 +154,26 @@ impl Notes {
                 let too_many = *reason == DeadReason::TooManyAttempts;
                 self.of(topic, group, |group| What::Dead { group, id, attempts, too_many })
             }
+            Sight::MayBegin { topic, group, most } => {
+                self.of(topic, group, |group| What::MayBegin { group, most })
+            }
+            Sight::Handed { topic, group, lease } => {
+                self.of(topic, group, |group| What::Handed { group, lease: lease.number() })
+            }
+            Sight::Returned { topic, group, lease } => {
+                self.of(topic, group, |group| What::Returned { group, lease: lease.number() })
+            }
+            Sight::Limited { topic, group, limit } => {
+                self.of(topic, group, |group| What::Limited { group, limit })
+            }
             Sight::Left { topic, group } => self.of(topic, group, What::Left),
             Sight::Over { topic, group } => self.of(topic, group, What::Over),
             Sight::GroupBooks { topic, group, stats, counted } => {
                 let facts = self.history.key(topic.as_str(), group.as_str());
-                let prefetch = facts.and_then(|key| self.history.groups.get(key.0)).map_or(0, |f| f.prefetch);
-                let most = u64::from(prefetch) * stats.consumers as u64;
+                let facts = facts.and_then(|key| self.history.groups.get(key.0));
+                let most = facts.map_or(0, |facts| u64::from(facts.prefetch) * stats.consumers as u64);
+                let together = facts.and_then(|facts| facts.max_in_flight).map_or(most, u64::from);
+                let most = most.min(together);
                 let wrong = check::group_books(stats, counted, most);
                 self.wrong(wrong, format_args!("{topic}.{group}"));
                 None
@@ -199,6 +213,7 @@ impl Notes {
 
     fn open(&mut self, topic: &Name, group: &Name, settings: &GroupSettings) -> Option<What> {
         let GroupSettings { consumers, prefetch, retry, ack_timeout, start, intensity, order, .. } = settings;
+        let GroupSettings { max_in_flight, rate_limit, .. } = settings;
         self.history.groups.push(check::GroupFacts {
             topic: topic.clone(),
             group: group.clone(),
@@ -210,6 +225,8 @@ impl Notes {
             start: *start,
             order: *order,
             fair: self.fair,
+            max_in_flight: *max_in_flight,
+            rate_limit: *rate_limit,
         });
         Some(What::Opened(GroupKey(self.history.groups.len() - 1)))
     }

@@ -34,7 +34,7 @@ async fn open(stage: &Stage, topic: &Topic<u64>, name: &str) {
     stage.clerk(&format!("{}.{name}.dead", topic.name())).await;
 }
 
-fn ordered(stage: &Stage, group: GroupBuilder<u64>) -> GroupBuilder<u64> {
+pub(super) fn ordered(stage: &Stage, group: GroupBuilder<u64>) -> GroupBuilder<u64> {
     match stage.pick("order", &["keyed", "keyed, 2 parked", "exclusive"]) {
         "keyed" => group.key_ordered(),
         "exclusive" => group.exclusive(),

@@ -3,7 +3,7 @@
 use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, keys,
-    killed, lingering, parked, payloads, pulled, redriven, removed,
+    killed, limited, lingering, parked, payloads, pulled, redriven, removed, steered, tripped,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -40,6 +40,9 @@ scenarios! {
     groups_and_topics_that_are_deleted => deleted::run,
     messages_that_linger => lingering::run,
     tasks_that_are_killed => killed::run,
+    groups_that_are_steered => steered::run,
+    groups_with_limits => limited::run,
+    groups_with_a_breaker => tripped::run,
     actors_under_a_supervisor => actors::run,
 }
 

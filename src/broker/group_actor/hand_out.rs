@@ -1,0 +1,107 @@
+//! What a group hands out, and what it takes back so that others have something to do.
+
+use tracing::warn;
+
+use super::{Life, PATIENCE};
+use crate::base::Moment;
+use crate::broker::breaker::Tally;
+use crate::broker::lease::LeaseId;
+use crate::broker::witness::Sight;
+use crate::broker::workers::Credit;
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// Hands out what there is, as far as consumers and limits have room.
+    pub(super) fn hand_out(&mut self, now: Moment) {
+        let before = self.ledger.counts().in_flight;
+        let room = self.gate.room(before, now);
+        if room.all > 0 {
+            self.ledger.dispatch_up_to(room, now, &mut self.effects);
+        }
+        self.gate.on_handed(room, self.ledger.counts().in_flight - before);
+    }
+
+    /// When there may be more room for what waits, or a breaker's pause is over.
+    pub(super) fn next_room(&self) -> Option<Moment> {
+        self.gate.next_alarm(self.hands_out() && self.ledger.has_some())
+    }
+
+    /// What a handler may hold: all that it has begins at once where a rate counts beginnings.
+    pub(super) fn handler_credit(&self) -> Credit {
+        let limited = self.gate.rate_limit().is_some();
+        Credit::Handler { prefetch: if limited { 1 } else { self.actor.settings.prefetch } }
+    }
+
+    /// Whether a consumer has nothing to do while others hold what they may not have begun.
+    pub(super) fn is_uneven(&self) -> bool {
+        self.hands_out() && self.ledger.is_uneven(self.gate.is_shut())
+    }
+
+    /// Takes back what is not started from those who have had it for a while, if others have nothing to do.
+    pub(super) fn share(&mut self, now: Moment) {
+        self.share_at = None;
+        if !self.is_uneven() {
+            return;
+        }
+        let (holders, more_later) = self.ledger.holders(now - PATIENCE);
+        self.shared = !more_later;
+        holders.into_iter().for_each(|consumer| self.take_back_from(consumer));
+    }
+
+    /// A consumer gave back what it had not started of a lease.
+    pub(super) fn on_give_back(&mut self, lease: LeaseId) {
+        let before = self.ledger.counts().in_flight;
+        self.ledger.on_give_back(lease);
+        self.note_back(lease, before);
+    }
+
+    /// Of a lease something may have come back unbegun; so many were in flight before.
+    pub(super) fn note_back(&mut self, lease: LeaseId, before: u64) {
+        let back = before - self.ledger.counts().in_flight;
+        self.gate.on_given_back(lease, back);
+        if back > 0 && self.gate.rate_limit().is_some() {
+            let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+            self.actor.watched.show(|| Sight::Returned { topic, group, lease });
+        }
+    }
+
+    /// A lease goes out.
+    pub(super) fn note_lease(&mut self, lease: LeaseId) {
+        self.gate.on_lease(lease);
+        if self.gate.rate_limit().is_some() {
+            let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+            self.actor.watched.show(|| Sight::Handed { topic, group, lease });
+        }
+    }
+
+    /// Attempts of this lease have ended, with so many failures; the books had `well` good ends before them.
+    pub(super) fn on_ends(&mut self, lease: LeaseId, tally: Tally, well: u64, now: Moment) {
+        let success = self.good_ends() > well;
+        let random = if tally.any() { self.actor.rt.random() } else { 0 };
+        let Some(fuse) = self.gate.fuse() else { return };
+        let before = fuse.room();
+        let opened = fuse.on_ends(lease, tally.ends(success), now, random);
+        if opened {
+            let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+            let pause = fuse.next_alarm().map(|until| until.since(now));
+            warn!(target: "callboard::broker", %topic, %group, ?pause, "breaker opened: all attempts fail");
+            self.take_back_all();
+        }
+        if opened || before != self.gate.fuse().map_or(before, |fuse| fuse.room()) {
+            self.show_allowance();
+        }
+    }
+
+    /// Attempts that ended well.
+    pub(super) fn good_ends(&self) -> u64 {
+        let counts = self.ledger.counts();
+        counts.acked + counts.dropped
+    }
+
+    /// Shows how many messages may begin from now on.
+    pub(super) fn show_allowance(&mut self) {
+        let room = self.gate.fuse().map_or(u64::MAX, |fuse| fuse.room());
+        let most = if self.paused { 0 } else { room };
+        let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+        self.actor.watched.show(|| Sight::MayBegin { topic, group, most });
+    }
+}

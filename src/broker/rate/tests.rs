@@ -1,0 +1,168 @@
+//! Does a bucket let through what it says, and never more? (G9)
+
+use proptest::prelude::*;
+
+use super::*;
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn at(nanos: u64) -> Moment {
+    Moment::from_nanos(nanos)
+}
+
+/// Takes all there is.
+fn drain(bucket: &mut Bucket, now: Moment) -> u64 {
+    let tokens = bucket.tokens(now);
+    bucket.take(tokens);
+    tokens
+}
+
+#[test]
+fn a_full_bucket_gives_its_burst_and_then_one_token_after_another() {
+    let mut bucket = Bucket::full(RateLimit::per_second(10).burst(3), Moment::ZERO);
+    assert_eq!((bucket.next_token(), drain(&mut bucket, Moment::ZERO)), (None, 3));
+    for step in 1..=20_u64 {
+        let due = Moment::ZERO + millis(100 * step);
+        assert_eq!(bucket.next_token(), Some(due));
+        assert_eq!(bucket.tokens(due - Duration::from_nanos(1)), 0, "not a nanosecond before");
+        assert_eq!(drain(&mut bucket, due), 1);
+    }
+    assert_eq!(drain(&mut bucket, Moment::MAX), 3, "what is not used is saved up to the burst");
+}
+
+/// Three in a second are one in 333,333,333.3 ns: after many, none is missing. With a burst of 1 the third of a
+/// nanosecond by which each comes too late is lost, since nothing above one token may be saved up.
+#[test]
+fn rounding_loses_no_token_in_the_long_run() {
+    let mut bucket = Bucket::full(RateLimit::per_second(3).burst(2), Moment::ZERO);
+    let mut given = drain(&mut bucket, Moment::ZERO);
+    while let Some(due) = bucket.next_token().filter(|due| *due <= at(1_000_000_000_000)) {
+        given += drain(&mut bucket, due);
+    }
+    assert_eq!(given, 3002, "1,000 s, and the first two");
+}
+
+#[test]
+fn a_moment_that_is_older_than_the_last_brings_nothing() {
+    let mut bucket = Bucket::full(RateLimit::per_second(10).burst(1), at(1_000_000_000));
+    assert_eq!(drain(&mut bucket, at(1_000_000_000)), 1);
+    assert_eq!(bucket.tokens(at(0)), 0);
+    assert_eq!(bucket.tokens(at(1_099_999_999)), 0);
+    assert_eq!(bucket.tokens(at(1_100_000_000)), 1);
+}
+
+/// Takes so many, with leases from this number on.
+fn lend(bucket: &mut Bucket, first: u64, messages: u64) {
+    bucket.take(messages);
+    (first..first + messages).for_each(|number| bucket.on_lease(LeaseId::new(number)));
+}
+
+#[test]
+fn what_comes_back_unbegun_is_there_again() {
+    let mut bucket = Bucket::full(RateLimit::per_second(10).burst(2), Moment::ZERO);
+    lend(&mut bucket, 0, 2);
+    bucket.put_back(LeaseId::new(1));
+    bucket.put_back(LeaseId::new(1));
+    bucket.put_back(LeaseId::new(7));
+    assert_eq!(bucket.tokens(Moment::ZERO), 1, "once, and only what was taken");
+}
+
+#[test]
+fn what_comes_back_to_a_bucket_that_was_full_meanwhile_is_lost() {
+    let mut bucket = Bucket::full(RateLimit::per_second(10).burst(2), Moment::ZERO);
+    lend(&mut bucket, 0, 2);
+    assert_eq!(bucket.tokens(Moment::ZERO + millis(100)), 1);
+    bucket.put_back(LeaseId::new(0));
+    assert_eq!(
+        bucket.tokens(Moment::ZERO + millis(100)),
+        1,
+        "with it and the other there would have been three"
+    );
+    bucket.put_back(LeaseId::new(1));
+    assert_eq!(bucket.tokens(Moment::ZERO + millis(100)), 2);
+    lend(&mut bucket, 2, 1);
+    assert_eq!(drain(&mut bucket, Moment::ZERO + millis(300)), 2);
+    bucket.put_back(LeaseId::new(2));
+    assert_eq!(bucket.tokens(Moment::ZERO + millis(300)), 0);
+}
+
+#[test]
+fn another_limit_keeps_the_tokens_as_far_as_its_burst_goes() {
+    let bucket = Bucket::full(RateLimit::per_second(10).burst(5), Moment::ZERO);
+    let tokens = |limit: RateLimit| bucket.clone().changed(limit, Moment::ZERO).tokens(Moment::ZERO);
+    assert_eq!(tokens(RateLimit::per_second(1).burst(3)), 3);
+    assert_eq!(tokens(RateLimit::per_second(1).burst(9)), 5);
+}
+
+#[test]
+fn a_tenth_of_the_messages_may_go_at_once_unless_told_otherwise() {
+    assert_eq!([0, 1, 19, 20, 500].map(|n| RateLimit::per_second(n).burst_size()), [1, 1, 1, 2, 50]);
+}
+
+#[test]
+fn numbers_that_cannot_work_are_refused_together() {
+    let faults = |limit: RateLimit| {
+        let mut faults = Faults::default();
+        limit.check(&mut faults);
+        faults.0.len()
+    };
+    assert_eq!(faults(RateLimit::per_second(1)), 0);
+    assert_eq!(faults(RateLimit::new(1 << 24, millis(1)).burst(1 << 24)), 0);
+    assert_eq!(faults(RateLimit::new(0, Duration::ZERO).burst(0)), 3);
+    assert_eq!(faults(RateLimit::new(u32::MAX, Duration::MAX)), 3);
+}
+
+fn limit() -> impl Strategy<Value = RateLimit> {
+    (1..50_u32, 1000..3_000_000_000_u64, 1..9_u32).prop_map(|(messages, interval, burst)| {
+        RateLimit::new(messages, Duration::from_nanos(interval)).burst(burst)
+    })
+}
+
+proptest! {
+    /// Whatever is asked for, given back, and whenever: in ANY window of length d at most burst + rate * d.
+    #[test]
+    fn no_window_sees_more_than_its_burst_and_its_rate(
+        limit in limit(),
+        steps in prop::collection::vec((0..900_000_000_u64, 0..7_u64, prop::collection::vec(0..9_usize, 0..4)), 1..80),
+    ) {
+        let mut bucket = Bucket::full(limit, Moment::ZERO);
+        let (mut now, mut lent, mut next) = (0, Vec::<(u64, u64)>::new(), 0);
+        for (wait, wants, back) in steps {
+            now += wait;
+            let takes = bucket.tokens(at(now)).min(wants);
+            lend(&mut bucket, next, takes);
+            lent.extend((next..next + takes).map(|number| (number, now)));
+            next += takes;
+            for ago in back {
+                if let Some(which) = lent.len().checked_sub(1 + ago) {
+                    bucket.put_back(LeaseId::new(lent.remove(which).0));
+                }
+            }
+        }
+        for (first, (_, since)) in lent.iter().enumerate() {
+            for (last, (_, until)) in lent.iter().enumerate().skip(first) {
+                let over = ((last - first + 1) as u128).saturating_sub(u128::from(limit.burst_size()));
+                let brought = u128::from(until - since) * u128::from(limit.messages());
+                prop_assert!(over * limit.interval().as_nanos() <= brought, "{first}..={last} of {lent:?}");
+            }
+        }
+    }
+
+    /// Whoever waits for the next token each time gets as many as the rate brings, and not one less.
+    #[test]
+    fn nothing_is_lost_to_whoever_takes_each_token_when_it_comes(limit in limit(), tokens in 1..200_u64) {
+        let limit = limit.burst(2);
+        let mut bucket = Bucket::full(limit, Moment::ZERO);
+        bucket.take(2);
+        let mut due = Moment::ZERO;
+        for _ in 0..tokens {
+            due = bucket.next_token().unwrap();
+            prop_assert_eq!(bucket.tokens(due), 1);
+            bucket.take(1);
+        }
+        let exact = (u128::from(tokens) * limit.interval().as_nanos()).div_ceil(u128::from(limit.messages()));
+        prop_assert_eq!(u128::from(due.as_nanos()), exact);
+    }
+}
