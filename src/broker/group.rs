@@ -12,7 +12,9 @@ use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::order::Order;
 use super::settings::{GroupSettings, TopicSettings};
 use super::topic::{Components, TopicShared};
-use super::{DeadLetter, DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
+use super::{
+    DeadLetter, DeliveryStream, Event, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic,
+};
 use crate::base::{Fault, Name};
 use crate::mailbox::{Answer, reply};
 use crate::supervise::{Backoff, Intensity};
@@ -372,6 +374,15 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     ///
     /// Why it does not await: dropping the future of whoever calls this must not leave a group without consumers.
     fn open(&self) -> Result<Opened<T>, OpenError> {
+        let mut told = Vec::new();
+        let opened = self.open_locked(&mut told);
+        // Why now: whoever is told may do anything, and nothing is locked any more.
+        told.into_iter().for_each(|event| self.topic.shared.core.teller.tell(event));
+        opened
+    }
+
+    /// Finds the group, or opens it and notes what is to be told.
+    fn open_locked(&self, told: &mut Vec<Event>) -> Result<Opened<T>, OpenError> {
         let topic = self.topic.shared.clone();
         let name = Name::new(&self.name)?;
         self.settings.check(format!("{}.{name}", topic.name), topic.settings.keyed)?;
@@ -384,8 +395,9 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         if let Some(found) = groups.open.get(&name) {
             return self.check(&topic, found.clone());
         }
-        let dead = self.open_dead_letters(&topic, &name)?;
+        let dead = self.open_dead_letters(&topic, &name, told)?;
         let (shared, done) = start_group(&topic, name.clone(), self.settings.clone(), dead);
+        told.push(Event::GroupOpened { topic: topic.name.clone(), group: name.clone() });
         groups.open.insert(name, shared.clone());
         Ok(Opened { shared, linked: Linked(Some(done)) })
     }
@@ -399,7 +411,12 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         }
     }
 
-    fn open_dead_letters(&self, topic: &TopicShared<T>, name: &Name) -> Result<Topic<DeadLetter>, OpenError> {
+    fn open_dead_letters(
+        &self,
+        topic: &TopicShared<T>,
+        name: &Name,
+        told: &mut Vec<Event>,
+    ) -> Result<Topic<DeadLetter>, OpenError> {
         let registry = topic.registry.upgrade().ok_or(OpenError::Closed)?;
         let target = match &self.settings.dead_letter_topic {
             Some(target) => Name::new(target)?,
@@ -407,7 +424,11 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         };
         let settings =
             TopicSettings { capacity: self.settings.dead_letter_capacity, ..TopicSettings::default() };
-        let make = || TopicShared::start(target.clone(), settings, Components::default(), false, &registry);
+        let make = || {
+            let made = TopicShared::start(target.clone(), settings, Components::default(), false, &registry);
+            told.push(made.opened());
+            made
+        };
         let shared = registry.open_dead_letters(&topic.name, name, &target, make)?;
         Ok(Topic { shared })
     }

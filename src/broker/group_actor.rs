@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use super::books::GroupId;
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::dying::Dying;
+use super::events::Teller;
 use super::group_word::{GroupWord, Handout};
 use super::ledger::{Effect, Ledger, Report};
 use super::members::Members;
@@ -48,6 +49,7 @@ pub(crate) struct GroupActor<T> {
     pub(crate) topic: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) dying: Dying<T>,
     pub(crate) watched: Watched,
+    pub(crate) teller: Arc<Teller>,
     /// Present if the group ends with its last consumer: takes it off the topic's list, and deletes it.
     pub(crate) leave: Option<Leave>,
 }
@@ -205,7 +207,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
         }
         let random = if report.exceptions.is_empty() { 0 } else { self.actor.rt.random() };
+        let before = self.ledger.counts();
         self.ledger.on_report(report, now, random, &mut self.effects);
+        self.actor.tell_dropped(before, self.ledger.counts());
     }
 
     fn on_news(&mut self, id: ConsumerId, news: ConsumerNews, now: Moment) {
@@ -219,8 +223,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_ready(id, false);
                 self.members.note(id);
             }
-            ConsumerNews::Rebuilt => self.note_restart(id),
-            ConsumerNews::Broken(text) => self.on_broken(id, &text, now),
+            ConsumerNews::Rebuilt => self.on_rebuilt(id),
+            ConsumerNews::Broken(text) => self.on_broken(id, text, now),
             ConsumerNews::Ended => {
                 let was_handler = self.members.is_handler(id);
                 self.remove(id);
@@ -234,9 +238,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     /// No handler could be made: again after a backoff, or too often.
-    fn on_broken(&mut self, id: ConsumerId, text: &str, now: Moment) {
+    fn on_broken(&mut self, id: ConsumerId, text: Arc<str>, now: Moment) {
         self.ledger.on_ready(id, false);
-        let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
         if self.stop.is_some() || self.state == GroupState::Failed {
             return self.members.give_up(id);
         }
@@ -244,14 +247,14 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let exceeded = self.window.on_restart(now) == Allowance::Exceeded;
         let failed = exceeded && !planted(Bug::EndlessRestarts);
-        self.actor.watched.show(|| Sight::Broken { topic: &topic, group: &group, failed });
+        self.show_broken(failed);
         if failed {
-            error!(target: "callboard::broker", %topic, %group, error = text, "group failed: its consumers can't be built");
+            self.actor.tell_failed(id, text);
             self.state = GroupState::Failed;
             return self.members.give_up(id);
         }
         let wait = self.actor.settings.backoff.delay(self.failures_in_a_row, self.actor.rt.random());
-        warn!(target: "callboard::broker", %topic, %group, error = text, ?wait, "consumer could not be built");
+        self.actor.tell_broken(id, text, wait);
         self.members.rebuild_at(id, now + wait);
     }
 
@@ -307,7 +310,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Takes back what is past its deadline.
     fn look(&mut self, now: Moment) {
-        for (lease, by) in self.members.look(&self.actor.name) {
+        for (lease, by) in self.members.look(|consumer| self.actor.tell_stuck(consumer)) {
             let verdict = Verdict::failed(TIMED_OUT);
             self.show_expired(lease, by, &verdict);
             let random = self.actor.rt.random();
@@ -441,3 +444,4 @@ impl<T: Send + Sync + 'static> Life<T> {
 mod ending;
 mod removed;
 mod show;
+mod tell;

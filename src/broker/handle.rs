@@ -9,7 +9,7 @@ use super::drain::Report;
 use super::registry::Registry;
 use super::topic::TopicBuilder;
 use super::witness::Watched;
-use super::{Closed, OpenError, Topic};
+use super::{Closed, Events, OpenError, Topic};
 use crate::base::Name;
 use crate::runtime::{NoRuntime, Rt, Runtime};
 
@@ -86,6 +86,21 @@ impl Broker {
     /// Lists the names of the topics, dead-letter topics included, sorted.
     pub fn topics(&self) -> Vec<Name> {
         self.registry.names()
+    }
+
+    /// Begins a stream of what happens from now on: restarts, failures, dead letters, drops, blocked publishers, openings
+    /// and deletions, the steps of the shutdown. It keeps up to [`Events::CAPACITY`] events that were not polled yet,
+    /// and ends when the broker has stopped.
+    ///
+    /// There may be many. One that is not polled holds nothing up: what does not fit into its buffer is left out, and
+    /// [`Event::Missed`](super::Event::Missed) counts it. After the shutdown the stream is at its end at once.
+    pub fn events(&self) -> Events {
+        self.events_with_capacity(Events::CAPACITY)
+    }
+
+    /// Begins a stream as [`Broker::events`] does, that keeps up to `capacity` events. With 0 it only counts them.
+    pub fn events_with_capacity(&self, capacity: usize) -> Events {
+        self.registry.core.teller.listen(capacity)
     }
 
     /// Waits until, at one moment, no running group of any topic has anything left to do.

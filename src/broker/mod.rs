@@ -72,6 +72,8 @@ mod delete;
 mod drain;
 mod dying;
 mod error;
+mod event;
+mod events;
 mod group;
 mod group_actor;
 mod group_handle;
@@ -117,6 +119,8 @@ pub use error::{
     AckError, Closed, DeleteError, ErrorKind, InvalidMessage, NoRoom, OpenError, PublishAllError,
     PublishError, RedriveAllError, RedriveError,
 };
+pub use event::{Event, WhyDropped};
+pub use events::Events;
 pub use group::GroupBuilder;
 pub use group_handle::Group;
 pub use group_with::GroupWith;

@@ -27,6 +27,7 @@ mod delivery;
 mod drain;
 mod ending;
 mod ephemeral;
+mod events;
 mod every;
 mod from_handler;
 mod harness;
