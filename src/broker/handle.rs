@@ -9,7 +9,7 @@ use super::drain::Report;
 use super::registry::Registry;
 use super::topic::TopicBuilder;
 use super::witness::Watched;
-use super::{Closed, Events, OpenError, Topic};
+use super::{Closed, Events, OpenError, Topic, Topology};
 use crate::base::Name;
 use crate::runtime::{NoRuntime, Rt, Runtime};
 
@@ -101,6 +101,35 @@ impl Broker {
     /// Begins a stream as [`Broker::events`] does, that keeps up to `capacity` events. With 0 it only counts them.
     pub fn events_with_capacity(&self, capacity: usize) -> Events {
         self.registry.core.teller.listen(capacity)
+    }
+
+    /// Takes a picture of the topics, their groups and consumers, where dead letters go, and the numbers of each.
+    ///
+    /// It may be asked from inside a handler, and while the broker drains.
+    ///
+    /// # Errors
+    /// [`Closed`] if the broker was shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<u32>("orders").open().await?;
+    /// orders.group("billing").consumers(2).run(async |_| Ok(())).await?;
+    /// let topology = broker.topology().await?;
+    /// let billing = topology.group("orders", "billing").unwrap();
+    /// assert_eq!(billing.consumers.len(), 2);
+    /// assert_eq!(billing.dead_letters.as_str(), "orders.billing.dead");
+    /// # Ok(()) }
+    /// ```
+    pub async fn topology(&self) -> Result<Topology, Closed> {
+        self.registry.topology().await
     }
 
     /// Waits until, at one moment, no running group of any topic has anything left to do.

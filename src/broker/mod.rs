@@ -103,6 +103,7 @@ mod stats;
 mod topic;
 mod topic_actor;
 mod topic_word;
+mod topology;
 mod witness;
 mod work_off;
 mod workers;
@@ -137,6 +138,7 @@ pub use settings::Overflow;
 pub use start::Start;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
 pub use topic::{Topic, TopicBuilder};
+pub use topology::{GroupNode, TopicNode, Topology};
 
 pub(crate) use settings::GroupSettings;
 

@@ -54,3 +54,4 @@ mod supervise_storm;
 mod supervise_time;
 mod supervise_tree;
 mod supervised;
+mod topology;
