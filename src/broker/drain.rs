@@ -37,6 +37,8 @@ pub struct Report {
 pub struct TopicReport {
     /// The topic.
     pub topic: Name,
+    /// Messages ever accepted.
+    pub accepted: u64,
     /// Messages that were accepted and that no group was there for, or only one that was just being deleted. A topic in
     /// memory loses them.
     pub unread: u64,
@@ -145,6 +147,8 @@ impl Registry {
         }
         self.clear();
         let report = Report { topics, timed_out: !drained, took: rt.now().since(began) };
+        #[cfg(feature = "metrics")]
+        self.end_export(&report).await;
         let (timed_out, took) = (report.timed_out, report.took);
         teller.tell(Event::BrokerStopped { lost: report.lost(), timed_out, took });
         report

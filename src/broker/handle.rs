@@ -132,6 +132,34 @@ impl Broker {
         self.registry.topology().await
     }
 
+    /// Exports the broker's counts as metrics, now and then at each interval `every`, by the facade
+    /// [`metrics`](https://docs.rs/metrics). Needs the feature `metrics`.
+    ///
+    /// They go to the recorder that is installed, so install it before. `every` is between 10 ms and a year; a scrape
+    /// sees numbers that are at most so old. It ends with the broker, with the counts of its report. A recorder that
+    /// panics is not called again.
+    ///
+    /// # Errors
+    /// [`ExportError`]: the interval is out of bounds, they are exported already, or the broker was shut down.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // Before, for instance: metrics_exporter_prometheus::PrometheusBuilder::new().install()?;
+    /// let broker = Broker::start()?;
+    /// broker.export_metrics(Duration::from_secs(10))?;
+    /// # Ok(()) }
+    /// ```
+    #[doc = include_str!("../../docs/metrics.md")]
+    #[cfg(feature = "metrics")]
+    pub fn export_metrics(&self, every: Duration) -> Result<(), super::ExportError> {
+        self.registry.export_metrics(every)
+    }
+
     /// Waits until, at one moment, no running group of any topic has anything left to do.
     ///
     /// What no running group can settle is not waited for, as [`Topic::settled`] explains. A handler of this broker that

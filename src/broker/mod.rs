@@ -74,6 +74,8 @@ mod dying;
 mod error;
 mod event;
 mod events;
+#[cfg(feature = "metrics")]
+mod export;
 mod group;
 mod group_actor;
 mod group_handle;
@@ -122,6 +124,8 @@ pub use error::{
 };
 pub use event::{Event, WhyDropped};
 pub use events::Events;
+#[cfg(feature = "metrics")]
+pub use export::ExportError;
 pub use group::GroupBuilder;
 pub use group_handle::Group;
 pub use group_with::GroupWith;

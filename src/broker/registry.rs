@@ -24,6 +24,8 @@ pub(crate) struct Registry {
     pub(crate) core: Arc<BrokerCore>,
     inside: Mutex<Inside>,
     pub(super) ending: Mutex<Option<Ending<Report>>>,
+    #[cfg(feature = "metrics")]
+    pub(super) export: super::export::Export,
 }
 
 #[derive(Default)]
@@ -96,7 +98,13 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
 
 impl Registry {
     pub(crate) fn new(core: Arc<BrokerCore>) -> Arc<Registry> {
-        Arc::new(Registry { core, inside: Mutex::default(), ending: Mutex::default() })
+        Arc::new(Registry {
+            core,
+            inside: Mutex::default(),
+            ending: Mutex::default(),
+            #[cfg(feature = "metrics")]
+            export: super::export::Export::default(),
+        })
     }
 
     /// Finds the topic, checking its type and, if there are any, the settings; or makes it.

@@ -102,6 +102,8 @@ pub(crate) struct Quiet {
 /// What a topic was left with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unread {
+    /// Messages ever accepted.
+    pub(crate) accepted: u64,
     /// Messages that no group was there for.
     pub(crate) nobodys: u64,
     /// Messages that each group was not handed.

@@ -37,6 +37,7 @@ mod kit;
 mod lifecycle;
 mod logs;
 mod memory;
+mod metrics;
 mod ordering;
 mod pull;
 mod pull_ends;
