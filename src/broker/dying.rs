@@ -12,7 +12,7 @@ use super::redrive::Home;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
 use super::{DeadLetter, DeadReason, Event};
-use crate::base::Name;
+use crate::base::{Bug, Name, planted};
 use crate::mailbox::{SendSink, reply};
 
 /// One message, as the group keeps it.
@@ -83,7 +83,9 @@ impl<T: Send + Sync + 'static> Dying<T> {
         let attempts = past.attempts;
         self.watched.show(|| Sight::Dead { topic, group, id, attempts, reason: &reason });
         let (topic, group) = (topic.clone(), group.clone());
-        self.teller.tell(Event::DeadLetter { topic, group, id, reason, attempts });
+        if !(planted(Bug::UntoldDeadLetter) && reason == DeadReason::TooManyAttempts) {
+            self.teller.tell(Event::DeadLetter { topic, group, id, reason, attempts });
+        }
         Some((slice, past))
     }
 

@@ -65,7 +65,7 @@ pub(super) const GROUP_COUNTERS: [Metric<GroupStats, u64>; 10] = [
     count("callboard_group_restarts_total", "handlers that were made anew, or were to be", |s| s.restarts),
 ];
 
-pub(super) const GROUP_GAUGES: [Metric<GroupStats, f64>; 9] = [
+pub(super) const GROUP_GAUGES: [Metric<GroupStats, f64>; 11] = [
     count("callboard_group_backlog", "messages that wait for a consumer", |s| s.backlog as f64),
     count("callboard_group_in_flight", "messages that consumers hold", |s| s.in_flight as f64),
     count("callboard_group_delayed", "messages that wait for their backoff", |s| s.delayed as f64),
@@ -75,6 +75,12 @@ pub(super) const GROUP_GAUGES: [Metric<GroupStats, f64>; 9] = [
     count("callboard_group_lag", "messages that the topic has for it to settle", |s| s.lag as f64),
     count("callboard_group_consumers", "handlers and open streams", |s| s.consumers as f64),
     count("callboard_group_stuck", "handlers that were cancelled and never yielded", |s| s.stuck as f64),
+    count("callboard_group_keys", "keys of the messages that it has not settled, if it goes by key", |s| {
+        s.keys as f64
+    }),
+    count("callboard_group_failed_keys", "keys of these that wait for a message that failed", |s| {
+        s.failed_keys as f64
+    }),
     count("callboard_group_failed", "1 while its consumers can't be built, else 0", |s| {
         f64::from(s.state == GroupState::Failed)
     }),

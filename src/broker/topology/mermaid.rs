@@ -89,6 +89,7 @@ fn group_text(node: &GroupNode) -> String {
     let more = [
         (stats.delayed, "delayed"),
         (stats.parked, "parked"),
+        (stats.failed_keys as u64, "failed keys"),
         (stats.redeliveries, "delivered again"),
         (stats.restarts, "restarts"),
         (stats.dropped, "dropped"),

@@ -26,7 +26,7 @@ fn topic(topic: &str, groups: Vec<GroupNode>) -> TopicNode {
 }
 
 fn group(group: &str, dead_letters: &str, consumers: u32, counts: Counts) -> GroupNode {
-    let stats = GroupStats::new(GroupState::Running, counts, consumers as usize, 0, 0);
+    let stats = GroupStats::new(GroupState::Running, counts, consumers as usize, 0, 0, (0, 0));
     let consumer = |consumer| ConsumerStats {
         consumer,
         kind: ConsumerKind::Handler,

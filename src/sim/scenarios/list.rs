@@ -3,7 +3,7 @@
 use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, keys,
-    killed, lingering, parked, payloads, pulled, redriven, removed,
+    killed, lingering, listening, parked, payloads, pulled, redriven, removed,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -41,6 +41,7 @@ scenarios! {
     messages_that_linger => lingering::run,
     tasks_that_are_killed => killed::run,
     actors_under_a_supervisor => actors::run,
+    listeners_that_are_slow => listening::run,
 }
 
 /// The scenario of that name.

@@ -23,6 +23,7 @@ mod keys;
 mod killed;
 mod lingering;
 mod list;
+mod listening;
 mod many;
 mod parked;
 mod payloads;

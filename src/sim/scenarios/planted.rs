@@ -31,6 +31,7 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::PanicEscapes, "competing_consumers_and_groups", &["P17"]),
     (Bug::TooMuchAtOnce, "pulled_deliveries", &["P7"]),
     (Bug::WrongStrategy, "actors_under_a_supervisor", &["P14"]),
+    (Bug::UntoldDeadLetter, "competing_consumers_and_groups", &["P25"]),
     (Bug::WrongMessage, "competing_consumers_and_groups", &["P3"]),
     (Bug::Overtakes, "groups_that_keep_an_order", &["P6"]),
     (Bug::EvictsLeased, "messages_that_limits_remove", &["P2"]),
