@@ -190,11 +190,12 @@ fn a_recorder_that_panics_ends_the_export_and_nothing_else() {
     }
     // In the simulator, whose tasks are all on this thread.
     metrics::with_local_recorder(&Panics, || {
-        callboard::sim::Sim::new(1).block_on(async {
+        let sim = callboard::sim::Sim::new(1);
+        sim.clone().block_on(async move {
             let broker = Broker::start().unwrap();
             let topic = broker.topic::<u64>("t").open().await.unwrap();
             broker.export_metrics(secs(1)).unwrap();
-            callboard::sim::Sim::current().unwrap().sleep(secs(5)).await;
+            sim.sleep(secs(5)).await;
             topic.publish(1).await.unwrap();
             assert_eq!(broker.shutdown().await.lost(), 1);
         });
