@@ -23,6 +23,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures::Stream;
+use futures::stream::FusedStream;
 
 use super::{Event, WhyDropped};
 use crate::base::Name;
@@ -223,6 +224,13 @@ impl Stream for Events {
         drop(inbox);
         drop(before);
         if came { self.poll_next(cx) } else { Poll::Pending }
+    }
+}
+
+impl FusedStream for Events {
+    fn is_terminated(&self) -> bool {
+        let inbox = self.listener.lock();
+        inbox.ended && inbox.buffer.as_ref().is_none_or(Buffer::is_empty)
     }
 }
 

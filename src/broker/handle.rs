@@ -140,7 +140,7 @@ impl Broker {
     /// panics is not called again.
     ///
     /// # Errors
-    /// [`ExportError`]: the interval is out of bounds, they are exported already, or the broker was shut down.
+    /// [`ExportError`](super::ExportError): the interval is out of bounds, they are exported already, or the broker was shut down.
     ///
     /// # Examples
     /// ```
