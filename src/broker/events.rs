@@ -16,6 +16,8 @@
 //! receiver while it sends, which would be inside of that lock.
 
 mod buffer;
+#[cfg(all(test, callboard_shuttle))]
+mod shuttle_tests;
 
 use std::fmt;
 use std::pin::Pin;
