@@ -109,7 +109,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             let withheld = unread.withheld.iter().find(|(id, _)| *id == group.id).map_or(0, |(_, n)| *n);
             reports.extend(group.stop(withheld).await);
         }
-        TopicReport { topic: self.name.clone(), accepted: unread.accepted, unread: nobodys, groups: reports }
+        let [accepted, evicted, expired] = unread.counted;
+        TopicReport { topic: self.name.clone(), accepted, evicted, expired, unread: nobodys, groups: reports }
     }
 
     /// Deletes the group with this id, unless that goes on already. For a group that ends by itself.

@@ -39,6 +39,10 @@ pub struct TopicReport {
     pub topic: Name,
     /// Messages ever accepted.
     pub accepted: u64,
+    /// Messages that were evicted to make room.
+    pub evicted: u64,
+    /// Messages that were too old before there was a group.
+    pub expired: u64,
     /// Messages that were accepted and that no group was there for, or only one that was just being deleted. A topic in
     /// memory loses them.
     pub unread: u64,

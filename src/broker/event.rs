@@ -138,7 +138,7 @@ pub enum Event {
     Dropped {
         /// The topic.
         topic: Name,
-        /// The group that they were dropped for; `None` if for all of them.
+        /// The group that they were dropped for; `None` if for all that had them, or for want of any.
         group: Option<Name>,
         /// Why.
         why: WhyDropped,
@@ -194,6 +194,13 @@ pub enum Event {
 pub enum WhyDropped {
     /// A handler, or whoever pulled the delivery, settled them with [`Outcome::Drop`](super::Outcome::Drop).
     ByHandler,
+    /// The topic was full and evicted them, from all groups that had them: told once, by the topic. See
+    /// [`Overflow::DropOldest`](super::Overflow::DropOldest).
+    Evicted,
+    /// The group was further behind than its [`max_lag`](super::GroupBuilder::max_lag).
+    Skipped,
+    /// They were past the topic's [`ttl`](super::TopicBuilder::ttl): in a group, or in a topic that has none.
+    Expired,
 }
 
 impl Event {
@@ -332,6 +339,9 @@ impl fmt::Display for WhyDropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             WhyDropped::ByHandler => "a handler said so",
+            WhyDropped::Evicted => "there was no room",
+            WhyDropped::Skipped => "the group was too far behind",
+            WhyDropped::Expired => "past their time",
         })
     }
 }

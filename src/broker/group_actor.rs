@@ -29,6 +29,7 @@ use crate::runtime::{Clock, Rt};
 use crate::supervise::{Allowance, RestartWindow};
 
 use ending::Stopping;
+use tell::Dropped;
 
 /// How long a consumer may keep what it has not started from one that has nothing to do (G9).
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -71,6 +72,7 @@ pub(crate) struct Life<T> {
     shared: bool,
     stop: Option<Stopping>,
     told: (bool, bool, u64),
+    told_dropped: Dropped,
     /// Limit: each is a future somewhere.
     nudges: Vec<Reply<()>>,
 }
@@ -93,6 +95,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
             shared: false,
             stop: None,
             told: (false, false, 0),
+            told_dropped: Dropped::default(),
             nudges: Vec::new(),
             actor: self,
         };
@@ -207,9 +210,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
         }
         let random = if report.exceptions.is_empty() { 0 } else { self.actor.rt.random() };
-        let before = self.ledger.counts();
         self.ledger.on_report(report, now, random, &mut self.effects);
-        self.actor.tell_dropped(before, self.ledger.counts());
     }
 
     fn on_news(&mut self, id: ConsumerId, news: ConsumerNews, now: Moment) {
@@ -325,6 +326,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if self.state == GroupState::Running {
             self.ledger.dispatch(now, &mut self.effects);
         }
+        self.tell_dropped();
         while !self.effects.is_empty() {
             let mut effects = std::mem::take(&mut self.effects);
             effects.drain(..).for_each(|effect| self.apply(effect));

@@ -355,11 +355,12 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         let nobodys = if self.links.is_empty() { self.books.unsettled() } else { 0 };
         let withheld = self.links.iter().map(|link| (link.group, link.withheld())).collect();
-        let (reply, accepted) = (self.over.take(), self.books.next_offset());
+        let reply = self.over.take();
+        let counted = [self.books.next_offset(), self.evicted, self.expired];
         // Why before the answer: whoever is told of the end must find the messages gone.
         drop(self);
         if let Some(reply) = reply {
-            let _ = reply.send(Unread { accepted, nobodys, withheld });
+            let _ = reply.send(Unread { counted, nobodys, withheld });
         }
     }
 }

@@ -108,6 +108,56 @@ fn restarts_dead_letters_and_drops_are_told_as_the_stats_count_them() {
     });
 }
 
+/// G3, G25
+#[test]
+fn what_leaves_by_a_limit_is_told_with_the_limit_and_as_the_stats_count_it() {
+    every::seed(10, |sim| async move {
+        let broker = Broker::start().unwrap();
+        let events = broker.events();
+        let full =
+            broker.topic::<u64>("full").capacity(2).overflow(Overflow::DropOldest).open().await.unwrap();
+        full.publish_all(0..5).await.unwrap();
+        assert_eq!(full.stats().await.unwrap().evicted, 3);
+        let old = broker.topic::<u64>("old").ttl(secs(1)).open().await.unwrap();
+        old.publish(1).await.unwrap();
+        sim.sleep(secs(3)).await;
+        let valve = Valve::shut();
+        let group = old.group("g").prefetch(1).with(valve.clone());
+        let group = group.run(async |n: Message<u64>, valve: Valve| {
+            valve.pass(*n).await;
+            Ok(())
+        });
+        let group = group.await.unwrap();
+        old.publish_all([1, 2, 3]).await.unwrap();
+        sim.sleep(secs(3)).await;
+        valve.open();
+        let behind = broker.topic::<u64>("behind").hold().open().await.unwrap();
+        let lags = behind.group("g").max_lag(4).run_fn(|_| Ok(())).await.unwrap();
+        behind.publish_all(0..10).await.unwrap();
+        behind.release();
+        broker.idle().await.unwrap();
+        let (expired, skipped) = (group.stats().await.unwrap().expired, lags.stats().await.unwrap().skipped);
+        broker.shutdown().await;
+        let events = rest(events).await;
+        let sum = |of: &str, by: Option<&str>, wanted: WhyDropped| {
+            let dropped = events.iter().filter_map(|event| match event {
+                Event::Dropped { topic, group, why, messages } if topic.as_str() == of && *why == wanted => {
+                    assert_eq!(group.as_ref().map(Name::as_str), by);
+                    Some(*messages)
+                }
+                _ => None,
+            });
+            dropped.sum::<u64>()
+        };
+        assert_eq!(sum("full", None, WhyDropped::Evicted), 3);
+        let in_all = |of| events.iter().filter(|event| event.to_string().starts_with(of)).count();
+        assert_eq!(in_all("old dropped 1: past their time"), 1, "there was no group");
+        assert!(in_all("old.g dropped") >= 1 && expired == 2, "{expired}");
+        assert!(skipped >= 1, "{skipped}");
+        assert_eq!(sum("behind", Some("g"), WhyDropped::Skipped), skipped);
+    });
+}
+
 struct Refuses;
 
 impl Consumer<u64> for Refuses {

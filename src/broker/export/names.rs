@@ -3,7 +3,6 @@
 use metrics::Unit;
 
 use super::totals::{Totals, Whose};
-use crate::base::Name;
 use crate::broker::{
     GroupNode, GroupReport, GroupState, GroupStats, Report, TopicNode, TopicStats, Topology,
 };
@@ -24,9 +23,20 @@ const fn seconds<S, V>(name: &'static str, is: &'static str, read: fn(&S) -> V) 
     Metric { name, unit: Unit::Seconds, is, read }
 }
 
-/// The counter of each topic. Why not in the table: a report has it too, and no other stats.
-pub(super) const ACCEPTED: (&str, &str) =
-    ("callboard_topic_accepted_total", "messages that the topic accepted");
+/// What a topic's stats count, and its report in the end.
+pub(super) type OfTopic = [u64; 3];
+
+pub(super) const TOPIC_COUNTERS: [Metric<OfTopic, u64>; 3] = [
+    count("callboard_topic_accepted_total", "messages that the topic accepted", |[accepted, _, _]| *accepted),
+    count("callboard_topic_evicted_total", "messages that were evicted to make room", |[_, evicted, _]| {
+        *evicted
+    }),
+    count(
+        "callboard_topic_expired_total",
+        "messages that were too old before there was a group",
+        |[_, _, expired]| *expired,
+    ),
+];
 
 pub(super) const TOPIC_GAUGES: [Metric<TopicStats, f64>; 7] = [
     count("callboard_topic_unsettled", "messages that hold a place", |s| s.unsettled as f64),
@@ -48,7 +58,7 @@ pub(super) const TOPIC_GAUGES: [Metric<TopicStats, f64>; 7] = [
     ),
 ];
 
-pub(super) const GROUP_COUNTERS: [Metric<GroupStats, u64>; 10] = [
+pub(super) const GROUP_COUNTERS: [Metric<GroupStats, u64>; 13] = [
     count("callboard_group_entered_total", "messages that came in, redriven ones again", |s| s.entered),
     count("callboard_group_redriven_total", "messages that came back from the dead letters", |s| s.redriven),
     count("callboard_group_acked_total", "messages settled by an ack", |s| s.acked),
@@ -56,6 +66,13 @@ pub(super) const GROUP_COUNTERS: [Metric<GroupStats, u64>; 10] = [
     count("callboard_group_dead_lettered_total", "messages that moved to the dead-letter topic", |s| {
         s.dead_lettered
     }),
+    count(
+        "callboard_group_evicted_total",
+        "messages that the topic evicted before it had settled them",
+        |s| s.evicted,
+    ),
+    count("callboard_group_skipped_total", "messages that it skipped, being too far behind", |s| s.skipped),
+    count("callboard_group_expired_total", "messages that were past their time", |s| s.expired),
     count("callboard_group_failures_total", "attempts that failed", |s| s.failures),
     count("callboard_group_no_room_total", "attempts that found something further down full", |s| s.no_room),
     count("callboard_group_redeliveries_total", "attempts that were not a message's first", |s| {
@@ -93,7 +110,9 @@ pub(super) const GROUP_GAUGES: [Metric<GroupStats, f64>; 11] = [
 
 /// Tells the recorder what the metrics are.
 pub(super) fn describe() {
-    metrics::describe_counter!(ACCEPTED.0, Unit::Count, ACCEPTED.1);
+    for metric in TOPIC_COUNTERS {
+        metrics::describe_counter!(metric.name, metric.unit, metric.is);
+    }
     for metric in GROUP_COUNTERS {
         metrics::describe_counter!(metric.name, metric.unit, metric.is);
     }
@@ -108,11 +127,13 @@ pub(super) fn describe() {
 /// Gives the recorder the numbers of all topics and groups; those that are gone stand at zero.
 pub(super) fn publish(totals: &mut Totals, topology: &Topology) {
     for TopicNode { topic, stats, groups, number, .. } in &topology.topics {
-        accepted(totals, topic, *number, stats.accepted);
-        gauges(&TOPIC_GAUGES, &(topic.clone(), None), Some(stats));
+        let whose = (topic.clone(), None);
+        let counts = [stats.accepted, stats.evicted, stats.expired];
+        counters(totals, &TOPIC_COUNTERS, &whose, (*number, 0), &counts);
+        gauges(&TOPIC_GAUGES, &whose, Some(stats));
         for GroupNode { group, stats, number: of_group, .. } in groups {
             let whose = (topic.clone(), Some(group.clone()));
-            counters(totals, &whose, (*number, *of_group), stats);
+            counters(totals, &GROUP_COUNTERS, &whose, (*number, *of_group), stats);
             gauges(&GROUP_GAUGES, &whose, Some(stats));
         }
     }
@@ -123,12 +144,13 @@ pub(super) fn publish(totals: &mut Totals, topology: &Topology) {
 pub(super) fn publish_last(totals: &mut Totals, report: &Report) {
     for topic in &report.topics {
         let whose = (topic.topic.clone(), None);
-        let (number, _) = totals.number(&whose).unwrap_or_default();
-        accepted(totals, &topic.topic, number, topic.accepted);
+        let number = totals.number(&whose).unwrap_or_default();
+        let counts = [topic.accepted, topic.evicted, topic.expired];
+        counters(totals, &TOPIC_COUNTERS, &whose, number, &counts);
         for GroupReport { group, stats, .. } in &topic.groups {
             let whose = (topic.topic.clone(), Some(group.clone()));
             let number = totals.number(&whose).unwrap_or_default();
-            counters(totals, &whose, number, stats);
+            counters(totals, &GROUP_COUNTERS, &whose, number, stats);
         }
     }
     // Nothing is there any more: the first of the rounds is that of the report.
@@ -136,17 +158,10 @@ pub(super) fn publish_last(totals: &mut Totals, report: &Report) {
     clear(totals);
 }
 
-fn accepted(totals: &mut Totals, topic: &Name, number: u64, accepted: u64) {
-    let total = totals.add((topic.clone(), None), (number, 0), vec![accepted]);
-    for total in total {
-        metrics::counter!(ACCEPTED.0, "topic" => topic.to_string()).absolute(total);
-    }
-}
-
-fn counters(totals: &mut Totals, whose: &Whose, number: (u64, u64), stats: &GroupStats) {
-    let counts = GROUP_COUNTERS.iter().map(|metric| (metric.read)(stats)).collect();
+fn counters<S>(totals: &mut Totals, all: &[Metric<S, u64>], whose: &Whose, number: (u64, u64), stats: &S) {
+    let counts = all.iter().map(|metric| (metric.read)(stats)).collect();
     let total = totals.add(whose.clone(), number, counts);
-    for (metric, total) in GROUP_COUNTERS.iter().zip(total) {
+    for (metric, total) in all.iter().zip(total) {
         metrics::counter!(metric.name, labels(whose)).absolute(total);
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::{GroupActor, Life};
 use crate::base::Name;
-use crate::broker::stats::Counts;
 use crate::broker::workers::ConsumerId;
 use crate::broker::{Event, WhyDropped};
 
@@ -15,6 +14,34 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.note_restart(consumer);
         self.actor.tell_restarted(consumer);
     }
+
+    /// Tells what the ledger dropped since it was told last, by each cause that it counts apart. What the topic evicts it
+    /// tells itself, once for all groups.
+    ///
+    /// Why before the effects are carried out: whoever finds the messages gone has been told of it.
+    pub(super) fn tell_dropped(&mut self) {
+        let counts = self.ledger.counts();
+        let now = Dropped { by_handler: counts.dropped, skipped: counts.skipped, expired: counts.expired };
+        if now != self.told_dropped {
+            let before = std::mem::replace(&mut self.told_dropped, now);
+            for (why, messages) in [
+                (WhyDropped::ByHandler, now.by_handler - before.by_handler),
+                (WhyDropped::Skipped, now.skipped - before.skipped),
+                (WhyDropped::Expired, now.expired - before.expired),
+            ] {
+                let GroupActor { teller, topic_name, name, .. } = &self.actor;
+                teller.dropped(topic_name, Some(name), why, messages);
+            }
+        }
+    }
+}
+
+/// What was told of messages that left without being acked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    by_handler: u64,
+    skipped: u64,
+    expired: u64,
 }
 
 impl<T> GroupActor<T> {
@@ -40,13 +67,5 @@ impl<T> GroupActor<T> {
     pub(super) fn tell_stuck(&self, consumer: ConsumerId) {
         let ((topic, group), consumer) = (self.names(), consumer.0);
         self.teller.tell(Event::HandlerStuck { topic, group, consumer });
-    }
-
-    /// Tells what the ledger dropped between these counts, by each cause that it counts apart.
-    pub(super) fn tell_dropped(&self, before: Counts, now: Counts) {
-        let causes = [(WhyDropped::ByHandler, now.dropped - before.dropped)];
-        for (why, messages) in causes {
-            self.teller.dropped(&self.topic_name, Some(&self.name), why, messages);
-        }
     }
 }

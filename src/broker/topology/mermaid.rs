@@ -61,6 +61,9 @@ fn topic_text(node: &TopicNode) -> String {
         format!("{} of {} places taken", stats.unsettled, stats.capacity),
         format!("{} accepted", stats.accepted),
     ];
+    for (count, what) in [(stats.evicted, "evicted"), (stats.expired, "expired")] {
+        lines.extend((count > 0).then(|| format!("{count} {what}")));
+    }
     lines.extend(age(stats.oldest));
     if stats.waiting_publishers > 0 {
         lines.push(format!("{} publishers wait", stats.waiting_publishers));
@@ -93,6 +96,9 @@ fn group_text(node: &GroupNode) -> String {
         (stats.redeliveries, "delivered again"),
         (stats.restarts, "restarts"),
         (stats.dropped, "dropped"),
+        (stats.evicted, "evicted"),
+        (stats.skipped, "skipped"),
+        (stats.expired, "expired"),
         (stats.stuck as u64, "stuck"),
     ];
     let more: Vec<_> = more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();

@@ -16,6 +16,8 @@ fn topic(topic: &str, groups: Vec<GroupNode>) -> TopicNode {
         unsettled: 3,
         capacity: 1024,
         pinned: 0,
+        evicted: 0,
+        expired: 0,
         oldest: None,
         waiting_publishers: 0,
         groups: groups.len(),

@@ -123,15 +123,31 @@ fn the_report_agrees(history: &History, told: &[Told], told_of: &Tallies, finds:
         if told.opened != 1 {
             continue;
         }
+        // What the topic evicts it tells itself.
+        let dropped = of.stats.dropped + of.stats.skipped + of.stats.expired;
         let restarts = told.rebuilt + told.broken + told.failed;
         let (told, counted) = (
             (restarts, told.dead, told.redriven, told.dropped),
-            (of.stats.restarts, of.stats.dead_lettered, of.stats.redriven, of.stats.dropped),
+            (of.stats.restarts, of.stats.dead_lettered, of.stats.redriven, dropped),
         );
         if told != counted {
             finds.say(format_args!(
                 "{}.{}: restarts, dead letters, redriven and dropped are told as {told:?}, reported as {counted:?}",
                 of.topic, of.group
+            ));
+        }
+    }
+    for of in &report.topics {
+        let dropped = |event: &Told| match event {
+            Told::Dropped { topic, group: None, messages, .. } if *topic == of.topic => *messages,
+            _ => 0,
+        };
+        let opened = |event: &&Told| matches!(event, Told::TopicOpened { topic, .. } if *topic == of.topic);
+        let told_dropped: u64 = told.iter().map(dropped).sum();
+        if told.iter().filter(opened).count() == 1 && told_dropped != of.evicted + of.expired {
+            finds.say(format_args!(
+                "{}: {told_dropped} told as dropped, {} reported as evicted and {} as expired",
+                of.topic, of.evicted, of.expired
             ));
         }
     }
