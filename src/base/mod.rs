@@ -7,6 +7,8 @@ mod fault;
 mod moment;
 mod name;
 mod panic;
+#[cfg(feature = "serde")]
+mod plain;
 mod planted;
 pub(crate) mod sync;
 
@@ -14,6 +16,8 @@ pub use fault::Fault;
 pub use moment::Moment;
 pub use name::{InvalidName, Name};
 pub(crate) use panic::{PanicText, catch, drop_each};
+#[cfg(feature = "serde")]
+pub(crate) use plain::{millis, millis_if_any};
 #[cfg(test)]
 pub(crate) use planted::plant;
 pub(crate) use planted::{Bug, planted};

@@ -49,6 +49,8 @@ pub(crate) enum Bug {
     TooMuchAtOnce,
     /// A supervisor restarts only who failed.
     WrongStrategy,
+    /// A message that is given up for its attempts is not told of.
+    UntoldDeadLetter,
     /// A handler is given a message of its batch's neighbour.
     WrongMessage,
     /// What is behind a message that failed, with the same key, is started all the same.

@@ -19,6 +19,7 @@ pub(crate) const BLOCKED_AFTER: Duration = Duration::from_secs(5);
 
 /// Tells why publishers to a topic have been waiting for more than 5 seconds, without a place coming free.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Blocked {
     /// The group that has not settled the oldest message, unless the topic itself holds it back.
@@ -29,6 +30,8 @@ pub struct Blocked {
 
 /// Names what keeps the messages of a full topic from being settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum WhyBlocked {
     /// The topic is held: release it.
@@ -102,12 +105,14 @@ impl Watch {
         }
     }
 
-    /// A place was freed.
-    pub(crate) fn on_freed(&mut self) {
+    /// A place was freed. Answers whether the topic was blocked until now.
+    pub(crate) fn on_freed(&mut self) -> bool {
         self.freed = true;
-        if std::mem::take(&mut self.blocked) {
+        let was_blocked = std::mem::take(&mut self.blocked);
+        if was_blocked {
             self.look_later(self.rt.now());
         }
+        was_blocked
     }
 
     pub(crate) fn is_blocked(&self) -> bool {

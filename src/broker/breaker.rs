@@ -52,6 +52,7 @@ pub struct Breaker {
 
 /// Tells what a group's breaker is at, by [`GroupStats::breaker`](super::GroupStats::breaker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BreakerStats {
     /// What it lets through.
@@ -62,6 +63,8 @@ pub struct BreakerStats {
 
 /// Tells what a breaker lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum BreakerState {
     /// Everything.

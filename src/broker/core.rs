@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use super::events::Teller;
 use super::witness::Watched;
 use crate::base::sync::{AtomicU8, Ordering};
 use crate::runtime::Rt;
@@ -13,6 +14,7 @@ pub(crate) struct BrokerCore {
     pub(crate) id: u64,
     pub(crate) rt: Rt,
     pub(crate) watched: Watched,
+    pub(crate) teller: Arc<Teller>,
     phase: AtomicU8,
 }
 
@@ -24,7 +26,7 @@ impl BrokerCore {
     pub(crate) fn new(rt: Rt, watched: Watched) -> Arc<BrokerCore> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (id, phase) = (NEXT.fetch_add(1, Ordering::Relaxed), AtomicU8::new(OPEN));
-        Arc::new(BrokerCore { id, rt, watched, phase })
+        Arc::new(BrokerCore { id, rt, watched, teller: Teller::new(), phase })
     }
 
     #[inline]

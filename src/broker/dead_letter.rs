@@ -54,6 +54,8 @@ pub struct DeadLetter {
 
 /// Says why a group gave a message up.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum DeadReason {
     /// It failed as often as the group's [`Retry`](super::Retry) allows.

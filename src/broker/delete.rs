@@ -15,14 +15,13 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::channel::oneshot;
-use tracing::info;
 
 use super::books::GroupId;
 use super::drain::Ending;
 use super::group_handle::GroupShared;
 use super::topic::TopicShared;
 use super::topic_actor::{TopicWord, Unread};
-use super::{DeleteError, GroupReport, TopicReport};
+use super::{DeleteError, Event, GroupReport, TopicReport};
 use crate::base::Name;
 use crate::base::sync::{MutexGuard, PoisonError};
 use crate::mailbox::{Answer, reply};
@@ -72,7 +71,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             let unread = self.begin_stop();
             self.core.rt.spawn(&format!("delete {}", self.name), async move {
                 let report = topic.end_stop(unread).await;
-                info!(target: "callboard::broker", topic = %topic.name, lost = report.lost(), "topic deleted");
+                let (name, lost) = (topic.name.clone(), report.lost());
+                topic.core.teller.tell(Event::TopicDeleted { topic: name, lost });
                 registry.forget_ending(&own);
                 drop(tell.send(report));
             });
@@ -109,7 +109,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             let withheld = unread.withheld.iter().find(|(id, _)| *id == group.id).map_or(0, |(_, n)| *n);
             reports.extend(group.stop(withheld).await);
         }
-        TopicReport { topic: self.name.clone(), unread: nobodys, groups: reports }
+        let [accepted, evicted, expired] = unread.counted;
+        TopicReport { topic: self.name.clone(), accepted, evicted, expired, unread: nobodys, groups: reports }
     }
 
     /// Deletes the group with this id, unless that goes on already. For a group that ends by itself.
@@ -172,8 +173,8 @@ impl<T: Send + Sync + 'static> GroupShared<T> {
             let report = group.stop(withheld).await;
             of.groups().leaving.retain(|(other, _)| *other != group.id);
             if let Some(report) = report {
-                let (topic, group, lost) = (&of.name, &group.name, report.lost);
-                info!(target: "callboard::broker", %topic, %group, lost, "group deleted");
+                let (topic, group, lost) = (of.name.clone(), group.name.clone(), report.lost);
+                of.core.teller.tell(Event::GroupDeleted { topic, group, lost });
                 drop(tell.send(report));
             }
         });

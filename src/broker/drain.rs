@@ -8,32 +8,41 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::Shared;
-use tracing::{info, warn};
 
+use super::events::Teller;
 use super::registry::{Registry, TopicPort};
 use super::topic_actor::Quiet;
-use super::{Closed, GroupStats};
+use super::{Closed, Event, GroupStats};
 use crate::base::sync::PoisonError;
 use crate::base::{Bug, Name, planted};
 
 /// Tells what became of the messages when a broker was shut down. What was deleted before is not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
     /// One for each topic, the last opened first.
     pub topics: Vec<TopicReport>,
     /// Whether the time was up before all running groups were done.
     pub timed_out: bool,
-    /// How long it took.
+    /// How long it took; in JSON `took_ms`, milliseconds.
+    #[cfg_attr(feature = "serde", serde(rename = "took_ms", serialize_with = "crate::base::millis"))]
     pub took: Duration,
 }
 
 /// What became of one topic's messages, when the broker was shut down or the topic was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TopicReport {
     /// The topic.
     pub topic: Name,
+    /// Messages ever accepted.
+    pub accepted: u64,
+    /// Messages that were evicted to make room.
+    pub evicted: u64,
+    /// Messages that were too old before there was a group.
+    pub expired: u64,
     /// Messages that were accepted and that no group was there for, or only one that was just being deleted. A topic in
     /// memory loses them.
     pub unread: u64,
@@ -43,6 +52,7 @@ pub struct TopicReport {
 
 /// What became of one group's messages, when the broker was shut down or the group was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct GroupReport {
     /// The topic.
@@ -111,8 +121,11 @@ impl Registry {
     }
 
     async fn drain_and_stop(&self, limit: Duration) -> Report {
-        let rt = &self.core.rt;
+        let (rt, teller) = (&self.core.rt, &self.core.teller);
+        // However this task ends, by a runtime that goes away too: nothing is told after it.
+        let _end = Silence(teller);
         let began = rt.now();
+        teller.tell(Event::DrainBegan { limit });
         let mut timeout = rt.sleep_until(began + limit);
         let mut idle = std::pin::pin!(self.idle());
         let drained = std::future::poll_fn(|cx| {
@@ -122,12 +135,15 @@ impl Registry {
             Pin::new(&mut timeout).poll(cx).map(|()| false)
         })
         .await;
+        teller.tell(if drained { Event::TopicsQuiet } else { Event::DrainTimedOut });
         self.core.close();
         let ports = self.ports();
         ports.iter().for_each(|port| port.rouse());
         let mut topics = Vec::with_capacity(ports.len());
         for port in ports.into_iter().rev() {
-            topics.push(port.stop().await);
+            let report = port.stop().await;
+            teller.tell(Event::TopicStopped { topic: report.topic.clone(), lost: report.lost() });
+            topics.push(report);
         }
         for deleted in self.leaving() {
             // An error would mean that the runtime is gone.
@@ -135,13 +151,10 @@ impl Registry {
         }
         self.clear();
         let report = Report { topics, timed_out: !drained, took: rt.now().since(began) };
-        let (lost, timed_out) = (report.lost(), report.timed_out);
-        match lost {
-            0 => info!(target: "callboard::broker", timed_out, took = ?report.took, "broker stopped"),
-            _ => {
-                warn!(target: "callboard::broker", lost, timed_out, took = ?report.took, "broker stopped with messages left")
-            }
-        }
+        #[cfg(feature = "metrics")]
+        self.end_export(&report).await;
+        let (timed_out, took) = (report.timed_out, report.took);
+        teller.tell(Event::BrokerStopped { lost: report.lost(), timed_out, took });
         report
     }
 
@@ -159,6 +172,15 @@ impl Registry {
                 return quiet;
             }
         }
+    }
+}
+
+/// Ends the streams of events when it is dropped.
+struct Silence<'a>(&'a Teller);
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

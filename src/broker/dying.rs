@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tracing::{info, warn};
-
 use super::bits::Bits;
+use super::events::Teller;
 use super::ledger::{Past, Slice};
 use super::message::{Batch, IdStamp, Item};
 use super::redrive::Home;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
-use super::{DeadLetter, DeadReason};
-use crate::base::Name;
+use super::{DeadLetter, DeadReason, Event};
+use crate::base::{Bug, Name, planted};
 use crate::mailbox::{SendSink, reply};
 
 /// One message, as the group keeps it.
@@ -29,9 +28,10 @@ pub(crate) struct Dying<T> {
     home: Arc<dyn Home>,
     /// Limit: the topic's capacity, of which each still holds a place.
     waiting: VecDeque<(Sole<T>, Past, DeadReason)>,
-    /// It is in the log that there is no room.
+    /// It was told that there is no room.
     told: bool,
     watched: Watched,
+    teller: Arc<Teller>,
 }
 
 impl<T: Send + Sync + 'static> Dying<T> {
@@ -41,8 +41,9 @@ impl<T: Send + Sync + 'static> Dying<T> {
         letters: Letters,
         home: Arc<dyn Home>,
         watched: Watched,
+        teller: Arc<Teller>,
     ) -> Dying<T> {
-        Dying { topic, group, letters, home, waiting: VecDeque::new(), told: false, watched }
+        Dying { topic, group, letters, home, waiting: VecDeque::new(), told: false, watched, teller }
     }
 
     pub(crate) fn push(&mut self, slice: Sole<T>, past: Past, reason: DeadReason) {
@@ -71,9 +72,7 @@ impl<T: Send + Sync + 'static> Dying<T> {
             return None;
         }
         let (slice, past, reason) = self.waiting.pop_front()?;
-        let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
-        info!(target: "callboard::broker", %topic, %group, %id, %reason, attempts = past.attempts, "dead letter");
-        let (batch, group, home) = (slice.batch.clone(), group.clone(), self.home.clone());
+        let (batch, group, home) = (slice.batch.clone(), self.group.clone(), self.home.clone());
         let letter = DeadLetter::new(batch, slice.from, group, past.clone(), reason.clone(), home);
         if self.letters.fill(Item::new(letter)).is_err() {
             // The topic closed in between: it stays parked.
@@ -81,16 +80,19 @@ impl<T: Send + Sync + 'static> Dying<T> {
             return None;
         }
         let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
-        let (attempts, reason) = (past.attempts, &reason);
-        self.watched.show(|| Sight::Dead { topic, group, id, attempts, reason });
+        let attempts = past.attempts;
+        self.watched.show(|| Sight::Dead { topic, group, id, attempts, reason: &reason });
+        let (topic, group) = (topic.clone(), group.clone());
+        if !(planted(Bug::UntoldDeadLetter) && reason == DeadReason::TooManyAttempts) {
+            self.teller.tell(Event::DeadLetter { topic, group, id, reason, attempts });
+        }
         Some((slice, past))
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> bool {
         let room = self.letters.poll_reserve(cx);
         if room.is_pending() && !std::mem::replace(&mut self.told, true) {
-            let (topic, group) = (&self.topic, &self.group);
-            warn!(target: "callboard::broker", %topic, %group, "parked: the dead-letter topic is full");
+            self.teller.tell(Event::Parked { topic: self.topic.clone(), group: self.group.clone() });
             // One that evicts its oldest makes room for whoever stands in its line, once it knows of that.
             drop(self.letters.control(TopicWord::MakeRoom(reply().0)));
         }

@@ -1,21 +1,22 @@
 //! Groups: how one is opened.
 
+mod opening;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::consumer::ConsumerSeat;
-use super::group_handle::{GroupShared, start_group};
 use super::group_word::GroupWord;
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::order::Order;
-use super::settings::{GroupSettings, TopicSettings};
-use super::topic::{Components, TopicShared};
-use super::{DeadLetter, DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
-use crate::base::{Fault, Name};
-use crate::mailbox::{Answer, reply};
+use super::settings::GroupSettings;
+use super::{DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
+use crate::base::Fault;
+use crate::mailbox::reply;
 use crate::supervise::{Backoff, Intensity};
+use opening::Opened;
 
 /// Opens a group of a topic, with settings of its own; made by [`Topic::group`].
 ///
@@ -366,68 +367,6 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
                 Err(_) if shared.is_leaving() => {}
                 Err(_) => return Err(OpenError::Closed),
             }
-        }
-    }
-
-    /// Finds the group, or opens it.
-    ///
-    /// Why it does not await: dropping the future of whoever calls this must not leave a group without consumers.
-    fn open(&self) -> Result<Opened<T>, OpenError> {
-        let topic = self.topic.shared.clone();
-        let name = Name::new(&self.name)?;
-        self.settings.check(format!("{}.{name}", topic.name), topic.settings.keyed)?;
-        // Why under the lock throughout: a shutdown takes the groups when it has closed the broker, so either it
-        // finds this one or this finds it closed. The registry's lock is taken inside of it, never the other way.
-        let mut groups = topic.groups();
-        if !topic.core.is_open() || groups.closed {
-            return Err(OpenError::Closed);
-        }
-        if let Some(found) = groups.open.get(&name) {
-            return self.check(&topic, found.clone());
-        }
-        let dead = self.open_dead_letters(&topic, &name)?;
-        let (shared, done) = start_group(&topic, name.clone(), self.settings.clone(), dead);
-        groups.open.insert(name, shared.clone());
-        Ok(Opened { shared, linked: Linked(Some(done)) })
-    }
-
-    /// Whether the open group is what was asked for. The number of consumers may differ: they are added.
-    fn check(&self, topic: &TopicShared<T>, found: Arc<GroupShared<T>>) -> Result<Opened<T>, OpenError> {
-        let asked = GroupSettings { consumers: found.settings.consumers, ..self.settings.clone() };
-        match self.unset || asked == found.settings {
-            true => Ok(Opened { shared: found, linked: Linked(None) }),
-            false => Err(OpenError::OtherSettings { name: format!("{}.{}", topic.name, found.name) }),
-        }
-    }
-
-    fn open_dead_letters(&self, topic: &TopicShared<T>, name: &Name) -> Result<Topic<DeadLetter>, OpenError> {
-        let registry = topic.registry.upgrade().ok_or(OpenError::Closed)?;
-        let target = match &self.settings.dead_letter_topic {
-            Some(target) => Name::new(target)?,
-            None => Name::new(&format!("{}.{name}.dead", topic.name))?,
-        };
-        let settings =
-            TopicSettings { capacity: self.settings.dead_letter_capacity, ..TopicSettings::default() };
-        let make = || TopicShared::start(target.clone(), settings, Components::default(), false, &registry);
-        let shared = registry.open_dead_letters(&topic.name, name, &target, make)?;
-        Ok(Topic { shared })
-    }
-}
-
-/// A group, and the topic's word that it knows of it.
-struct Opened<T> {
-    shared: Arc<GroupShared<T>>,
-    linked: Linked,
-}
-
-/// Waits until the topic hands its messages to a new group; at once for one that was there.
-struct Linked(Option<Answer<()>>);
-
-impl Linked {
-    async fn wait(self) -> Result<(), OpenError> {
-        match self.0 {
-            Some(done) => done.await.map_err(|_| OpenError::Closed),
-            None => Ok(()),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::books::GroupId;
 use super::breaker::Tally;
 use super::consumer::FromConsumer;
 use super::dying::Dying;
+use super::events::Teller;
 use super::gate::Gate;
 use super::group_word::{GroupWord, Handout};
 use super::ledger::{Effect, Ledger, Report};
@@ -31,6 +32,7 @@ use crate::supervise::RestartWindow;
 use ending::Stopping;
 use staff::Hire;
 use steer::Drain;
+use tell::Dropped;
 
 /// How long a consumer may keep what it has not started from one that has nothing to do (G9).
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -51,6 +53,7 @@ pub(crate) struct GroupActor<T> {
     pub(crate) topic: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) dying: Dying<T>,
     pub(crate) watched: Watched,
+    pub(crate) teller: Arc<Teller>,
     /// Present if the group ends with its last consumer: takes it off the topic's list, and deletes it.
     pub(crate) leave: Option<Leave>,
 }
@@ -76,6 +79,7 @@ pub(crate) struct Life<T> {
     gate: Gate,
     hire: Hire<T>,
     told: GroupNews,
+    told_dropped: Dropped,
     /// Limit: each is a future somewhere.
     nudges: Vec<Reply<()>>,
     /// Limit: each is a future somewhere.
@@ -103,6 +107,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
             gate: Gate::new(&self.settings, self.rt.now()),
             hire: Hire::default(),
             told: GroupNews::default(),
+            told_dropped: Dropped::default(),
             nudges: Vec::new(),
             drains: Vec::new(),
             actor: self,
@@ -232,7 +237,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Takes back what is past its deadline.
     fn look(&mut self, now: Moment) {
-        for (lease, by) in self.members.look(&self.actor.name) {
+        for (lease, by) in self.members.look(|consumer| self.actor.tell_stuck(consumer)) {
             let verdict = Verdict::failed(TIMED_OUT);
             self.show_expired(lease, by, &verdict);
             let random = self.actor.rt.random();
@@ -250,6 +255,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if self.hands_out() {
             self.hand_out(now);
         }
+        self.tell_dropped();
         while !self.effects.is_empty() {
             let mut effects = std::mem::take(&mut self.effects);
             effects.drain(..).for_each(|effect| self.apply(effect));
@@ -347,3 +353,4 @@ mod removed;
 mod show;
 mod staff;
 mod steer;
+mod tell;

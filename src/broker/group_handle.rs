@@ -217,17 +217,18 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
         own: sender.downgrade(),
         topic: topic.sender.downgrade(),
         watched: topic.core.watched.clone(),
+        teller: topic.core.teller.clone(),
         dying: Dying::new(
             topic.name.clone(),
             name.clone(),
             letters,
             home.clone(),
             topic.core.watched.clone(),
+            topic.core.teller.clone(),
         ),
     };
     topic.core.watched.show(|| Sight::Opened { topic: &topic.name, group: &name, settings: &settings });
     topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
-    tracing::info!(target: "callboard::broker", topic = %topic.name, group = %name, "group opened");
     let (port, done) = reply();
     let start = match settings.start {
         // What was accepted by now may still wait in the topic's mailbox.

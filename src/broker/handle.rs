@@ -9,7 +9,7 @@ use super::drain::Report;
 use super::registry::Registry;
 use super::topic::TopicBuilder;
 use super::witness::Watched;
-use super::{Closed, OpenError, Topic};
+use super::{Closed, Events, OpenError, Topic, Topology};
 use crate::base::Name;
 use crate::runtime::{NoRuntime, Rt, Runtime};
 
@@ -86,6 +86,78 @@ impl Broker {
     /// Lists the names of the topics, dead-letter topics included, sorted.
     pub fn topics(&self) -> Vec<Name> {
         self.registry.names()
+    }
+
+    /// Begins a stream of what happens from now on: restarts, failures, dead letters, drops, blocked publishers, openings
+    /// and deletions, the steps of the shutdown. It keeps up to [`Events::CAPACITY`] events that were not polled yet,
+    /// and ends when the broker has stopped.
+    ///
+    /// There may be many. One that is not polled holds nothing up: what does not fit into its buffer is left out, and
+    /// [`Event::Missed`](super::Event::Missed) counts it. After the shutdown the stream is at its end at once.
+    pub fn events(&self) -> Events {
+        self.events_with_capacity(Events::CAPACITY)
+    }
+
+    /// Begins a stream as [`Broker::events`] does, that keeps up to `capacity` events. With 0 it only counts them.
+    pub fn events_with_capacity(&self, capacity: usize) -> Events {
+        self.registry.core.teller.listen(capacity)
+    }
+
+    /// Takes a picture of the topics, their groups and consumers, where dead letters go, and the numbers of each.
+    ///
+    /// It may be asked from inside a handler, and while the broker drains.
+    ///
+    /// # Errors
+    /// [`Closed`] if the broker was shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<u32>("orders").open().await?;
+    /// orders.group("billing").consumers(2).run(async |_| Ok(())).await?;
+    /// let topology = broker.topology().await?;
+    /// let billing = topology.group("orders", "billing").unwrap();
+    /// assert_eq!(billing.consumers.len(), 2);
+    /// assert_eq!(billing.dead_letters.as_str(), "orders.billing.dead");
+    /// # Ok(()) }
+    /// ```
+    pub async fn topology(&self) -> Result<Topology, Closed> {
+        self.registry.topology().await
+    }
+
+    /// Exports the broker's counts as metrics, now and then at each interval `every`, by the facade
+    /// [`metrics`](https://docs.rs/metrics). Needs the feature `metrics`.
+    ///
+    /// They go to the recorder that is installed, so install it before. `every` is between 10 ms and a year; a scrape
+    /// sees numbers that are at most so old. It ends with the broker, with the counts of its report. A recorder that
+    /// panics is not called again.
+    ///
+    /// # Errors
+    /// [`ExportError`](super::ExportError): the interval is out of bounds, they are exported already, or the broker was shut down.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // Before, for instance: metrics_exporter_prometheus::PrometheusBuilder::new().install()?;
+    /// let broker = Broker::start()?;
+    /// broker.export_metrics(Duration::from_secs(10))?;
+    /// # Ok(()) }
+    /// ```
+    #[doc = include_str!("../../docs/metrics.md")]
+    #[cfg(feature = "metrics")]
+    pub fn export_metrics(&self, every: Duration) -> Result<(), super::ExportError> {
+        self.registry.export_metrics(every)
     }
 
     /// Waits until, at one moment, no running group of any topic has anything left to do.

@@ -9,7 +9,7 @@ use super::ledger::{Past, Slice};
 use super::message::Batch;
 use super::workers::{ConsumerId, WorkerCounts};
 use super::{ConsumerKind, ConsumerState, ConsumerStats};
-use crate::base::{Bug, Moment, Name, planted};
+use crate::base::{Bug, Moment, planted};
 use crate::mailbox::{Receiver, Sender, mailbox};
 
 /// A handler's mailbox counts leases: those it has, and those that were taken back from it there.
@@ -145,15 +145,19 @@ impl<T> Members<T> {
 
     /// Looks at what is in flight. What has not moved since the last look is past its deadline (G13): a handler is
     /// told to drop it; a pulled delivery's door is closed, and its lease returned from here.
-    pub(crate) fn look(&mut self, group: &Name) -> Vec<(LeaseId, ConsumerId)> {
-        for member in self.list.values_mut() {
+    /// `stuck` hears of handlers that were told to at the last look, and did not.
+    pub(crate) fn look(&mut self, mut stuck: impl FnMut(ConsumerId)) -> Vec<(LeaseId, ConsumerId)> {
+        for (id, member) in &mut self.list {
             let Some(handler) = &mut member.handler else { continue };
             let busy = handler.progress.busy();
             let overdue = busy.filter(|_| busy == handler.seen || planted(Bug::EarlyDeadline));
+            let was_stuck = handler.stuck;
             handler.stuck = overdue.is_some() && overdue == handler.cancelled;
             handler.seen = busy;
             if handler.stuck {
-                tracing::error!(target: "callboard::broker", %group, "handler stuck: past its deadline, and never yields");
+                if !was_stuck {
+                    stuck(*id);
+                }
             } else if let Some(number) = overdue {
                 handler.cancelled = overdue;
                 drop(member.mailbox.control(ConsumerWord::Cancel(number)));
@@ -267,8 +271,12 @@ impl<T> Members<T> {
     }
 
     /// The time for stopping is up: handlers that are still there don't yield.
-    pub(crate) fn call_stuck(&mut self) {
-        self.handlers_mut().for_each(|handler| handler.stuck = true);
+    pub(crate) fn call_stuck(&mut self, mut stuck: impl FnMut(ConsumerId)) {
+        for (id, handler) in self.list.iter_mut().filter_map(|(id, m)| Some((id, m.handler.as_mut()?))) {
+            if !std::mem::replace(&mut handler.stuck, true) {
+                stuck(*id);
+            }
+        }
     }
 
     /// Closes the doors of all pulled deliveries: the group is over, and a late ack is told so.
@@ -339,10 +347,6 @@ impl<T> Members<T> {
 
     fn handlers(&self) -> impl Iterator<Item = &Handler> {
         self.list.values().filter_map(|member| member.handler.as_ref())
-    }
-
-    fn handlers_mut(&mut self) -> impl Iterator<Item = &mut Handler> {
-        self.list.values_mut().filter_map(|member| member.handler.as_mut())
     }
 }
 

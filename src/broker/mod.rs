@@ -46,16 +46,28 @@
 //! |---|---|---|
 //! | debug span | `lease` | topic, group, consumer, first, messages |
 //! | trace span | `delivery`, inside of `lease` | id, attempt |
-//! | info | broker started, topic opened, group opened, broker stopped | runtime; topic, capacity, payload; topic, group; lost, timed_out, took |
-//! | info | topic deleted, group deleted | topic, lost; topic, group, lost |
-//! | info | dead letter | topic, group, id, reason, attempts |
-//! | info | redriven | topic, group, id, redrives |
+//! | info | broker started | runtime |
 //! | debug | delivery failed, delivery found no room | topic, group, error |
-//! | warn | consumer could not be built | topic, group, error, wait |
-//! | warn | parked: the dead-letter topic is full | topic, group |
-//! | warn | publishers blocked | topic, group, why |
+//! | info | topic opened, topic deleted* | topic, capacity, payload; topic, lost |
+//! | info | group opened, group deleted* | topic, group; topic, group, lost |
+//! | debug | consumer restarted* | topic, group, consumer |
+//! | warn | consumer could not be built* | topic, group, consumer, error, wait |
+//! | error | group failed, handler stuck* | topic, group, consumer, error; topic, group, consumer |
+//! | info | dead letter, redriven* | topic, group, id, reason, attempts; topic, group, id, redrives |
+//! | debug | messages dropped* | topic, group, why, messages |
+//! | warn | parked: the dead-letter topic is full* | topic, group |
+//! | warn | publishers blocked*; info: publishers unblocked* | topic, group, why; topic |
 //! | warn | breaker opened | topic, group, pause |
-//! | error | group failed, handler stuck | topic, group, error; group |
+//! | info | drain began*; warn: drain timed out* | limit |
+//! | debug | topics quiet, topic stopped* | topic, lost |
+//! | info | broker stopped*; warn, if messages were left | lost, timed_out, took |
+//!
+//! Those with a star, and the others of their line, are told as an [`Event`] too: one function does both.
+//!
+//! # To be watched
+//! [`Broker::events`] is a stream of what happens, [`Broker::topology`] a picture of what is there, with all counts, as
+//! data, as a Mermaid flowchart and, with the feature `serde`, as JSON. With the feature `metrics`,
+//! `Broker::export_metrics` gives the same counts to a recorder. None of them costs a message anything.
 //!
 //! # What it refuses
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
@@ -74,6 +86,10 @@ mod delete;
 mod drain;
 mod dying;
 mod error;
+mod event;
+mod events;
+#[cfg(feature = "metrics")]
+mod export;
 mod gate;
 mod group;
 mod group_actor;
@@ -107,6 +123,7 @@ mod steer;
 mod topic;
 mod topic_actor;
 mod topic_word;
+mod topology;
 mod witness;
 mod work_off;
 mod workers;
@@ -124,6 +141,10 @@ pub use error::{
     AckError, Closed, DeleteError, ErrorKind, InvalidMessage, NoRoom, OpenError, PublishAllError,
     PublishError, RedriveAllError, RedriveError,
 };
+pub use event::{Event, WhyDropped};
+pub use events::Events;
+#[cfg(feature = "metrics")]
+pub use export::ExportError;
 pub use group::GroupBuilder;
 pub use group_handle::Group;
 pub use group_with::GroupWith;
@@ -142,6 +163,7 @@ pub use start::Start;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
 pub use steer::SteerError;
 pub use topic::{Topic, TopicBuilder};
+pub use topology::{GroupNode, TopicNode, Topology};
 
 pub(crate) use settings::GroupSettings;
 

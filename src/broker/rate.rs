@@ -37,8 +37,13 @@ use crate::base::{Bug, Moment, planted};
 /// assert_eq!(quota.burst_size(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RateLimit {
     messages: u32,
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "interval_ms", serialize_with = "crate::base::millis")
+    )]
     interval: Duration,
     burst: u32,
 }

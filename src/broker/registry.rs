@@ -10,7 +10,8 @@ use super::drain::Ending;
 use super::settings::TopicSettings;
 use super::topic::TopicShared;
 use super::topic_actor::Quiet;
-use super::{Closed, DeadLetter, DeleteError, OpenError, Report, TopicReport};
+use super::topology;
+use super::{Closed, DeadLetter, DeleteError, OpenError, Report, TopicNode, TopicReport};
 use crate::base::Name;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,8 @@ pub(crate) struct Registry {
     pub(crate) core: Arc<BrokerCore>,
     inside: Mutex<Inside>,
     pub(super) ending: Mutex<Option<Ending<Report>>>,
+    #[cfg(feature = "metrics")]
+    pub(super) export: super::export::Export,
 }
 
 #[derive(Default)]
@@ -52,6 +55,8 @@ struct Entry {
 pub(crate) trait TopicPort: Send + Sync {
     fn any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn rouse(&self);
+    /// Asks at once for what it has to show; `None` if it ends before it answers.
+    fn look(&self) -> topology::Boxed<Option<TopicNode>>;
     fn quiet(&self) -> Boxed<'_, Result<Quiet, Closed>>;
     /// Lets its groups try once more to move what is parked, and waits until they did.
     fn nudge(&self) -> Boxed<'_, ()>;
@@ -66,6 +71,10 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
 
     fn rouse(&self) {
         self.sender.rouse();
+    }
+
+    fn look(&self) -> topology::Boxed<Option<TopicNode>> {
+        TopicShared::look(self)
     }
 
     fn quiet(&self) -> Boxed<'_, Result<Quiet, Closed>> {
@@ -89,7 +98,13 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
 
 impl Registry {
     pub(crate) fn new(core: Arc<BrokerCore>) -> Arc<Registry> {
-        Arc::new(Registry { core, inside: Mutex::default(), ending: Mutex::default() })
+        Arc::new(Registry {
+            core,
+            inside: Mutex::default(),
+            ending: Mutex::default(),
+            #[cfg(feature = "metrics")]
+            export: super::export::Export::default(),
+        })
     }
 
     /// Finds the topic, checking its type and, if there are any, the settings; or makes it.
@@ -194,6 +209,11 @@ impl Registry {
         let mut entries: Vec<&Entry> = inside.topics.values().collect();
         entries.sort_by_key(|entry| entry.order);
         entries.into_iter().map(|entry| entry.port.clone()).collect()
+    }
+
+    /// The topics, each with a number that no other ever has.
+    pub(crate) fn numbered(&self) -> Vec<(u64, Arc<dyn TopicPort>)> {
+        self.lock().topics.values().map(|entry| (entry.order, entry.port.clone())).collect()
     }
 
     /// Lets go of the topics.

@@ -22,7 +22,7 @@ use crate::runtime::{Explored, Rt};
 /// The consumer at work: starts message after message of the lease, and rests in between. Answers what it started.
 fn work_off(progress: &Progress, slot: Slot, lease: LeaseId) -> Vec<Handling> {
     let mut begun = Vec::new();
-    while let Some(handling) = progress.begin(slot, lease) {
+    while let Some(handling) = progress.begin(slot, lease, None) {
         begun.push(handling);
         thread::yield_now();
         progress.rest();

@@ -9,6 +9,7 @@ use super::{Blocked, BreakerStats, RateLimit};
 /// The books balance: `entered` is the sum of `acked`, `dropped`, `dead_lettered`, `evicted`, `skipped`, `expired`,
 /// `backlog`, `in_flight`, `delayed` and `parked`, in every snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct GroupStats {
     /// Whether it takes messages from the topic to its consumers.
@@ -44,7 +45,11 @@ pub struct GroupStats {
     /// handed yet. Never less than [`GroupStats::unsettled`].
     pub lag: u64,
     /// How long ago the oldest message came in that it has to settle: by the wall clock, and as exactly as ids are. What
-    /// was redriven is left out. `None` if there is none.
+    /// was redriven is left out. `None` if there is none. In JSON `oldest_ms`, milliseconds.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "oldest_ms", serialize_with = "crate::base::millis_if_any")
+    )]
     pub oldest: Option<Duration>,
     /// Attempts that failed: errors, panics, deadlines, dropped deliveries.
     pub failures: u64,
@@ -72,6 +77,8 @@ pub struct GroupStats {
 
 /// Tells whether a group works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum GroupState {
     /// It has consumers, or waits for one: messages flow, or wait in it.
@@ -92,6 +99,7 @@ pub enum GroupState {
 /// In one snapshot the `messages` of all consumers are what the group has in flight, but for deliveries whose stream
 /// was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ConsumerStats {
     /// Its number in the group, never used again. Logs name it.
@@ -114,6 +122,8 @@ pub struct ConsumerStats {
 
 /// Tells a group's own handlers from streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ConsumerKind {
     /// A handler that the group runs.
@@ -124,6 +134,8 @@ pub enum ConsumerKind {
 
 /// Tells what a consumer is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ConsumerState {
     /// It handles messages, or would.
@@ -142,6 +154,7 @@ pub enum ConsumerState {
 
 /// Counts one topic's messages at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TopicStats {
     /// Messages ever accepted; the next one gets this offset.
@@ -159,7 +172,11 @@ pub struct TopicStats {
     /// groups had is counted by these.
     pub expired: u64,
     /// How long ago the oldest message came in that holds a place: by the wall clock, and as exactly as ids are. What was
-    /// redriven is left out. `None` if there is none, or it was not looked at yet.
+    /// redriven is left out. `None` if there is none, or it was not looked at yet. In JSON `oldest_ms`, milliseconds.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "oldest_ms", serialize_with = "crate::base::millis_if_any")
+    )]
     pub oldest: Option<Duration>,
     /// Those who wait in line for a place: publishers, sinks, and what moves or comes back as a dead letter.
     pub waiting_publishers: usize,

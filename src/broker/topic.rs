@@ -17,8 +17,8 @@ use super::room::EvictedFn;
 use super::settings::TopicSettings;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
 use super::{
-    Closed, DeleteError, Group, GroupBuilder, Message, MessageId, OpenError, Overflow, PublishAllError,
-    PublishError, TopicReport, TopicSink, TopicStats,
+    Closed, DeleteError, Event, Group, GroupBuilder, Message, MessageId, OpenError, Overflow,
+    PublishAllError, PublishError, TopicReport, TopicSink, TopicStats,
 };
 use crate::base::Name;
 use crate::base::sync::{AtomicU32, Mutex, MutexGuard, PoisonError};
@@ -216,7 +216,9 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     pub async fn open(self) -> Result<Topic<T>, OpenError> {
         let name = Name::new(&self.name)?;
         self.settings.check(&name)?;
+        let mut new = false;
         let shared = self.registry.open(&name, (!self.unset).then_some(&self.settings), || {
+            new = true;
             TopicShared::start(
                 name.clone(),
                 self.settings.clone(),
@@ -225,6 +227,9 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
                 &self.registry,
             )
         })?;
+        if new {
+            shared.core.teller.tell(shared.opened());
+        }
         Ok(Topic { shared })
     }
 }
@@ -241,17 +246,16 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let (sender, receiver) = mailbox(settings.capacity, IdStamp::new(core.rt.clone()));
         let waits = Arc::<Waits>::default();
         let watch = Watch::new(core.rt.clone(), waits.clone());
-        let (watched, mailbox) = (core.watched.clone(), receiver);
         let actor = TopicActor {
             name: name.clone(),
             settings: settings.clone(),
             held: hold,
             watch,
-            watched,
-            mailbox,
+            watched: core.watched.clone(),
+            teller: core.teller.clone(),
+            mailbox: receiver,
         };
         core.rt.spawn(&format!("topic {name}"), actor.run());
-        tracing::info!(target: "callboard::broker", topic = %name, capacity = settings.capacity, payload = type_name::<T>(), "topic opened");
         let registry = Arc::downgrade(registry);
         let (next_group, groups, ending) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
         Arc::new(TopicShared {
@@ -266,6 +270,12 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             groups,
             ending,
         })
+    }
+
+    /// What is to be told of its opening. Not by `start`, which runs while the registry is locked.
+    pub(super) fn opened(&self) -> Event {
+        let (topic, capacity) = (self.name.clone(), self.settings.capacity);
+        Event::TopicOpened { topic, capacity, payload: type_name::<T>() }
     }
 
     pub(crate) fn groups(&self) -> MutexGuard<'_, Groups<T>> {

@@ -11,12 +11,13 @@ use std::time::Duration;
 use super::bits::Bits;
 use super::blocked::Watch;
 use super::books::{Books, GroupId};
+use super::events::Teller;
 use super::group_word::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::room::Room;
 use super::settings::TopicSettings;
 use super::witness::{Sight, TopicCounts, Watched};
-use super::{Blocked, TopicStats, WhyBlocked};
+use super::{Blocked, Event as Told, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply};
 use crate::runtime::Clock;
@@ -33,6 +34,7 @@ pub(crate) struct TopicActor<T> {
     pub(crate) held: bool,
     pub(crate) watch: Watch,
     pub(crate) watched: Watched,
+    pub(crate) teller: Arc<Teller>,
     pub(crate) mailbox: Receiver<Item<T>, TopicWord<T>, IdStamp>,
 }
 
@@ -164,7 +166,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn free(&mut self, places: u64) {
         let places = places - u64::from(places > 1 && planted(Bug::LeakedPlace));
         if places > 0 {
-            self.actor.watch.on_freed();
+            if self.actor.watch.on_freed() {
+                self.actor.teller.tell(Told::PublishersUnblocked { topic: self.actor.name.clone() });
+            }
             self.actor.mailbox.settle(usize::try_from(places).unwrap_or(usize::MAX));
             self.call_redrivers();
         }
@@ -297,10 +301,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn watch(&mut self, cx: &mut Context<'_>) {
         let mailbox = &self.actor.mailbox;
         if self.actor.watch.poll(cx, || mailbox.anyone_waits())
-            && let Some(Blocked { group, why }) = self.blocked_by()
+            && let Some(by) = self.blocked_by()
         {
-            let (topic, group) = (&self.actor.name, group.as_ref().map(tracing::field::display));
-            tracing::warn!(target: "callboard::broker", %topic, group, %why, "publishers blocked");
+            self.actor.teller.tell(Told::PublishersBlocked { topic: self.actor.name.clone(), by });
         }
     }
 
@@ -360,10 +363,11 @@ impl<T: Send + Sync + 'static> Life<T> {
         let nobodys = if self.links.is_empty() { self.books.unsettled() } else { 0 };
         let withheld = self.links.iter().map(|link| (link.group, link.withheld())).collect();
         let reply = self.over.take();
+        let counted = [self.books.next_offset(), self.evicted, self.expired];
         // Why before the answer: whoever is told of the end must find the messages gone.
         drop(self);
         if let Some(reply) = reply {
-            let _ = reply.send(Unread { nobodys, withheld });
+            let _ = reply.send(Unread { counted, nobodys, withheld });
         }
     }
 }

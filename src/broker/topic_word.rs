@@ -106,6 +106,8 @@ pub(crate) struct Quiet {
 /// What a topic was left with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unread {
+    /// Messages ever accepted, evicted to make room, and too old before there was a group.
+    pub(crate) counted: [u64; 3],
     /// Messages that no group was there for.
     pub(crate) nobodys: u64,
     /// Messages that each group was not handed.

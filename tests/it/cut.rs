@@ -195,6 +195,15 @@ const FUTURES: &[(&str, Make)] = &[
     }),
     ("a topic as a sink", |w| cut!(w: topic => async move { topic.sink().send(1).await })),
     ("broker::handle::Broker::idle", |w| cut!(w: broker => broker.idle())),
+    ("broker::handle::Broker::topology", |w| cut!(w: broker => broker.topology())),
+    ("a stream of events", |w| {
+        cut!(w: broker => async move {
+            let mut events = broker.events();
+            broker.topic::<u64>("other").open().await.unwrap();
+            events.next().await;
+            events.next().await
+        })
+    }),
     ("broker::handle::Broker::shutdown", |w| cut!(w: broker => broker.shutdown())),
     ("broker::handle::Broker::shutdown_within", |w| cut!(w: broker => broker.shutdown_within(secs(2)))),
     ("broker::topic::Topic::delete", |w| cut!(w: topic => topic.delete())),

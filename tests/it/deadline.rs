@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use callboard::broker::{AckError, DeadReason};
+use callboard::broker::{AckError, DeadReason, Event, Events};
 use callboard::prelude::*;
 use callboard::sim::Sim;
 use futures::StreamExt as _;
@@ -224,11 +224,16 @@ impl Block {
     }
 }
 
+async fn times_told_stuck(events: &mut Events) -> usize {
+    events.filter(|event| std::future::ready(matches!(event, Event::HandlerStuck { .. }))).count().await
+}
+
 #[test]
 fn a_handler_that_never_yields_keeps_its_message_and_is_reported_stuck_until_it_does() {
     // Only a runtime with threads to spare goes on while one is blocked.
     every::threads(async {
         let (broker, topic) = open().await;
+        let mut events = broker.events();
         let (block, is_blocked, release) = Block::new();
         let seen = Seen::default();
         let group = topic.group("g").consumers(2).ack_timeout(MS * 10).with((block, seen.clone()));
@@ -259,6 +264,7 @@ fn a_handler_that_never_yields_keeps_its_message_and_is_reported_stuck_until_it_
         }
         assert_eq!(group.stats().await.unwrap().acked, 100);
         assert_eq!(broker.shutdown().await.lost(), 0);
+        assert_eq!(times_told_stuck(&mut events).await, 1, "for however many looks");
     });
 }
 
@@ -266,6 +272,7 @@ fn a_handler_that_never_yields_keeps_its_message_and_is_reported_stuck_until_it_
 fn a_shutdown_reports_a_handler_that_never_yields_and_does_not_wait_for_it() {
     every::threads(async {
         let (broker, topic) = open().await;
+        let mut events = broker.events();
         let (block, is_blocked, release) = Block::new();
         let group = topic.group("g").with(block);
         let handle = async |_, block: Block| {
@@ -278,6 +285,7 @@ fn a_shutdown_reports_a_handler_that_never_yields_and_does_not_wait_for_it() {
         let report = broker.shutdown_within(Duration::ZERO).await;
         let group = report.group("numbers", "g").unwrap();
         assert_eq!((group.stuck, group.lost, group.settled, report.timed_out), (1, 1, 0, true));
+        assert_eq!(times_told_stuck(&mut events).await, 1);
         release.send(()).unwrap();
     });
 }

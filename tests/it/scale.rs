@@ -46,7 +46,7 @@ fn fewer_end_gently_after_the_message_they_are_at() {
         };
         assert_eq!(states().await, 2);
         assert_eq!(group.stats().await.unwrap().consumers, 3, "until their end they are there");
-        assert_eq!(valve.heard(), [], "what they had not begun is not begun by them");
+        assert_eq!(valve.heard(), [0_u64; 0], "what they had not begun is not begun by them");
         valve.open();
         until(&group, |stats| stats.consumers == 1).await;
         assert_eq!(states().await, 0);

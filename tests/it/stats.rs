@@ -189,8 +189,8 @@ fn the_counts_of_consumers_add_up_at_any_moment() {
         let group = group.run(async |message, (seen, sim): (Seen, callboard::sim::Sim)| {
             seen.note(&message);
             sim.sleep(millis(*message % 4)).await;
-            assert!(*message % 7 != message.attempt().into(), "on purpose");
-            if *message % 5 == message.attempt().into() { Err(Fault::new("on purpose")) } else { Ok(()) }
+            assert!(*message % 7 != u64::from(message.attempt()), "on purpose");
+            if *message % 5 == u64::from(message.attempt()) { Err(Fault::new("on purpose")) } else { Ok(()) }
         });
         let group = group.await.unwrap();
         for n in 0..200 {

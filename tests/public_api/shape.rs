@@ -9,6 +9,7 @@ use std::sync::Arc;
 use callboard::actor::{AddressSink, AskError, Ending, Recipient, Spawn, SpawnError, TimerId, WeakAddress};
 use callboard::base::{Fault, InvalidName, Moment, Name};
 use callboard::broker::{AckError, Closed, DeleteError, DeliveryStream, GroupBuilder, OpenError};
+use callboard::broker::{Event, Events, ExportError, Topology};
 use callboard::broker::{
     PublishAllError, PublishError, RedriveAllError, RedriveError, TopicBuilder, TopicSink,
 };
@@ -152,6 +153,12 @@ fn what_a_broker_hands_out_can_be_sent_and_its_handles_shared_whatever_the_paylo
     let _: fn(TopicSink<Payload>) = sent;
     fn stream<T: futures::stream::FusedStream<Item = Delivery<Payload>>>() {}
     stream::<DeliveryStream<Payload>>();
+    shared::<Events>();
+    handle::<Event>();
+    handle::<Topology>();
+    error::<ExportError>();
+    fn events<T: futures::stream::FusedStream<Item = Event>>() {}
+    events::<Events>();
     fn sink<T: futures::Sink<Payload, Error = PublishError<Option<Payload>>>>() {}
     sink::<TopicSink<Payload>>();
 }
@@ -167,6 +174,6 @@ fn what_a_broker_is_asked_can_be_awaited_in_any_task() {
     let _: fn(&'static Group) = |group| sent((group.stats(), group.consumer_stats()));
     let _: fn(&'static Group) = |group| sent((group.redrive(), group.delete()));
     let _: fn(&'static DeadLetter) = |letter| sent(letter.redrive());
-    let _: fn(&'static Broker) = |broker| sent((broker.idle(), broker.shutdown()));
+    let _: fn(&'static Broker) = |broker| sent((broker.idle(), broker.topology(), broker.shutdown()));
     let _: fn(&'static mut DeliveryStream<Payload>) = |stream| sent(futures::StreamExt::next(stream));
 }

@@ -53,7 +53,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn look_at_stop(&mut self, now: Moment) {
         if let Some(stop) = self.stop.as_mut().filter(|stop| stop.deadline.is_some_and(|at| at <= now)) {
             stop.deadline = None;
-            self.members.call_stuck();
+            self.members.call_stuck(|consumer| self.actor.tell_stuck(consumer));
         }
     }
 
@@ -72,6 +72,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.take_in(handout);
         }
         self.ledger.let_all_go();
+        self.tell_dropped();
         let stats = self.stats();
         let (topic, group) = (&self.actor.topic_name, &self.actor.name);
         self.actor.watched.show(|| Sight::Over { topic, group });

@@ -33,6 +33,11 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
+    pub(super) fn show_broken(&self, failed: bool) {
+        let (topic, group) = (&self.actor.topic_name, &self.actor.name);
+        self.actor.watched.show(|| Sight::Broken { topic, group, failed });
+    }
+
     pub(super) fn show_expired(&self, lease: LeaseId, consumer: ConsumerId, verdict: &Verdict) {
         if let Some((slice, past)) = self.ledger.sole(lease) {
             let (topic, group, id) = (&self.actor.topic_name, &self.actor.name, slice.batch.id(slice.from));

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use tracing::{error, warn};
+use tracing::error;
 
 use super::Life;
 use crate::base::{Bug, Moment, planted};
 use crate::broker::consumer::{ConsumerNews, ConsumerSeat, drop_quietly};
-use crate::broker::witness::Sight;
 use crate::broker::workers::{ConsumerId, Credit};
 use crate::broker::{DeliveryStream, GroupState};
 use crate::mailbox::{Reply, mailbox};
@@ -79,8 +78,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_ready(id, false);
                 self.members.note(id);
             }
-            ConsumerNews::Rebuilt => self.note_restart(id),
-            ConsumerNews::Broken(text) => self.on_broken(id, &text, now),
+            ConsumerNews::Rebuilt => self.on_rebuilt(id),
+            ConsumerNews::Broken(text) => self.on_broken(id, text, now),
             ConsumerNews::Ended => {
                 let unasked = self.members.is_handler(id) && !self.members.is_leaving(id);
                 self.remove(id);
@@ -94,9 +93,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     /// No handler could be made: again after a backoff, or too often.
-    fn on_broken(&mut self, id: ConsumerId, text: &str, now: Moment) {
+    fn on_broken(&mut self, id: ConsumerId, text: Arc<str>, now: Moment) {
         self.ledger.on_ready(id, false);
-        let (topic, group) = (self.actor.topic_name.clone(), self.actor.name.clone());
         if self.stop.is_some() || self.state == GroupState::Failed || self.members.is_leaving(id) {
             return self.members.give_up(id);
         }
@@ -104,18 +102,18 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let exceeded = self.window.on_restart(now) == Allowance::Exceeded;
         let failed = exceeded && !planted(Bug::EndlessRestarts);
-        self.actor.watched.show(|| Sight::Broken { topic: &topic, group: &group, failed });
+        self.show_broken(failed);
         if failed {
-            error!(target: "callboard::broker", %topic, %group, error = text, "group failed: its consumers can't be built");
+            self.actor.tell_failed(id, text);
             self.state = GroupState::Failed;
             return self.members.give_up(id);
         }
         let wait = self.actor.settings.backoff.delay(self.failures_in_a_row, self.actor.rt.random());
-        warn!(target: "callboard::broker", %topic, %group, error = text, ?wait, "consumer could not be built");
+        self.actor.tell_broken(id, text, wait);
         self.members.rebuild_at(id, now + wait);
     }
 
-    fn note_restart(&mut self, id: ConsumerId) {
+    pub(super) fn note_restart(&mut self, id: ConsumerId) {
         self.restarts += 1;
         self.members.on_rebuilt(id);
     }

@@ -7,7 +7,7 @@ use super::Life;
 use crate::base::Moment;
 use crate::broker::room::Room;
 use crate::broker::witness::Sight;
-use crate::broker::{Message, Overflow};
+use crate::broker::{Message, Overflow, WhyDropped};
 
 impl<T: Send + Sync + 'static> Life<T> {
     /// Evicts as many as stand in line without a place, and answers those who asked.
@@ -36,6 +36,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 evicted = back;
             }
         }
+        self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Evicted, made);
         // Why last: whoever comes in by it has its answer.
         self.free(made);
     }
@@ -73,6 +74,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.show_gone();
                 let gone = self.books.let_go_oldest();
                 self.expired += gone;
+                self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Expired, gone);
                 self.free(gone);
             }
         }

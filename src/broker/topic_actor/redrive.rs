@@ -1,9 +1,8 @@
 //! Messages that come back from the dead letters: how a topic takes them in, and lets them be found.
 
-use tracing::info;
-
 use super::{Handout, Life};
 use crate::base::sync::Ordering;
+use crate::broker::Event;
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::dead_letter::WayBack;
@@ -60,8 +59,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         redriven.store(true, Ordering::Release);
         self.books.on_redriven(group, base, len);
         let open = Bits::range(index, index + 1);
-        let (topic, group, id) = (&self.actor.name, &link.name, batch.id(index));
-        info!(target: "callboard::broker", %topic, %group, %id, redrives, "redriven");
+        let (topic, group, id) = (self.actor.name.clone(), link.name.clone(), batch.id(index));
+        self.actor.teller.tell(Event::Redriven { topic, group, id, redrives });
         let (topic, group, at) = (&self.actor.name, &link.name, index);
         self.actor.watched.show(|| Sight::Redriven { topic, group, base, at });
         link.hand(Handout { batch, open, redrives }, self.actor.held);

@@ -194,6 +194,8 @@ pub(in crate::sim) struct History {
     pub(in crate::sim) events: Vec<Event>,
     /// What rules that look at each step have found.
     pub(in crate::sim) seen_wrong: Vec<Violation>,
+    /// What the broker told of itself, if somebody listened from its beginning to its end.
+    pub(in crate::sim) told: Option<Vec<crate::broker::Event>>,
     /// What the broker said at its end.
     pub(in crate::sim) report: Option<Report>,
     /// Tasks that were left when it had ended, and panics that ended tasks.

@@ -207,7 +207,14 @@ impl Story {
             (stats.entered, stats.acked, stats.backlog) = (settled + lost, *settled, *lost);
             GroupReport::new(name("t"), name(group), stats, 0)
         });
-        let topics = vec![TopicReport { topic: name("t"), unread: 0, groups: groups.collect() }];
+        let topics = vec![TopicReport {
+            topic: name("t"),
+            accepted: 0,
+            evicted: 0,
+            expired: 0,
+            unread: 0,
+            groups: groups.collect(),
+        }];
         let report = Report { topics, timed_out: false, took: Duration::ZERO };
         History { report: Some(report), ..self.end() }
     }

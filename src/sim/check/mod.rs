@@ -32,6 +32,7 @@
 //! | P22 | recovery: comes with the log | - |
 //! | P23 | the books balance and agree with what is there, at every step | `books.rs` |
 //! | P24 | the same seed gives the same run | the scenarios |
+//! | P25 | events tell what is done, each thing once, and the report counts the same | `told.rs` |
 //!
 //! The numbers are those of the rules; a violation says which one, and where.
 
@@ -47,6 +48,7 @@ mod restarts;
 mod retry;
 mod rules;
 mod steering;
+mod told;
 
 #[cfg(test)]
 mod made_up;

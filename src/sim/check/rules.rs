@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::{History, attempts, ending, groups, lanes, loss, order, restarts, retry, steering};
+use super::{History, attempts, ending, groups, lanes, loss, order, restarts, retry, steering, told};
 
 /// Tells which rule a run broke, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The rule: `P1` to `P24`.
+    /// The rule: `P1` to `P25`.
     pub rule: &'static str,
     /// What was seen.
     pub text: String,
@@ -35,7 +35,7 @@ impl Finds<'_> {
 type Rule = fn(&History, &mut Finds<'_>);
 
 /// The rules that read a whole history. Those of the books are applied at each step, where they are shown.
-const RULES: [(&str, Rule); 19] = [
+const RULES: [(&str, Rule); 20] = [
     ("P1", loss::nothing_is_lost),
     ("P2", loss::settled_is_handled),
     ("P3", loss::nothing_is_unexpected),
@@ -55,6 +55,7 @@ const RULES: [(&str, Rule); 19] = [
     ("P18", groups::are_isolated),
     ("P19", groups::are_fair),
     ("P20", attempts::are_not_timed_out_early),
+    ("P25", told::what_is_done),
 ];
 
 /// P21 is checked with the attempts, whose open ones it needs.

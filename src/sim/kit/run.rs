@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use futures::{FutureExt as _, StreamExt as _};
+
 use super::super::check::{self, History, Violation};
 use super::watcher::Watcher;
 use super::{Faults, TestBroker};
@@ -141,13 +143,17 @@ impl Run {
                 Ok(broker) => broker,
                 Err(error) => panic!("callboard bug: {error}, and it was named"),
             };
+            // Not polled before the end, so that it wakes nobody and changes no schedule.
+            let mut events = broker.events_with_capacity(TOLD);
             let test = TestBroker::new(broker.clone(), sim.clone(), watcher.clone());
             let output = body(test.clone()).await;
             test.set_faults(Faults::none());
             let report = broker.shutdown().await;
             drop((test, broker));
             sim.settle().await;
+            let told = std::iter::from_fn(|| events.next().now_or_never().flatten()).collect();
             let mut notes = watcher.notes();
+            notes.history.told = Some(told);
             notes.history.report = Some(report);
             notes.history.left = sim.tasks().into_iter().filter(|task| is_ours(task)).collect();
             output
@@ -175,6 +181,8 @@ impl Run {
 }
 
 const NOTHING: &[Violation] = &[];
+/// How many events of a run are kept: more than any has.
+const TOLD: usize = 1 << 20;
 /// How many faults and events are shown; of events as many as `CB_EVENTS` says.
 const SHOWN: usize = 10;
 const TAIL: usize = 50;

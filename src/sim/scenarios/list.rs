@@ -3,7 +3,7 @@
 use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, keys,
-    killed, limited, lingering, parked, payloads, pulled, redriven, removed, steered, tripped,
+    killed, limited, lingering, listening, parked, payloads, pulled, redriven, removed, steered, tripped,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -44,6 +44,7 @@ scenarios! {
     groups_with_limits => limited::run,
     groups_with_a_breaker => tripped::run,
     actors_under_a_supervisor => actors::run,
+    listeners_that_are_slow => listening::run,
 }
 
 /// The scenario of that name.

@@ -24,6 +24,7 @@ mod killed;
 mod limited;
 mod lingering;
 mod list;
+mod listening;
 mod many;
 mod parked;
 mod payloads;

@@ -35,6 +35,7 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::DoubleTokens, "groups_with_limits", &["P7"]),
     (Bug::OneTooMany, "groups_with_limits", &["P7"]),
     (Bug::WideProbe, "groups_with_a_breaker", &["P7"]),
+    (Bug::UntoldDeadLetter, "competing_consumers_and_groups", &["P25"]),
     (Bug::WrongMessage, "competing_consumers_and_groups", &["P3"]),
     (Bug::Overtakes, "groups_that_keep_an_order", &["P6"]),
     (Bug::EvictsLeased, "messages_that_limits_remove", &["P2"]),

@@ -1,0 +1,30 @@
+//! Words as data for others, with the feature `serde`.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::Name;
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+fn whole(time: &Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time as whole milliseconds. Its field says so: `wait_ms`.
+pub(crate) fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    whole(time).serialize(serializer)
+}
+
+/// The same for a time that there need not be.
+pub(crate) fn millis_if_any<S: Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.as_ref().map(whole).serialize(serializer)
+}
