@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ledger::Past;
 use super::message::Batch;
 use super::redrive::Home;
-use super::{Message, MessageId, RedriveError};
+use super::{Headers, Message, MessageId, RedriveError};
 use crate::base::Name;
 use crate::base::sync::{AtomicBool, Ordering};
 
@@ -81,6 +81,7 @@ trait Payload: Send + Sync {
     fn any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn id(&self, index: u16) -> MessageId;
     fn topic(&self) -> &Name;
+    fn headers(&self, index: u16) -> &Headers;
 }
 
 impl<T: Send + Sync + 'static> Payload for Batch<T> {
@@ -94,6 +95,10 @@ impl<T: Send + Sync + 'static> Payload for Batch<T> {
 
     fn topic(&self) -> &Name {
         Batch::topic(self)
+    }
+
+    fn headers(&self, index: u16) -> &Headers {
+        Batch::headers(self, index)
     }
 }
 
@@ -197,6 +202,11 @@ impl DeadLetter {
     /// Returns the topic it was published to.
     pub fn original_topic(&self) -> &Name {
         self.payload.topic()
+    }
+
+    /// Returns the headers that it was published with.
+    pub fn original_headers(&self) -> &Headers {
+        self.payload.headers(self.index)
     }
 
     /// Returns the group that gave it up.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::MessageId;
+use super::{InvalidHeader, MessageId};
 use crate::base::{InvalidName, Name};
 use crate::runtime::NoRuntime;
 
@@ -28,6 +28,8 @@ pub enum PublishError<T> {
 pub enum InvalidMessage {
     /// The topic's [`key`](super::TopicBuilder::key) function panicked. The log has its words.
     KeyPanicked,
+    /// A header can't be one.
+    Header(InvalidHeader),
 }
 
 impl<T> PublishError<T> {
@@ -258,7 +260,7 @@ impl<T> fmt::Debug for PublishError<T> {
             PublishError::Full(_) => "Full(..)",
             PublishError::TimedOut(_) => "TimedOut(..)",
             PublishError::Closed(_) => "Closed(..)",
-            PublishError::Invalid(_, InvalidMessage::KeyPanicked) => "Invalid(.., KeyPanicked)",
+            PublishError::Invalid(_, why) => return write!(f, "Invalid(.., {why:?})"),
         })
     }
 }
@@ -269,10 +271,17 @@ impl<T> fmt::Display for PublishError<T> {
             PublishError::Full(_) => "not published: the topic is full",
             PublishError::TimedOut(_) => "not published: the topic stayed full for as long as this may wait",
             PublishError::Closed(_) => "not published: the topic is closed",
-            PublishError::Invalid(_, InvalidMessage::KeyPanicked) => {
-                "not published: the topic's key function panicked at it"
-            }
+            PublishError::Invalid(_, why) => return write!(f, "not published: {why}"),
         })
+    }
+}
+
+impl fmt::Display for InvalidMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidMessage::KeyPanicked => f.write_str("the topic's key function panicked at it"),
+            InvalidMessage::Header(invalid) => invalid.fmt(f),
+        }
     }
 }
 

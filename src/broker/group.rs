@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::consumer::ConsumerSeat;
+use super::door::Components;
 use super::group_handle::{GroupShared, start_group};
 use super::group_word::GroupWord;
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::order::Order;
 use super::settings::{GroupSettings, TopicSettings};
-use super::topic::{Components, TopicShared};
+use super::topic::TopicShared;
 use super::{DeadLetter, DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
 use crate::base::{Fault, Name};
 use crate::mailbox::{Answer, reply};

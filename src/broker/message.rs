@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::claims::Claims;
+use super::extra::Extra;
 use super::ledger::Past;
 use super::order::BatchHandle;
 use super::settings::TopicSettings;
-use super::{KeyHash, MessageId, Overflow};
+use super::{Headers, KeyHash, MessageId, Overflow, Published};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{Bug, Moment, Name, catch, planted};
 use crate::mailbox::Stamp;
@@ -23,16 +24,17 @@ pub(crate) struct Item<T> {
     millis: u64,
     /// Means nothing in a topic without keys.
     key: KeyHash,
+    extra: Option<Box<Extra>>,
     value: T,
 }
 
 impl<T> Item<T> {
     pub(crate) fn new(value: T) -> Item<T> {
-        Item { millis: 0, key: KeyHash::default(), value }
+        Item::made(value, KeyHash::default(), None)
     }
 
-    pub(crate) fn with_key(value: T, key: KeyHash) -> Item<T> {
-        Item { key, ..Item::new(value) }
+    pub(crate) fn made(value: T, key: KeyHash, extra: Option<Box<Extra>>) -> Item<T> {
+        Item { millis: 0, key, extra, value }
     }
 
     /// As if the mailbox had stamped it.
@@ -59,15 +61,15 @@ impl IdStamp {
 }
 
 impl<T: 'static> Stamp<Item<T>> for IdStamp {
-    type Receipt = MessageId;
+    type Receipt = Published;
 
     /// Reads the clock for the first message of a burst and for each 256th after it.
-    fn stamp(&mut self, item: &mut Item<T>, offset: u64, first: bool) -> MessageId {
+    fn stamp(&mut self, item: &mut Item<T>, offset: u64, first: bool) -> Published {
         if first || offset.is_multiple_of(BATCH as u64) {
             self.millis = self.millis.max(self.rt.wall_millis());
         }
         item.millis = self.millis;
-        MessageId::new(self.millis, offset)
+        Published { id: MessageId::new(self.millis, offset) }
     }
 }
 
@@ -142,6 +144,11 @@ impl<T> Batch<T> {
     pub(crate) fn key(&self, index: u16) -> Option<KeyHash> {
         let item = self.items.get(usize::from(index)).filter(|_| self.origin.keyed);
         item.map(|item| item.key)
+    }
+
+    pub(crate) fn headers(&self, index: u16) -> &Headers {
+        let extra = self.items.get(usize::from(index)).and_then(|item| item.extra.as_deref());
+        Extra::headers(extra)
     }
 
     pub(crate) fn id(&self, index: u16) -> MessageId {
@@ -239,6 +246,11 @@ impl<T> Message<T> {
     /// [`TopicBuilder::key`]: super::TopicBuilder::key
     pub fn key(&self) -> Option<KeyHash> {
         Batch::key(&self.batch, self.index)
+    }
+
+    /// Returns the headers that the message was published with; an empty list if it has none.
+    pub fn headers(&self) -> &Headers {
+        self.batch.headers(self.index)
     }
 
     /// Returns the name of the topic the message was published to.

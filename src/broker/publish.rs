@@ -1,19 +1,22 @@
 //! Publishing: waiting for room, or not, and for how long.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Sink;
 
-use super::key::key_of;
+use super::door::Checked;
 use super::message::{IdStamp, Item};
 use super::room;
 use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
-use super::{ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Topic};
+use super::{
+    ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Published, Topic,
+};
 use crate::base::{Bug, planted};
 use crate::mailbox::{self, SendError, SendSink, TrySendError};
 
@@ -55,11 +58,14 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     pub(crate) fn try_publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
-        let item = self.item(value).map_err(|(value, why)| PublishError::Invalid(value, why))?;
-        self.try_publish_item(item)
+        self.try_publish_checked(self.item(value)).map(MessageId::from)
     }
 
-    fn try_publish_item(&self, item: Item<T>) -> Result<MessageId, PublishError<T>> {
+    pub(super) fn try_publish_checked(&self, item: Checked<T>) -> Result<Published, PublishError<T>> {
+        self.try_publish_item(item.map_err(|(value, why)| PublishError::Invalid(value, why))?)
+    }
+
+    fn try_publish_item(&self, item: Item<T>) -> Result<Published, PublishError<T>> {
         if !self.may_publish() {
             return Err(PublishError::Closed(item.into_value()));
         }
@@ -69,24 +75,19 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         })
     }
 
-    pub(crate) fn publish(&self, value: T) -> Publish<'_, T> {
-        let (item, invalid) = match self.item(value) {
+    #[inline]
+    pub(crate) fn publish(&self, value: T) -> Publish<'_, T, MessageId> {
+        self.publish_checked(self.item(value))
+    }
+
+    #[inline]
+    pub(super) fn publish_checked<A>(&self, item: Checked<T>) -> Publish<'_, T, A> {
+        let (item, invalid) = match item {
             Ok(item) => (item, None),
             Err((value, why)) => (Item::new(value), Some(why)),
         };
-        Publish { topic: self, send: self.sender.send(item), wait: room::Wait::default(), invalid }
-    }
-
-    /// Makes a message of a value, or says why it can't be one.
-    #[inline]
-    fn item(&self, value: T) -> Result<Item<T>, (T, InvalidMessage)> {
-        match &self.components.key {
-            None => Ok(Item::new(value)),
-            Some(key) => match key_of(key, &value) {
-                Some(key) => Ok(Item::with_key(value, key)),
-                None => Err((value, InvalidMessage::KeyPanicked)),
-            },
-        }
+        let wait = room::Wait::default();
+        Publish { topic: self, send: self.sender.send(item), wait, invalid, answer: PhantomData }
     }
 
     pub(crate) async fn publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
@@ -118,19 +119,21 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         .await;
         let (invalid, refused) = (!refused.is_empty(), refused.into_iter());
         let values = |rest: Vec<Item<T>>| rest.into_iter().map(Item::into_value).chain(refused).collect();
+        let ids = |accepted: Vec<Published>| accepted.into_iter().map(MessageId::from).collect();
         match sent {
             Some(Ok(accepted)) if invalid => {
+                let accepted = ids(accepted);
                 Err(PublishAllError { accepted, rest: values(Vec::new()), kind: ErrorKind::Invalid })
             }
-            Some(Ok(ids)) => Ok(ids),
+            Some(Ok(accepted)) => Ok(ids(accepted)),
             Some(Err(error)) => {
                 let kind = ErrorKind::Closed;
-                Err(PublishAllError { accepted: error.accepted, rest: values(error.rest), kind })
+                Err(PublishAllError { accepted: ids(error.accepted), rest: values(error.rest), kind })
             }
             None => {
                 let kind = if self.may_publish() { ErrorKind::Full } else { ErrorKind::Closed };
                 let (accepted, rest) = send.take_back();
-                Err(PublishAllError { accepted, rest: values(rest), kind })
+                Err(PublishAllError { accepted: ids(accepted), rest: values(rest), kind })
             }
         }
     }
@@ -169,16 +172,18 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 ///
 /// Why by hand: the message is moved once, from the caller to the mailbox. An `async fn` would move it from one
 /// future to the next on the way.
-pub(crate) struct Publish<'a, T: Send + Sync + 'static> {
+pub(crate) struct Publish<'a, T: Send + Sync + 'static, A> {
     topic: &'a TopicShared<T>,
     send: mailbox::Send<'a, Item<T>, TopicWord<T>, IdStamp>,
     wait: room::Wait<T>,
     /// Present if the message is not to be sent.
     invalid: Option<InvalidMessage>,
+    /// An id, or more.
+    answer: PhantomData<fn() -> A>,
 }
 
-impl<T: Send + Sync + 'static> Future for Publish<'_, T> {
-    type Output = Result<MessageId, PublishError<T>>;
+impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> {
+    type Output = Result<A, PublishError<T>>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -190,27 +195,28 @@ impl<T: Send + Sync + 'static> Future for Publish<'_, T> {
             return self.poll_at_once();
         }
         match Pin::new(&mut self.send).poll(cx) {
-            Poll::Ready(Ok(id)) => {
+            Poll::Ready(Ok(published)) => {
                 let this = &mut *self;
                 this.wait.end(this.topic, cx);
-                Poll::Ready(Ok(id))
+                Poll::Ready(Ok(published.into()))
             }
             Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
             Poll::Pending if planted(Bug::EarlyConfirm) => {
                 drop(self.send.take_back());
-                Poll::Ready(Ok(MessageId::new(u64::MAX, self.topic.sender.accepted())))
+                let id = MessageId::new(u64::MAX, self.topic.sender.accepted());
+                Poll::Ready(Ok(Published { id }.into()))
             }
             Poll::Pending => self.poll_limit(cx),
         }
     }
 }
 
-impl<T: Send + Sync + 'static> Publish<'_, T> {
+impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
     /// Where nobody may wait.
     #[cold]
-    fn poll_at_once(&mut self) -> Poll<Result<MessageId, PublishError<T>>> {
+    fn poll_at_once(&mut self) -> Poll<Result<A, PublishError<T>>> {
         match (self.send.take_back(), self.invalid.take()) {
-            (Some(item), None) => Poll::Ready(self.topic.try_publish_item(item)),
+            (Some(item), None) => Poll::Ready(self.topic.try_publish_item(item).map(A::from)),
             (Some(item), Some(why)) => Poll::Ready(Err(PublishError::Invalid(item.into_value(), why))),
             // Polled again after it was ready.
             (None, _) => Poll::Pending,
@@ -218,7 +224,7 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
     }
 
     #[cold]
-    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<MessageId, PublishError<T>>> {
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<A, PublishError<T>>> {
         std::task::ready!(self.wait.poll(self.topic.wait().limit(), self.topic, cx));
         match self.send.take_back() {
             Some(item) if self.topic.may_publish() && self.wait.is_refused() => {

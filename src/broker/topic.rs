@@ -9,16 +9,16 @@ use std::time::Duration;
 use super::blocked::{Waits, Watch};
 use super::core::BrokerCore;
 use super::delete::Groups;
+use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::key::{Key, KeyFn};
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
-use super::room::EvictedFn;
 use super::settings::TopicSettings;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
 use super::{
-    Closed, DeleteError, GroupBuilder, Message, MessageId, OpenError, Overflow, PublishAllError,
-    PublishError, TopicReport, TopicSink, TopicStats,
+    Closed, DeleteError, GroupBuilder, Message, MessageBuilder, MessageId, OpenError, Overflow,
+    PublishAllError, PublishError, TopicReport, TopicSink, TopicStats,
 };
 use crate::base::Name;
 use crate::base::sync::{AtomicU32, Mutex, MutexGuard, PoisonError};
@@ -41,18 +41,6 @@ pub struct TopicBuilder<T> {
     unset: bool,
     hold: bool,
     components: Components<T>,
-}
-
-/// What a topic calls in its publishers' tasks.
-pub(crate) struct Components<T> {
-    pub(crate) key: Option<KeyFn<T>>,
-    pub(crate) on_evicted: Option<EvictedFn<T>>,
-}
-
-impl<T> Default for Components<T> {
-    fn default() -> Components<T> {
-        Components { key: None, on_evicted: None }
-    }
 }
 
 pub(crate) struct TopicShared<T> {
@@ -302,6 +290,11 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// [`PublishError`] gives the message back.
     pub fn try_publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
         self.shared.try_publish(value)
+    }
+
+    /// Begins a message that has more than a payload: headers, for one.
+    pub fn message(&self, value: T) -> MessageBuilder<'_, T> {
+        MessageBuilder::new(&self.shared, value)
     }
 
     /// Publishes `values` in order, as many at a time as there is room for, and answers with their ids.

@@ -30,6 +30,7 @@ mod ephemeral;
 mod every;
 mod from_handler;
 mod harness;
+mod headers;
 mod key_order;
 mod keys;
 mod kit;

@@ -14,7 +14,7 @@ fn ids(messages: u64, clock: impl Fn(u64) -> u64, first: impl Fn(u64) -> bool) -
     let ids = (0..messages).map(|offset| {
         sim.set_wall_clock(UNIX_EPOCH + Duration::from_millis(clock(offset)));
         let mut item = Item::new(());
-        let id = stamp.stamp(&mut item, offset, first(offset));
+        let id = stamp.stamp(&mut item, offset, first(offset)).id;
         assert_eq!(item.millis, id.unix_millis(), "the message knows its id");
         id
     });

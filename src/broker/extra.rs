@@ -1,0 +1,23 @@
+//! What few messages have beside their payload, so that the others pay no more than an empty pointer.
+
+use super::Headers;
+
+/// Beside a payload, behind one pointer: whoever needs none of it allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    pub(crate) headers: Headers,
+}
+
+/// What a message without headers shows.
+static NONE: Headers = Headers::new();
+
+impl Extra {
+    /// Puts it where an item keeps it, if there is anything in it.
+    pub(crate) fn boxed(self) -> Option<Box<Extra>> {
+        if self.headers.is_empty() { None } else { Some(Box::new(self)) }
+    }
+
+    pub(crate) fn headers(this: Option<&Extra>) -> &Headers {
+        this.map_or(&NONE, |extra| &extra.headers)
+    }
+}
