@@ -4,9 +4,11 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use super::bits::Bits;
 use super::ledger::Past;
 use super::message::Batch;
 use super::redrive::Home;
+use super::weight::Weighed as _;
 use super::{Headers, Message, MessageId, RedriveError};
 use crate::base::Name;
 use crate::base::sync::{AtomicBool, Ordering};
@@ -74,6 +76,13 @@ pub(crate) struct WayBack<T> {
     pub(crate) redrives: u16,
     /// To be set as it comes in. Why not by whoever redrives: only the topic knows whether it did.
     pub(crate) redriven: Arc<AtomicBool>,
+}
+
+impl<T> WayBack<T> {
+    /// What it weighs, as when it was published.
+    pub(crate) fn weight(&self) -> u64 {
+        self.batch.weight(Bits::range(self.index, self.index + 1))
+    }
 }
 
 /// A batch whose payload type is forgotten.

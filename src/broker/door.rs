@@ -1,21 +1,25 @@
 //! What a value must be to come in at a topic, and what it is given on the way. In the publisher's task.
 
+use super::dedup::{DedupFn, dedup_key_of};
 use super::extra::Extra;
 use super::key::{KeyFn, key_of};
 use super::message::Item;
 use super::room::EvictedFn;
 use super::topic::TopicShared;
-use super::{InvalidMessage, KeyHash};
+use super::weight::{Weigher, weigh};
+use super::{DeadLetter, InvalidMessage, KeyHash};
 
 /// What a topic calls in its publishers' tasks.
 pub(crate) struct Components<T> {
     pub(crate) key: Option<KeyFn<T>>,
     pub(crate) on_evicted: Option<EvictedFn<T>>,
+    pub(crate) dedup: Option<DedupFn<T>>,
+    pub(crate) weigher: Option<Weigher<T>>,
 }
 
 impl<T> Default for Components<T> {
     fn default() -> Components<T> {
-        Components { key: None, on_evicted: None }
+        Components { key: None, on_evicted: None, dedup: None, weigher: None }
     }
 }
 
@@ -26,18 +30,27 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     /// Makes a message of a value, or says why it can't be one.
     #[inline]
     pub(super) fn item(&self, value: T) -> Checked<T> {
-        match &self.components.key {
-            None => Ok(Item::new(value)),
-            Some(_) => self.item_with(value, Extra::default()),
+        match &self.components {
+            Components { key: None, dedup: None, weigher: None, .. } => Ok(Item::new(value)),
+            _ => self.item_with(value, Extra::default()),
         }
     }
 
     /// Makes a message of a value and what it is to have beside it.
-    pub(super) fn item_with(&self, value: T, extra: Extra) -> Checked<T> {
-        match self.find_key(&value) {
+    pub(super) fn item_with(&self, value: T, mut extra: Extra) -> Checked<T> {
+        match self.complete(&value, &mut extra) {
             Ok(key) => Ok(Item::made(value, key, extra.boxed())),
             Err(why) => Err((value, why)),
         }
+    }
+
+    /// Adds to `extra` what the topic finds itself; answers the key.
+    fn complete(&self, value: &T, extra: &mut Extra) -> Result<KeyHash, InvalidMessage> {
+        if let (Some(dedup), None) = (&self.components.dedup, &extra.dedup) {
+            extra.dedup = Some(dedup_key_of(dedup, value)?);
+        }
+        extra.weight = self.weigh(value, extra.headers.bytes())?;
+        self.find_key(value)
     }
 
     fn find_key(&self, value: &T) -> Result<KeyHash, InvalidMessage> {
@@ -45,5 +58,23 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             None => Ok(KeyHash::default()),
             Some(key) => key_of(key, value).ok_or(InvalidMessage::KeyPanicked),
         }
+    }
+
+    fn weigh(&self, value: &T, headers: usize) -> Result<u64, InvalidMessage> {
+        match (&self.components.weigher, self.settings.capacity_bytes) {
+            (Some(weigher), Some(limit)) => weigh(weigher, value, headers, limit),
+            _ => Ok(0),
+        }
+    }
+}
+
+impl TopicShared<DeadLetter> {
+    /// Makes a message of a dead letter, which is refused by nothing: one that is too large for the topic, or can't be
+    /// weighed, counts as all that the topic may hold, and so comes in alone.
+    pub(super) fn letter(&self, letter: DeadLetter) -> Item<DeadLetter> {
+        let all = self.settings.capacity_bytes.unwrap_or(0) as u64;
+        let weight = self.weigh(&letter, 0).unwrap_or(all);
+        let key = self.find_key(&letter).unwrap_or_default();
+        Item::made(letter, key, Extra { weight, ..Extra::default() }.boxed())
     }
 }

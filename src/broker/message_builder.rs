@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 
+use super::dedup::dedup_key;
 use super::door::Checked;
 use super::extra::Extra;
 use super::topic::TopicShared;
@@ -40,8 +41,11 @@ pub struct MessageBuilder<'a, T: Send + Sync + 'static> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// The message's id.
+    /// The message's id; of a repeat, that of the message that was accepted first.
     pub id: MessageId,
+    /// Whether the topic had accepted a message with this dedup key before, and dropped this one: see
+    /// [`Dedup`](super::Dedup).
+    pub repeated: bool,
 }
 
 impl From<Published> for MessageId {
@@ -70,6 +74,19 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     /// Gives it these headers, in place of those that there are.
     pub fn headers(mut self, headers: Headers) -> MessageBuilder<'a, T> {
         self.extra.headers = headers;
+        self
+    }
+
+    /// Gives it a key by which the topic takes it once: see [`Dedup`](super::Dedup). Text or any bytes.
+    ///
+    /// It goes before the one that the topic's [`dedup_by`](super::TopicBuilder::dedup_by) would find. An empty key, or one
+    /// of more than [`Dedup::MOST_KEY`](super::Dedup::MOST_KEY) bytes, makes the publish fail, with
+    /// [`InvalidMessage::DedupKey`] and the message.
+    pub fn dedup_key(mut self, key: impl AsRef<[u8]>) -> MessageBuilder<'a, T> {
+        match dedup_key(key.as_ref()) {
+            Ok(key) => self.extra.dedup = Some(key),
+            Err(fault) => _ = self.fault.get_or_insert(fault),
+        }
         self
     }
 

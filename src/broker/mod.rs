@@ -36,7 +36,8 @@
 //!   (`ledger/keys.rs`).
 //! - **A deletion frees the name at once**, and goes on by itself until the last handler has ended (`delete.rs`).
 //! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of
-//!   payloads are called where a panic is caught.
+//!   payloads are called where a panic is caught. One exception, caught too: a group weighs, and finds the key of, its
+//!   dead letters, if you gave their topic a function for that.
 //! - **A clock is read per lease, never per message**; a deadline is two looks at what a consumer is at.
 //!
 //! # Logs
@@ -51,6 +52,7 @@
 //! | info | dead letter | topic, group, id, reason, attempts |
 //! | info | redriven | topic, group, id, redrives |
 //! | debug | delivery failed, delivery found no room | topic, group, error |
+//! | debug | delivery dropped, as its output was; inside of `lease` | error |
 //! | warn | consumer could not be built | topic, group, error, wait |
 //! | warn | parked: the dead-letter topic is full | topic, group |
 //! | warn | publishers blocked | topic, group, why |
@@ -67,6 +69,7 @@ mod claims;
 mod consumer;
 mod core;
 mod dead_letter;
+mod dedup;
 mod delayed;
 mod delete;
 mod door;
@@ -90,6 +93,7 @@ mod ledger;
 mod members;
 mod message;
 mod message_builder;
+mod no_room;
 mod order;
 mod outcome;
 mod publish;
@@ -100,11 +104,15 @@ mod retry;
 mod room;
 mod scope;
 mod settings;
+mod sink;
 mod start;
 mod stats;
+mod tally;
 mod topic;
 mod topic_actor;
 mod topic_word;
+mod weight;
+mod window;
 mod witness;
 mod work_off;
 mod workers;
@@ -116,10 +124,11 @@ mod shuttle_tests;
 
 pub use blocked::{Blocked, WhyBlocked};
 pub use dead_letter::{DeadLetter, DeadReason};
+pub use dedup::Dedup;
 pub use drain::{GroupReport, Report, TopicReport};
 pub use error::{
-    AckError, Closed, DeleteError, ErrorKind, InvalidMessage, NoRoom, OpenError, PublishAllError,
-    PublishError, RedriveAllError, RedriveError,
+    AckError, Closed, DeleteError, ErrorKind, InvalidMessage, OpenError, PublishAllError, PublishError,
+    RedriveAllError, RedriveError,
 };
 pub use group::GroupBuilder;
 pub use group_handle::Group;
@@ -131,11 +140,12 @@ pub use id::{InvalidMessageId, MessageId};
 pub use key::{Key, KeyHash};
 pub use message::Message;
 pub use message_builder::{MessageBuilder, Published};
+pub use no_room::{Dropped, NoRoom, UnlessDropped};
 pub use outcome::Outcome;
-pub use publish::TopicSink;
 pub use pull::{Delivery, DeliveryStream};
 pub use retry::Retry;
 pub use settings::Overflow;
+pub use sink::TopicSink;
 pub use start::Start;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
 pub use topic::{Topic, TopicBuilder};
@@ -149,5 +159,7 @@ pub(crate) use bits::Bits;
 pub(crate) use order::Order;
 #[cfg(feature = "sim")]
 pub(crate) use outcome::{TIMED_OUT, Verdict};
+#[cfg(all(test, feature = "sim"))]
+pub(crate) use witness::Bytes;
 #[cfg(feature = "sim")]
 pub(crate) use witness::{At, Counted, Sight, TopicCounts, Witness};

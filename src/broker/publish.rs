@@ -6,19 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Sink;
-
 use super::door::Checked;
 use super::message::{IdStamp, Item};
 use super::room;
 use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
-use super::{
-    ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Published, Topic,
-};
+use super::{ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Published};
 use crate::base::{Bug, planted};
-use crate::mailbox::{self, SendError, SendSink, TrySendError};
+use crate::mailbox::{self, SendError, TrySendError};
 
 /// How long a publish may wait.
 pub(super) enum Wait {
@@ -43,13 +39,13 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     /// The longest that a handler may wait here, if it is one who asks.
-    fn limit_inside(&self) -> Option<Duration> {
+    pub(super) fn limit_inside(&self) -> Option<Duration> {
         Scope::current().map(|scope| scope.limit.min(self.settings.publish_timeout))
     }
 
     pub(super) fn wait(&self) -> Wait {
         match (self.settings.overflow, self.limit_inside()) {
-            (Overflow::Reject, _) => Wait::Not,
+            (Overflow::Reject | Overflow::DropNewest, _) => Wait::Not,
             (Overflow::Wait { timeout: None } | Overflow::DropOldest, None) => Wait::ForEver,
             (Overflow::Wait { timeout: None } | Overflow::DropOldest, Some(limit)) => Wait::AtMost(limit),
             (Overflow::Wait { timeout: Some(timeout) }, None) => Wait::AtMost(timeout),
@@ -70,6 +66,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             return Err(PublishError::Closed(item.into_value()));
         }
         self.sender.try_send(item).map_err(|error| match error {
+            TrySendError::Full(item) if self.settings.overflow == Overflow::DropNewest => {
+                self.tally.on_dropped_newest(1);
+                PublishError::Dropped(item.into_value())
+            }
             TrySendError::Full(item) => PublishError::Full(item.into_value()),
             TrySendError::Closed(item) => PublishError::Closed(item.into_value()),
         })
@@ -159,7 +159,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
                 Ok(id) => accepted.push(id),
                 Err(error) => {
                     let kind = error.kind();
-                    let rest = std::iter::once(error.into_inner()).chain(values).collect();
+                    let rest: Vec<T> = std::iter::once(error.into_inner()).chain(values).collect();
+                    if kind == ErrorKind::Dropped {
+                        self.tally.on_dropped_newest(rest.len() - 1);
+                    }
                     return Err(PublishAllError { accepted, rest, kind });
                 }
             }
@@ -189,7 +192,7 @@ impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Why at each poll: a drain that begins while this waits sends it away.
         if !self.topic.may_publish()
-            || self.topic.settings.overflow == Overflow::Reject
+            || matches!(self.topic.settings.overflow, Overflow::Reject | Overflow::DropNewest)
             || self.invalid.is_some()
         {
             return self.poll_at_once();
@@ -204,7 +207,7 @@ impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> 
             Poll::Pending if planted(Bug::EarlyConfirm) => {
                 drop(self.send.take_back());
                 let id = MessageId::new(u64::MAX, self.topic.sender.accepted());
-                Poll::Ready(Ok(Published { id }.into()))
+                Poll::Ready(Ok(Published { id, repeated: false }.into()))
             }
             Poll::Pending => self.poll_limit(cx),
         }
@@ -236,108 +239,5 @@ impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
             Some(item) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
             None => Poll::Pending,
         }
-    }
-}
-
-/// Publishes to a topic through `futures::Sink`; made by [`Topic::sink`].
-///
-/// `poll_ready` waits while the topic is full, whatever the topic's overflow answer is, and keeps the place it
-/// got. Inside of a handler it waits as long as a publish may there, then fails with
-/// [`PublishError::TimedOut`] and leaves the line. A sink that is kept while it waits and is not polled keeps its turn,
-/// and with it everyone behind: poll it on, or drop it. Flushing says that everything sent is accepted. Closing flushes,
-/// gives a kept place back, and never closes the topic.
-///
-/// # Examples
-/// ```
-/// use callboard::prelude::*;
-/// use futures::{StreamExt as _, stream};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let broker = Broker::start()?;
-/// let numbers = broker.topic::<u32>("numbers").open().await?;
-/// stream::iter(0..10).map(Ok).forward(numbers.sink()).await?;
-/// assert_eq!(numbers.stats().await?.accepted, 10);
-/// # Ok(()) }
-/// ```
-pub struct TopicSink<T: Send + Sync + 'static> {
-    topic: Topic<T>,
-    sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
-    wait: room::Wait<T>,
-}
-
-impl<T: Send + Sync + 'static> TopicSink<T> {
-    pub(crate) fn new(topic: Topic<T>) -> TopicSink<T> {
-        let sink = topic.shared.sender.sink();
-        TopicSink { topic, sink, wait: room::Wait::default() }
-    }
-
-    fn give_up(&mut self) {
-        self.wait = room::Wait::default();
-        self.sink.give_up();
-    }
-}
-
-impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
-    /// The message, where there was one to give back.
-    type Error = PublishError<Option<T>>;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let this = &mut *self;
-        let shared = &this.topic.shared;
-        if shared.may_publish() {
-            match this.sink.poll_reserve(cx) {
-                Poll::Ready(Ok(())) => {
-                    this.wait.end(shared, cx);
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Err(_)) => {
-                    this.give_up();
-                    return Poll::Ready(Err(PublishError::Closed(None)));
-                }
-                Poll::Pending => {
-                    let over = this.wait.poll(shared.limit_inside(), shared, cx);
-                    // It waits all the same where there is nothing to evict.
-                    if over.is_pending() || this.wait.is_refused() && shared.may_publish() {
-                        return Poll::Pending;
-                    }
-                }
-            }
-        }
-        let timed_out = shared.may_publish() && this.wait.is_limited();
-        this.give_up();
-        Poll::Ready(Err(if timed_out { PublishError::TimedOut(None) } else { PublishError::Closed(None) }))
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Self::Error> {
-        if !self.topic.shared.may_publish() {
-            self.give_up();
-            return Err(PublishError::Closed(Some(value)));
-        }
-        let item = self.topic.shared.item(value);
-        let item = item.map_err(|(value, why)| PublishError::Invalid(Some(value), why))?;
-        match self.sink.fill(item) {
-            Ok(_) => Ok(()),
-            Err(SendError(item)) if self.topic.shared.sender.is_closed() => {
-                Err(PublishError::Closed(Some(item.into_value())))
-            }
-            // Nobody asked whether it is ready.
-            Err(SendError(item)) => Err(PublishError::Full(Some(item.into_value()))),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.give_up();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: Send + Sync + 'static> std::fmt::Debug for TopicSink<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TopicSink").field("topic", self.topic.name()).finish_non_exhaustive()
     }
 }

@@ -15,7 +15,8 @@ use super::group_word::Handout;
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::room::Room;
 use super::settings::TopicSettings;
-use super::witness::{Sight, TopicCounts, Watched};
+use super::tally::Tally;
+use super::witness::{Bytes, Sight, TopicCounts, Watched};
 use super::{Blocked, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply};
@@ -29,6 +30,7 @@ use redrive::Redriver;
 pub(crate) struct TopicActor<T> {
     pub(crate) name: Name,
     pub(crate) settings: TopicSettings,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) held: bool,
     pub(crate) watch: Watch,
     pub(crate) watched: Watched,
@@ -160,11 +162,18 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
+    /// These places are free, and what the books say that they bore.
     fn free(&mut self, places: u64) {
+        let weight = self.books.take_freed();
+        self.give_back(places, weight);
+    }
+
+    fn give_back(&mut self, places: u64, weight: u64) {
         let places = places - u64::from(places > 1 && planted(Bug::LeakedPlace));
+        let weight = if planted(Bug::LeakedWeight) { weight / 2 } else { weight };
         if places > 0 {
             self.actor.watch.on_freed();
-            self.actor.mailbox.settle(usize::try_from(places).unwrap_or(usize::MAX));
+            self.actor.mailbox.settle_weighed(usize::try_from(places).unwrap_or(usize::MAX), weight);
             self.call_redrivers();
         }
     }
@@ -175,8 +184,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
             }
-            TopicWord::SettledAgain { group, base } => {
-                let freed = self.books.on_settled_again(group, base);
+            TopicWord::SettledAgain { group, base, at } => {
+                let freed = self.books.on_settled_again(group, base, at);
                 self.free(freed);
             }
             TopicWord::GroupNews { group, running, failed, parked } => {
@@ -235,6 +244,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                     accepted: self.books.next_offset() + waiting,
                     unsettled: self.books.unsettled() + waiting,
                     capacity: self.actor.settings.capacity,
+                    bytes: self.actor.mailbox.load(),
+                    capacity_bytes: self.actor.settings.capacity_bytes,
+                    dropped_newest: self.actor.tally.dropped_newest(),
+                    repeated: self.actor.tally.repeated(),
                     pinned: self.books.pinned(),
                     evicted: self.evicted,
                     expired: self.expired,
@@ -333,8 +346,13 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.actor.watched.show(|| {
             let (mailbox, capacity) = (&self.actor.mailbox, self.actor.settings.capacity as u64);
             let (held, waiting) = (mailbox.held(), mailbox.waiting() as u64);
-            let said = |(unsettled, pinned)| TopicCounts { capacity, held, waiting, unsettled, pinned };
-            let books = said((self.books.unsettled(), self.books.pinned()));
+            let limit = self.actor.settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
+            let (load, waiting_load) = (mailbox.load(), mailbox.waiting_load());
+            let said = |(unsettled, pinned, weight)| {
+                let bytes = Bytes { limit, load, waiting: waiting_load, unsettled: weight };
+                TopicCounts { capacity, held, waiting, unsettled, pinned, bytes }
+            };
+            let books = said((self.books.unsettled(), self.books.pinned(), self.books.load()));
             Sight::TopicBooks { topic: &self.actor.name, books, counted: said(self.books.counted()) }
         });
     }

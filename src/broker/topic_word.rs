@@ -25,6 +25,7 @@ pub(crate) enum TopicWord<T> {
     SettledAgain {
         group: GroupId,
         base: u64,
+        at: u16,
     },
     /// A group can, or can't, work; and so many of its messages wait for a dead-letter topic.
     GroupNews {

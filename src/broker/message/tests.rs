@@ -10,7 +10,7 @@ use crate::sim::Sim;
 /// Stamps as the mailbox does; the wall clock shows what `clock` says for each offset.
 fn ids(messages: u64, clock: impl Fn(u64) -> u64, first: impl Fn(u64) -> bool) -> Vec<MessageId> {
     let sim = Sim::new(1);
-    let mut stamp = IdStamp::new(Rt::new(sim.clone()));
+    let mut stamp = IdStamp::new(Rt::new(sim.clone()), Dedup::default(), Arc::default());
     let ids = (0..messages).map(|offset| {
         sim.set_wall_clock(UNIX_EPOCH + Duration::from_millis(clock(offset)));
         let mut item = Item::new(());
