@@ -3,7 +3,7 @@
 use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, keys,
-    killed, lingering, parked, payloads, pulled, redriven, removed,
+    killed, lingering, parked, payloads, pulled, redriven, removed, repeated, weighed,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -40,6 +40,8 @@ scenarios! {
     groups_and_topics_that_are_deleted => deleted::run,
     messages_that_linger => lingering::run,
     tasks_that_are_killed => killed::run,
+    publishers_that_repeat_themselves => repeated::run,
+    a_topic_with_a_limit_in_bytes => weighed::run,
     actors_under_a_supervisor => actors::run,
 }
 

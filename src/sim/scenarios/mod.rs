@@ -31,5 +31,7 @@ mod removed;
 
 mod pulled;
 mod redriven;
+mod repeated;
 mod stage;
+mod weighed;
 mod worker;
