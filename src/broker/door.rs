@@ -2,12 +2,13 @@
 
 use super::dedup::{DedupFn, dedup_key_of};
 use super::extra::Extra;
+use super::follow;
 use super::key::{KeyFn, key_of};
 use super::message::Item;
 use super::room::EvictedFn;
 use super::topic::TopicShared;
 use super::weight::{Weigher, weigh};
-use super::{DeadLetter, InvalidMessage, KeyHash};
+use super::{DeadLetter, InvalidMessage, KeyHash, TraceContext};
 
 /// What a topic calls in its publishers' tasks.
 pub(crate) struct Components<T> {
@@ -31,7 +32,9 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     #[inline]
     pub(super) fn item(&self, value: T) -> Checked<T> {
         match &self.components {
-            Components { key: None, dedup: None, weigher: None, .. } => Ok(Item::new(value)),
+            Components { key: None, dedup: None, weigher: None, .. } if !follow::is_followed() => {
+                Ok(Item::new(value))
+            }
             _ => self.item_with(value, Extra::default()),
         }
     }
@@ -39,9 +42,16 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     /// Makes a message of a value and what it is to have beside it.
     pub(super) fn item_with(&self, value: T, mut extra: Extra) -> Checked<T> {
         match self.complete(&value, &mut extra) {
-            Ok(key) => Ok(Item::made(value, key, extra.boxed())),
+            Ok(key) => Ok(self.made(value, key, extra)),
             Err(why) => Err((value, why)),
         }
+    }
+
+    fn made(&self, value: T, key: KeyHash, extra: Extra) -> Item<T> {
+        if TraceContext::of(&extra.headers).is_some() {
+            self.tally.on_traced();
+        }
+        Item::made(value, key, extra.boxed())
     }
 
     /// Adds to `extra` what the topic finds itself; answers the key.
@@ -50,6 +60,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             extra.dedup = Some(dedup_key_of(dedup, value)?);
         }
         extra.weight = self.weigh(value, extra.headers.bytes())?;
+        // Why after: a message that fits must not be too large for what its publisher did not ask for.
+        if follow::is_followed() {
+            follow::continue_in(&mut extra.headers);
+        }
         self.find_key(value)
     }
 
@@ -69,12 +83,16 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 }
 
 impl TopicShared<DeadLetter> {
-    /// Makes a message of a dead letter, which is refused by nothing: one that is too large for the topic, or can't be
-    /// weighed, counts as all that the topic may hold, and so comes in alone.
+    /// Makes a message of a dead letter, in the trace of the one that it carries. It is refused by nothing: one that is too
+    /// large for the topic, or can't be weighed, counts as all that the topic may hold, and so comes in alone.
     pub(super) fn letter(&self, letter: DeadLetter) -> Item<DeadLetter> {
         let all = self.settings.capacity_bytes.unwrap_or(0) as u64;
         let weight = self.weigh(&letter, 0).unwrap_or(all);
         let key = self.find_key(&letter).unwrap_or_default();
-        Item::made(letter, key, Extra { weight, ..Extra::default() }.boxed())
+        let (mut extra, original) = (Extra { weight, ..Extra::default() }, letter.original_headers());
+        if let Some(context) = TraceContext::of(original) {
+            context.add_to(&mut extra.headers, original);
+        }
+        self.made(letter, key, extra)
     }
 }

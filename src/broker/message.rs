@@ -14,7 +14,7 @@ use super::settings::TopicSettings;
 use super::tally::Tally;
 use super::weight::Weighed;
 use super::window::Window;
-use super::{Dedup, Headers, KeyHash, MessageId, Overflow, Published};
+use super::{Dedup, Headers, KeyHash, MessageId, Overflow, Published, TraceContext};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{Bug, Moment, Name, catch, planted};
 use crate::mailbox::Stamp;
@@ -141,16 +141,22 @@ pub(crate) struct Origin {
     /// Messages may be evicted.
     evicts: bool,
     weighed: bool,
+    tally: Arc<Tally>,
     /// Counts the payloads that are in batches, wherever those are: with groups, in dead letters, in messages that
     /// somebody keeps. Ordering: a late view makes a batch larger or smaller than need be.
     alive: AtomicU64,
 }
 
 impl Origin {
+    #[cfg(test)]
     pub(crate) fn new(topic: Name, settings: &TopicSettings) -> Arc<Origin> {
+        Origin::of(topic, settings, Arc::default())
+    }
+
+    pub(crate) fn of(topic: Name, settings: &TopicSettings, tally: Arc<Tally>) -> Arc<Origin> {
         let (keyed, evicts) = (settings.keyed, settings.overflow == Overflow::DropOldest);
         let weighed = settings.capacity_bytes.is_some();
-        Arc::new(Origin { topic, keyed, evicts, weighed, alive: AtomicU64::new(0) })
+        Arc::new(Origin { topic, keyed, evicts, weighed, tally, alive: AtomicU64::new(0) })
     }
 
     /// The payloads that are in batches.
@@ -206,6 +212,11 @@ impl<T> Batch<T> {
     pub(crate) fn key(&self, index: u16) -> Option<KeyHash> {
         let item = self.items.get(usize::from(index)).filter(|_| self.origin.keyed);
         item.map(|item| item.key)
+    }
+
+    /// Whether some message of the topic has, or had, a trace context.
+    pub(crate) fn may_be_traced(&self) -> bool {
+        self.origin.tally.is_traced()
     }
 
     pub(crate) fn headers(&self, index: u16) -> &Headers {
@@ -323,6 +334,11 @@ impl<T> Message<T> {
     /// Returns the headers that the message was published with; an empty list if it has none.
     pub fn headers(&self) -> &Headers {
         self.batch.headers(self.index)
+    }
+
+    /// Returns the trace that the message belongs to, if a header says so.
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::of(self.headers())
     }
 
     /// Returns the name of the topic the message was published to.

@@ -6,8 +6,9 @@ use std::future::Future;
 use super::dedup::dedup_key;
 use super::door::Checked;
 use super::extra::Extra;
+use super::follow::Following;
 use super::topic::TopicShared;
-use super::{Headers, InvalidMessage, MessageId, PublishError};
+use super::{Headers, InvalidMessage, Message, MessageId, PublishError};
 
 /// Publishes a message with headers and the like; made by [`Topic::message`](super::Topic::message).
 ///
@@ -74,6 +75,15 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     /// Gives it these headers, in place of those that there are.
     pub fn headers(mut self, headers: Headers) -> MessageBuilder<'a, T> {
         self.extra.headers = headers;
+        self
+    }
+
+    /// Continues the trace of `message`, if that has one, as what its handler publishes does by itself; for whoever pulls
+    /// deliveries, or publishes from a task of its own. See [`TraceContext`](super::TraceContext).
+    pub fn follow<U>(mut self, message: &Message<U>) -> MessageBuilder<'a, T> {
+        if let Some(following) = Following::begin(message.headers(), &self.topic.core.rt) {
+            following.continue_in(&mut self.extra.headers);
+        }
         self
     }
 

@@ -46,7 +46,7 @@
 //! | level | span or event | fields |
 //! |---|---|---|
 //! | debug span | `lease` | topic, group, consumer, first, messages |
-//! | trace span | `delivery`, inside of `lease` | id, attempt |
+//! | trace span | `delivery`, inside of `lease` | id, attempt; of a message with a [trace context](TraceContext) also trace_id, span_id (that of what its handler publishes), parent_id (that of what published it) |
 //! | info | broker started, topic opened, group opened, broker stopped | runtime; topic, capacity, payload; topic, group; lost, timed_out, took |
 //! | info | topic deleted, group deleted | topic, lost; topic, group, lost |
 //! | info | dead letter | topic, group, id, reason, attempts |
@@ -77,6 +77,7 @@ mod drain;
 mod dying;
 mod error;
 mod extra;
+mod follow;
 mod group;
 mod group_actor;
 mod group_handle;
@@ -111,6 +112,7 @@ mod tally;
 mod topic;
 mod topic_actor;
 mod topic_word;
+mod trace;
 mod weight;
 mod window;
 mod witness;
@@ -149,6 +151,7 @@ pub use sink::TopicSink;
 pub use start::Start;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
 pub use topic::{Topic, TopicBuilder};
+pub use trace::{InvalidTraceContext, TraceContext};
 
 pub(crate) use settings::GroupSettings;
 

@@ -1,6 +1,6 @@
-//! What a topic's publishers count beside its books.
+//! What a topic's publishers count, and tell, beside its books.
 
-use crate::base::sync::{AtomicU64, Ordering};
+use crate::base::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Counts what was published and did not come in. Ordering: numbers for people; each is there before its publisher is
 /// answered, who may then ask the topic, over a lock.
@@ -8,6 +8,9 @@ use crate::base::sync::{AtomicU64, Ordering};
 pub(crate) struct Tally {
     repeated: AtomicU64,
     dropped_newest: AtomicU64,
+    /// Some message has a trace context. Ordering: set before that goes through the mailbox's lock, so whoever handles
+    /// it knows.
+    traced: AtomicBool,
 }
 
 impl Tally {
@@ -17,6 +20,16 @@ impl Tally {
 
     pub(crate) fn on_dropped_newest(&self, messages: usize) {
         self.dropped_newest.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_traced(&self) {
+        if !self.is_traced() {
+            self.traced.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed)
     }
 
     pub(crate) fn repeated(&self) -> u64 {

@@ -212,8 +212,8 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         self
     }
 
-    /// Limits the bytes of what is unsettled, beside the count: what `size` says of each message, and its headers.
-    /// Default: no limit; at most 1 TiB.
+    /// Limits the bytes of what is unsettled, beside the count: what `size` says of each message, and the headers that it
+    /// was given. Default: no limit; at most 1 TiB.
     ///
     /// A message holds its bytes as it holds its place, and those who publish wait for both in one line: a small message
     /// does not overtake a large one. One with more bytes than the limit is refused, as is one at which `size`

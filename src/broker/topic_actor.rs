@@ -65,7 +65,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
     /// Runs the topic until it is stopped.
     pub(crate) async fn run(self) {
         let mut life = Life {
-            origin: Origin::new(self.name.clone(), &self.settings),
+            origin: Origin::of(self.name.clone(), &self.settings, self.tally.clone()),
             askers: Vec::new(),
             evicted: 0,
             expired: 0,

@@ -57,3 +57,4 @@ mod supervise_storm;
 mod supervise_time;
 mod supervise_tree;
 mod supervised;
+mod traces;

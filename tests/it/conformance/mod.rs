@@ -199,7 +199,8 @@
 //!   `retry::what_is_given_back_is_never_given_up`.
 //!
 //! The shape of a message:
-//! - 24 headers, a retry count among them: `headers::headers_arrive_byte_for_byte_at_every_group_beside_messages_that_have_none`;
+//! - A trace context: `traces::what_a_handler_publishes_continues_the_trace_of_its_message`. 24 headers, a retry count
+//!   among them: `headers::headers_arrive_byte_for_byte_at_every_group_beside_messages_that_have_none`;
 //!   what can't be one refuses the message: `headers::a_header_that_cannot_be_one_refuses_the_message_and_gives_it_back`.
 //! - An empty value and one that is no text: `message_shape::a_payload_of_any_shape_arrives_as_it_was_published`,
 //!   `message_shape::a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once`,
