@@ -3,6 +3,7 @@
 mod evict;
 mod link;
 mod redrive;
+mod show;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +17,7 @@ use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::room::Room;
 use super::settings::TopicSettings;
 use super::tally::Tally;
-use super::witness::{Bytes, Sight, TopicCounts, Watched};
+use super::witness::{Sight, Watched};
 use super::{Blocked, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply};
@@ -339,22 +340,6 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let _ = reply.send(quiet);
             }
         }
-    }
-
-    /// Shows what the topic says of itself beside what it holds, if anybody watches.
-    fn show_books(&self) {
-        self.actor.watched.show(|| {
-            let (mailbox, capacity) = (&self.actor.mailbox, self.actor.settings.capacity as u64);
-            let (held, waiting) = (mailbox.held(), mailbox.waiting() as u64);
-            let limit = self.actor.settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
-            let (load, waiting_load) = (mailbox.load(), mailbox.waiting_load());
-            let said = |(unsettled, pinned, weight)| {
-                let bytes = Bytes { limit, load, waiting: waiting_load, unsettled: weight };
-                TopicCounts { capacity, held, waiting, unsettled, pinned, bytes }
-            };
-            let books = said((self.books.unsettled(), self.books.pinned(), self.books.load()));
-            Sight::TopicBooks { topic: &self.actor.name, books, counted: said(self.books.counted()) }
-        });
     }
 
     /// Counts what was accepted and not handed on, for each group.
