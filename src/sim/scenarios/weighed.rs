@@ -42,17 +42,23 @@ pub(super) async fn run(stage: Stage) {
             })
         })
         .collect();
-    let (kept, redriven) = (stage.clone(), group.clone());
+    // Letters that go back are read before: what was moved away is not kept for a reader who comes later.
+    let (kept, redriven, redrives) = (stage.clone(), group.clone(), stage.chance(2));
+    stage.draw(format_args!("redrives: {redrives}"));
+    if redrives {
+        stage.clerk("t.g.dead").await;
+    }
     let redriver = stage.spawn("redriver", async move {
-        while !kept.is_calm() {
+        while redrives && !kept.is_calm() {
             kept.a_while(millis(40)).await;
             let _ = cut(kept.below(12), redriven.redrive()).await;
         }
     });
     stage.a_while(millis(200)).await;
     let _ = leaves.delete().await;
-    // Only then is there a way out for what is parked, whatever was redriven.
-    stage.clerk("t.g.dead").await;
+    if !redrives {
+        stage.clerk("t.g.dead").await;
+    }
     futures::future::join_all(publishers).await;
     stage.calm_down();
     redriver.await;
