@@ -4,7 +4,7 @@ pub use crate::actor::{Actor, Address, Context, Ended, Exit, System};
 pub use crate::base::Fault;
 pub use crate::broker::{
     Broker, Consumer, DeadLetter, Delivery, DeliveryStream, ErrorKind, Group, Message, MessageId, Outcome,
-    Overflow, Retry, Start, Topic,
+    Overflow, Retry, Start, Topic, UnlessDropped,
 };
 pub use crate::mailbox::Reply;
 pub use crate::supervise::{ChildSpec, Supervisor, SupervisorHandle};

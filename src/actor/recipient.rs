@@ -111,7 +111,7 @@ impl<M: From<N> + Send + 'static, N: Send + 'static> Receive<N> for Address<M> {
         Box::pin(async move {
             // Why a place first: the message is converted only when it is sure to get in.
             let mut sink = self.sender().sink();
-            match std::future::poll_fn(|cx| sink.poll_reserve(cx)).await {
+            match std::future::poll_fn(|cx| sink.poll_reserve(0, cx)).await {
                 Ok(()) => sink.fill(M::from(message)).map_err(|_| SendError(None)),
                 Err(SendError(())) => Err(SendError(Some(message))),
             }
@@ -120,7 +120,7 @@ impl<M: From<N> + Send + 'static, N: Send + 'static> Receive<N> for Address<M> {
 
     fn try_send(&self, message: N) -> Result<(), TrySendError<Option<N>>> {
         let mut sink = self.sender().sink();
-        match sink.try_reserve() {
+        match sink.try_reserve(0) {
             Ok(()) => sink.fill(M::from(message)).map_err(|_| TrySendError::Closed(None)),
             Err(TrySendError::Full(())) => Err(TrySendError::Full(Some(message))),
             Err(TrySendError::Closed(())) => Err(TrySendError::Closed(Some(message))),

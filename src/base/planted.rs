@@ -23,6 +23,12 @@ pub(crate) enum Bug {
     DriftingStats,
     /// A message is tried again for ever.
     UnboundedRetry,
+    /// Half of the weight that comes free is not given back.
+    LeakedWeight,
+    /// A topic does not remember what it accepted.
+    LateDedup,
+    /// A dedup key is remembered though its message is not accepted yet, and may never be.
+    KeyOfRefused,
     /// A place that comes free is not told to whoever waits.
     LostWakeUp,
     /// Batches stay large however much they pin.

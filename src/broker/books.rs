@@ -11,11 +11,15 @@
 //! A message that comes back from the dead letters holds a place of its own, for one group only: its first place is
 //! free, or is other groups'. It is an account apart, since the first one may still be open. It keeps its old batch,
 //! which is pinned if it was over; so it comes in only while that leaves less pinned than the capacity.
+//!
+//! Where messages have weights, a weight goes with its place. Each change says how many places it frees; what those bore
+//! is asked for afterwards, by [`Books::take_freed`].
 
 use std::collections::BTreeMap;
 
 use super::bits::Bits;
 use super::message::BATCH;
+use super::weight::Weighed;
 
 /// Names a group within its topic; not used again before the topic's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +35,10 @@ pub(crate) struct Books<B> {
     redriven: u64,
     unsettled: u64,
     pinned: u64,
+    /// What the messages that hold a place weigh.
+    load: u64,
+    /// What those weigh whose places were freed since it was asked.
+    freed: u64,
     next_offset: u64,
     /// Empty lists of batches that are over, for those to come. Limit: [`SPARE`].
     spare: Vec<Vec<Bits>>,
@@ -45,11 +53,18 @@ struct Account {
     redriven: u64,
 }
 
-#[derive(Clone, Copy)]
 struct Again {
     /// Of the batch.
     len: u16,
     messages: u64,
+    /// Those of them that weigh something. Limit: each holds a place.
+    weights: Vec<(u16, u64)>,
+}
+
+impl Again {
+    fn load(&self) -> u64 {
+        self.weights.iter().map(|(_, weight)| weight).sum()
+    }
 }
 
 struct Live<B> {
@@ -61,7 +76,7 @@ struct Live<B> {
     open: Vec<Bits>,
 }
 
-impl<B: Clone> Books<B> {
+impl<B: Clone + Weighed> Books<B> {
     pub(crate) fn new() -> Books<B> {
         Books {
             live: BTreeMap::new(),
@@ -70,6 +85,8 @@ impl<B: Clone> Books<B> {
             redriven: 0,
             unsettled: 0,
             pinned: 0,
+            load: 0,
+            freed: 0,
             next_offset: 0,
             spare: Vec::new(),
         }
@@ -89,15 +106,27 @@ impl<B: Clone> Books<B> {
         self.pinned
     }
 
-    /// What is unsettled and what is pinned, counted anew.
-    pub(crate) fn counted(&self) -> (u64, u64) {
+    /// What the messages that hold a place weigh.
+    pub(crate) fn load(&self) -> u64 {
+        self.load
+    }
+
+    /// What those weigh whose places were freed since this was last asked.
+    pub(crate) fn take_freed(&mut self) -> u64 {
+        std::mem::take(&mut self.freed)
+    }
+
+    /// What is unsettled, what is pinned and what is unsettled weighs, counted anew.
+    pub(crate) fn counted(&self) -> (u64, u64, u64) {
         let kept: u64 = self.live.values().map(|live| live.kept.count()).sum();
         let all: u64 = self.live.values().map(|live| u64::from(live.len)).sum();
         let again: u64 = self.again.values().map(|again| again.messages).sum();
         let mut bases: Vec<u64> = self.again.keys().map(|(base, _)| *base).collect();
         bases.dedup();
         let pinned_again = bases.iter().filter(|base| !self.live.contains_key(base));
-        (kept + again, all - kept + pinned_again.map(|base| self.pinned_again(*base)).sum::<u64>())
+        let weights: u64 = self.live.values().map(|live| live.batch.weight(live.kept)).sum();
+        let load = weights + self.again.values().map(Again::load).sum::<u64>();
+        (kept + again, all - kept + pinned_again.map(|base| self.pinned_again(*base)).sum::<u64>(), load)
     }
 
     /// What `group` has still to settle.
@@ -135,6 +164,7 @@ impl<B: Clone> Books<B> {
     pub(crate) fn on_batch(&mut self, batch: B, len: u16, wants: impl Fn(GroupId) -> Bits) {
         let all = Bits::range(0, len);
         let mut opens = self.spare.pop().unwrap_or_default();
+        self.load += batch.weight(all);
         for account in &mut self.groups {
             let open = wants(account.group).and(all);
             account.open += open.count();
@@ -189,9 +219,8 @@ impl<B: Clone> Books<B> {
         self.redriven -= freed;
         let again = self.again.keys().filter(|(_, whose)| *whose == group).map(|(base, _)| *base);
         for base in again.collect::<Vec<_>>() {
-            self.change_again(base, |again| {
-                again.remove(&(base, group));
-            });
+            let gone = self.change_again(base, |again| again.remove(&(base, group)));
+            self.unload(gone.map_or(0, |again| again.load()));
         }
         for base in self.live.keys().copied().collect::<Vec<_>>() {
             let open = self.live.get_mut(&base).map(|live| live.open.remove(at)).unwrap_or_default();
@@ -255,43 +284,68 @@ impl<B: Clone> Books<B> {
         more == 0 || self.pinned + more < limit
     }
 
-    /// A message of this batch, of `len` messages, comes back to `group`, and holds a place. `false`: there is no
-    /// such group.
-    pub(crate) fn on_redriven(&mut self, group: GroupId, base: u64, len: u16) -> bool {
+    /// The message at `index` of this batch, of `len` messages, comes back to `group`, and holds a place that bears its
+    /// `weight`. `false`: there is no such group.
+    pub(crate) fn on_redriven(
+        &mut self,
+        group: GroupId,
+        base: u64,
+        len: u16,
+        (index, weight): (u16, u64),
+    ) -> bool {
         let Some(account) = self.groups.iter_mut().find(|account| account.group == group) else {
             return false;
         };
         account.redriven += 1;
         self.redriven += 1;
+        self.load += weight;
         self.change_again(base, |again| {
-            again.entry((base, group)).or_insert(Again { len, messages: 0 }).messages += 1;
+            let new = || Again { len, messages: 0, weights: Vec::new() };
+            let there = again.entry((base, group)).or_insert_with(new);
+            there.messages += 1;
+            there.weights.extend((weight > 0).then_some((index, weight)));
         });
         true
     }
 
-    /// A group settled a message of this batch that had come back. Returns how many places that frees.
-    pub(crate) fn on_settled_again(&mut self, group: GroupId, base: u64) -> u64 {
+    /// A group settled the message at `index` of this batch, that had come back. Returns how many places that frees.
+    pub(crate) fn on_settled_again(&mut self, group: GroupId, base: u64, index: u16) -> u64 {
         let account = self.groups.iter_mut().find(|account| account.group == group);
         let (Some(account), true) = (account, self.again.contains_key(&(base, group))) else { return 0 };
         account.redriven -= 1;
         self.redriven -= 1;
-        self.change_again(base, |again| {
-            let Some(there) = again.get_mut(&(base, group)) else { return };
+        let weight = self.change_again(base, |again| {
+            let there = again.get_mut(&(base, group))?;
             there.messages -= 1;
+            let at = there.weights.iter().position(|(other, _)| *other == index);
+            let weight = at.map(|at| there.weights.swap_remove(at).1);
             if there.messages == 0 {
                 again.remove(&(base, group));
             }
+            weight
         });
+        self.unload(weight.unwrap_or(0));
         1
     }
 
     /// Changes who has messages of a batch again, and what that pins.
-    fn change_again(&mut self, base: u64, change: impl FnOnce(&mut BTreeMap<(u64, GroupId), Again>)) {
+    fn change_again<R>(
+        &mut self,
+        base: u64,
+        change: impl FnOnce(&mut BTreeMap<(u64, GroupId), Again>) -> R,
+    ) -> R {
         let before = self.pinned_again(base);
-        change(&mut self.again);
+        let changed = change(&mut self.again);
         if !self.live.contains_key(&base) {
             self.pinned = self.pinned + self.pinned_again(base) - before;
         }
+        changed
+    }
+
+    /// So much weight goes, with the places that bore it.
+    fn unload(&mut self, weight: u64) {
+        self.load -= weight;
+        self.freed += weight;
     }
 
     /// What messages that came back pin of a batch that is over: all of it but themselves.
@@ -314,6 +368,7 @@ impl<B: Clone> Books<B> {
         let Some(live) = self.live.get_mut(&base) else { return 0 };
         let done = live.open.iter().fold(candidates.and(live.kept), |done, open| done.without(*open));
         live.kept = live.kept.without(done);
+        let weight = live.batch.weight(done);
         self.pinned += done.count();
         if live.kept.is_empty()
             && let Some(mut live) = self.live.remove(&base)
@@ -326,6 +381,7 @@ impl<B: Clone> Books<B> {
             }
         }
         self.unsettled -= done.count();
+        self.unload(weight);
         done.count()
     }
 }

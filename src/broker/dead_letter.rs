@@ -4,10 +4,12 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use super::bits::Bits;
 use super::ledger::Past;
 use super::message::Batch;
 use super::redrive::Home;
-use super::{Message, MessageId, RedriveError};
+use super::weight::Weighed as _;
+use super::{Headers, Message, MessageId, RedriveError};
 use crate::base::Name;
 use crate::base::sync::{AtomicBool, Ordering};
 
@@ -78,11 +80,19 @@ pub(crate) struct WayBack<T> {
     pub(crate) redriven: Arc<AtomicBool>,
 }
 
+impl<T> WayBack<T> {
+    /// What it weighs, as when it was published.
+    pub(crate) fn weight(&self) -> u64 {
+        self.batch.weight(Bits::range(self.index, self.index + 1))
+    }
+}
+
 /// A batch whose payload type is forgotten.
 trait Payload: Send + Sync {
     fn any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn id(&self, index: u16) -> MessageId;
     fn topic(&self) -> &Name;
+    fn headers(&self, index: u16) -> &Headers;
 }
 
 impl<T: Send + Sync + 'static> Payload for Batch<T> {
@@ -96,6 +106,10 @@ impl<T: Send + Sync + 'static> Payload for Batch<T> {
 
     fn topic(&self) -> &Name {
         Batch::topic(self)
+    }
+
+    fn headers(&self, index: u16) -> &Headers {
+        Batch::headers(self, index)
     }
 }
 
@@ -199,6 +213,11 @@ impl DeadLetter {
     /// Returns the topic it was published to.
     pub fn original_topic(&self) -> &Name {
         self.payload.topic()
+    }
+
+    /// Returns the headers that it was published with.
+    pub fn original_headers(&self) -> &Headers {
+        self.payload.headers(self.index)
     }
 
     /// Returns the group that gave it up.

@@ -11,9 +11,9 @@ use super::message::{Batch, IdStamp, Item};
 use super::redrive::Home;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
-use super::{DeadLetter, DeadReason, Event};
+use super::{DeadLetter, DeadReason, Event, Topic};
 use crate::base::{Bug, Name, planted};
-use crate::mailbox::{SendSink, reply};
+use crate::mailbox::{SendError, SendSink, reply};
 
 /// One message, as the group keeps it.
 type Sole<T> = Slice<Arc<Batch<T>>>;
@@ -24,8 +24,11 @@ type Letters = SendSink<Item<DeadLetter>, TopicWord<DeadLetter>, IdStamp>;
 pub(crate) struct Dying<T> {
     topic: Name,
     group: Name,
+    dead: Topic<DeadLetter>,
     letters: Letters,
     home: Arc<dyn Home>,
+    /// The first one that waits, as a letter. Made before there is room, which depends on what it weighs.
+    next: Option<Item<DeadLetter>>,
     /// Limit: the topic's capacity, of which each still holds a place.
     waiting: VecDeque<(Sole<T>, Past, DeadReason)>,
     /// It was told that there is no room.
@@ -38,12 +41,13 @@ impl<T: Send + Sync + 'static> Dying<T> {
     pub(crate) fn new(
         topic: Name,
         group: Name,
-        letters: Letters,
+        dead: Topic<DeadLetter>,
         home: Arc<dyn Home>,
         watched: Watched,
         teller: Arc<Teller>,
     ) -> Dying<T> {
-        Dying { topic, group, letters, home, waiting: VecDeque::new(), told: false, watched, teller }
+        let (letters, waiting) = (dead.shared.sender.sink(), VecDeque::new());
+        Dying { topic, group, dead, letters, home, next: None, waiting, told: false, watched, teller }
     }
 
     pub(crate) fn push(&mut self, slice: Sole<T>, past: Past, reason: DeadReason) {
@@ -58,6 +62,11 @@ impl<T: Send + Sync + 'static> Dying<T> {
         let (taken, kept) = std::mem::take(&mut self.waiting).into_iter().partition(is);
         self.waiting = kept;
         let taken: VecDeque<_> = taken;
+        if !taken.is_empty() {
+            // The first one may be another now, which weighs something else.
+            self.next = None;
+            self.letters.give_up();
+        }
         taken.into_iter().map(|(slice, past, _)| (slice, past)).collect()
     }
 
@@ -68,14 +77,15 @@ impl<T: Send + Sync + 'static> Dying<T> {
 
     /// Moves the next message, if there is one and room for it; else the task is woken when there is.
     pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Option<(Sole<T>, Past)> {
-        if self.waiting.is_empty() || !self.poll_room(cx) {
+        let letter = self.next.take().or_else(|| self.first())?;
+        if !self.poll_room(letter.weight(), cx) {
+            self.next = Some(letter);
             return None;
         }
         let (slice, past, reason) = self.waiting.pop_front()?;
-        let (batch, group, home) = (slice.batch.clone(), self.group.clone(), self.home.clone());
-        let letter = DeadLetter::new(batch, slice.from, group, past.clone(), reason.clone(), home);
-        if self.letters.fill(Item::new(letter)).is_err() {
+        if let Err(SendError(letter)) = self.letters.fill(letter) {
             // The topic closed in between: it stays parked.
+            self.next = Some(letter);
             self.waiting.push_front((slice, past, reason));
             return None;
         }
@@ -89,8 +99,16 @@ impl<T: Send + Sync + 'static> Dying<T> {
         Some((slice, past))
     }
 
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> bool {
-        let room = self.letters.poll_reserve(cx);
+    /// Makes a letter of the first one that waits.
+    fn first(&self) -> Option<Item<DeadLetter>> {
+        let (slice, past, reason) = self.waiting.front()?;
+        let (batch, group, home) = (slice.batch.clone(), self.group.clone(), self.home.clone());
+        let letter = DeadLetter::new(batch, slice.from, group, past.clone(), reason.clone(), home);
+        Some(self.dead.shared.letter(letter))
+    }
+
+    fn poll_room(&mut self, weight: u64, cx: &mut Context<'_>) -> bool {
+        let room = self.letters.poll_reserve(weight, cx);
         if room.is_pending() && !std::mem::replace(&mut self.told, true) {
             self.teller.tell(Event::Parked { topic: self.topic.clone(), group: self.group.clone() });
             // One that evicts its oldest makes room for whoever stands in its line, once it knows of that.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::MessageId;
+use super::{Dedup, Dropped, InvalidHeader, MessageId, NoRoom};
 use crate::base::{InvalidName, Name};
 use crate::runtime::NoRuntime;
 
@@ -16,6 +16,11 @@ pub enum PublishError<T> {
     ///
     /// In a handler, return it as the error it is: the input is tried again, without a failure ([`NoRoom`]).
     TimedOut(T),
+    /// The topic was full, and drops what comes then: [`Overflow::DropNewest`](super::Overflow::DropNewest). The topic
+    /// has counted it. Go on without it: [`UnlessDropped`](super::UnlessDropped) makes that one word.
+    ///
+    /// A handler that returns it as the error it is has its input dropped as well: see [`Dropped`].
+    Dropped(T),
     /// The topic was deleted, or the broker is shut down, or is draining and this came from outside of its handlers.
     Closed(T),
     /// The message can't be one of this topic's, for this reason: change it.
@@ -28,6 +33,25 @@ pub enum PublishError<T> {
 pub enum InvalidMessage {
     /// The topic's [`key`](super::TopicBuilder::key) function panicked. The log has its words.
     KeyPanicked,
+    /// A header can't be one.
+    Header(InvalidHeader),
+    /// The topic's [`dedup_by`](super::TopicBuilder::dedup_by) function panicked. The log has its words.
+    DedupKeyPanicked,
+    /// A dedup key is empty, or has more than [`Dedup::MOST_KEY`](super::Dedup::MOST_KEY) bytes.
+    DedupKey {
+        /// So many bytes it has.
+        bytes: usize,
+    },
+    /// The size function of the topic's [`capacity_bytes`](super::TopicBuilder::capacity_bytes) panicked. The log has its
+    /// words.
+    WeigherPanicked,
+    /// It has more bytes than the topic may hold at all.
+    TooLarge {
+        /// Its bytes, those of its headers included.
+        bytes: usize,
+        /// What the topic may hold.
+        limit: usize,
+    },
 }
 
 impl<T> PublishError<T> {
@@ -36,53 +60,22 @@ impl<T> PublishError<T> {
         match self {
             PublishError::Full(value)
             | PublishError::TimedOut(value)
+            | PublishError::Dropped(value)
             | PublishError::Closed(value)
             | PublishError::Invalid(value, _) => value,
         }
     }
 
-    /// Tells what to do: [`ErrorKind::Full`], [`ErrorKind::Closed`] or [`ErrorKind::Invalid`].
+    /// Tells what to do: [`ErrorKind::Full`], [`ErrorKind::Dropped`], [`ErrorKind::Closed`] or [`ErrorKind::Invalid`].
     pub fn kind(&self) -> ErrorKind {
         match self {
             PublishError::Full(_) | PublishError::TimedOut(_) => ErrorKind::Full,
+            PublishError::Dropped(_) => ErrorKind::Dropped,
             PublishError::Closed(_) => ErrorKind::Closed,
             PublishError::Invalid(..) => ErrorKind::Invalid,
         }
     }
 }
-
-/// Marks an error that means "there was no room": it stands in the [`source`](Error::source) chain of each publish
-/// error whose kind is [`ErrorKind::Full`].
-///
-/// A handler whose error has it somewhere in its chain did not fail. Its message is delivered again after a short
-/// wait, which grows from 10 ms to 1 s with each time in a row; the attempt counts, a failure does not, so that
-/// a slow reader further down never makes a message a dead letter. An error of your own joins in by naming this, or
-/// an error that has it, as its source; a text made of the error does not.
-///
-/// # Examples
-/// ```
-/// use callboard::broker::NoRoom;
-/// use callboard::prelude::*;
-///
-/// #[derive(Debug)]
-/// struct PrinterBusy;
-///
-/// impl std::fmt::Display for PrinterBusy {
-///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-///         f.write_str("the printer is busy")
-///     }
-/// }
-///
-/// impl std::error::Error for PrinterBusy {
-///     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-///         Some(&NoRoom)
-///     }
-/// }
-///
-/// assert_eq!(Outcome::from(Err(PrinterBusy.into())), Outcome::NoRoom("the printer is busy".into()));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NoRoom;
 
 /// Says how far a `publish_all` came before it ended, and gives the rest back.
 pub struct PublishAllError<T> {
@@ -100,6 +93,8 @@ pub struct PublishAllError<T> {
 pub enum ErrorKind {
     /// No room: try again later, slow down, or give up the message knowingly.
     Full,
+    /// No room, and what finds none is not wanted: the topic dropped it and counted it. Go on without it.
+    Dropped,
     /// It is over: nothing will be accepted any more.
     Closed,
     /// The request can't be right: change it. Nothing was done.
@@ -264,8 +259,9 @@ impl<T> fmt::Debug for PublishError<T> {
         f.write_str(match self {
             PublishError::Full(_) => "Full(..)",
             PublishError::TimedOut(_) => "TimedOut(..)",
+            PublishError::Dropped(_) => "Dropped(..)",
             PublishError::Closed(_) => "Closed(..)",
-            PublishError::Invalid(_, InvalidMessage::KeyPanicked) => "Invalid(.., KeyPanicked)",
+            PublishError::Invalid(_, why) => return write!(f, "Invalid(.., {why:?})"),
         })
     }
 }
@@ -275,11 +271,27 @@ impl<T> fmt::Display for PublishError<T> {
         f.write_str(match self {
             PublishError::Full(_) => "not published: the topic is full",
             PublishError::TimedOut(_) => "not published: the topic stayed full for as long as this may wait",
+            PublishError::Dropped(_) => "dropped: the topic is full",
             PublishError::Closed(_) => "not published: the topic is closed",
-            PublishError::Invalid(_, InvalidMessage::KeyPanicked) => {
-                "not published: the topic's key function panicked at it"
-            }
+            PublishError::Invalid(_, why) => return write!(f, "not published: {why}"),
         })
+    }
+}
+
+impl fmt::Display for InvalidMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidMessage::KeyPanicked => f.write_str("the topic's key function panicked at it"),
+            InvalidMessage::Header(invalid) => invalid.fmt(f),
+            InvalidMessage::DedupKeyPanicked => f.write_str("the topic's dedup key function panicked at it"),
+            InvalidMessage::DedupKey { bytes } => {
+                write!(f, "a dedup key has 1 to {} bytes, not {bytes}", Dedup::MOST_KEY)
+            }
+            InvalidMessage::WeigherPanicked => f.write_str("the topic's size function panicked at it"),
+            InvalidMessage::TooLarge { bytes, limit } => {
+                write!(f, "it has {bytes} bytes, and the topic may hold {limit}")
+            }
+        }
     }
 }
 
@@ -304,6 +316,7 @@ impl<T> fmt::Display for PublishAllError<T> {
         let why = match self.kind {
             ErrorKind::Closed => "the topic is closed",
             ErrorKind::Full => "the topic stayed full",
+            ErrorKind::Dropped => "the topic is full and drops what comes",
             ErrorKind::Invalid => "the next message can't be one of this topic's",
         };
         write!(f, "{why}: {} messages were published, {} were not", self.accepted.len(), self.rest.len())
@@ -318,17 +331,13 @@ impl<T> Error for PublishAllError<T> {
 
 impl ErrorKind {
     fn source(self) -> Option<&'static (dyn Error + 'static)> {
-        (self == ErrorKind::Full).then_some(&NoRoom)
+        match self {
+            ErrorKind::Full => Some(&NoRoom),
+            ErrorKind::Dropped => Some(&Dropped),
+            ErrorKind::Closed | ErrorKind::Invalid => None,
+        }
     }
 }
-
-impl fmt::Display for NoRoom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no room")
-    }
-}
-
-impl Error for NoRoom {}
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -286,7 +286,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let (topic, group) = (&self.actor.topic_name, &self.actor.name);
                 self.actor.watched.show(|| Sight::SettledAgain { topic, group, base, at });
                 let group = self.actor.id;
-                drop(self.actor.topic.control(TopicWord::SettledAgain { group, base }));
+                drop(self.actor.topic.control(TopicWord::SettledAgain { group, base, at }));
             }
             Effect::Removed { base, which } => self.tell_removed(base, which),
             Effect::RemovedAgain { base, at } => self.tell_removed_again(base, at),

@@ -202,7 +202,6 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     let scope = Scope::of_group(topic.core.id, settings.ack_timeout / 2);
     let home: Arc<dyn Home> =
         Arc::new(GroupHome { topic: Arc::downgrade(topic), group: id, door: sender.downgrade() });
-    let letters = dead.shared.sender.sink();
     let leave = settings.ephemeral.then(|| leave(topic, &name, id));
     let actor = GroupActor {
         id,
@@ -221,7 +220,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
         dying: Dying::new(
             topic.name.clone(),
             name.clone(),
-            letters,
+            dead.clone(),
             home.clone(),
             topic.core.watched.clone(),
             topic.core.teller.clone(),

@@ -6,10 +6,15 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::claims::Claims;
+use super::dedup::DedupKey;
+use super::extra::Extra;
 use super::ledger::Past;
 use super::order::BatchHandle;
 use super::settings::TopicSettings;
-use super::{KeyHash, MessageId, Overflow};
+use super::tally::Tally;
+use super::weight::Weighed;
+use super::window::Window;
+use super::{Dedup, Headers, KeyHash, MessageId, Overflow, Published, TraceContext};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{Bug, Moment, Name, catch, planted};
 use crate::mailbox::Stamp;
@@ -23,16 +28,17 @@ pub(crate) struct Item<T> {
     millis: u64,
     /// Means nothing in a topic without keys.
     key: KeyHash,
+    extra: Option<Box<Extra>>,
     value: T,
 }
 
 impl<T> Item<T> {
     pub(crate) fn new(value: T) -> Item<T> {
-        Item { millis: 0, key: KeyHash::default(), value }
+        Item::made(value, KeyHash::default(), None)
     }
 
-    pub(crate) fn with_key(value: T, key: KeyHash) -> Item<T> {
-        Item { key, ..Item::new(value) }
+    pub(crate) fn made(value: T, key: KeyHash, extra: Option<Box<Extra>>) -> Item<T> {
+        Item { millis: 0, key, extra, value }
     }
 
     /// As if the mailbox had stamped it.
@@ -44,30 +50,86 @@ impl<T> Item<T> {
     pub(crate) fn into_value(self) -> T {
         self.value
     }
+
+    /// What it weighs, in a topic that has a limit in bytes.
+    #[inline]
+    pub(crate) fn weight(&self) -> u64 {
+        self.extra.as_ref().map_or(0, |extra| extra.weight)
+    }
+
+    #[inline]
+    fn dedup_key(&self) -> Option<&DedupKey> {
+        self.extra.as_ref()?.dedup.as_ref()
+    }
 }
 
-/// Gives each message its id, under the lock of the topic's mailbox.
+/// Gives each message its id, under the lock of the topic's mailbox, and knows which keys were accepted of late.
 pub(crate) struct IdStamp {
     rt: Rt,
     millis: u64,
+    dedup: Dedup,
+    /// Made with the first key.
+    window: Option<Box<Window>>,
+    tally: Arc<Tally>,
 }
 
 impl IdStamp {
-    pub(crate) fn new(rt: Rt) -> IdStamp {
-        IdStamp { rt, millis: 0 }
+    pub(crate) fn new(rt: Rt, dedup: Dedup, tally: Arc<Tally>) -> IdStamp {
+        IdStamp { rt, millis: 0, dedup, window: None, tally }
+    }
+
+    #[cold]
+    fn find(&mut self, key: &DedupKey) -> Option<Published> {
+        if planted(Bug::LateDedup) {
+            return None;
+        }
+        let now = self.rt.now();
+        let found = self.window.as_mut().and_then(|window| window.find(&self.dedup, key, now));
+        if planted(Bug::KeyOfRefused) && found.is_none() {
+            let id = MessageId::new(self.millis, u64::MAX);
+            self.window.get_or_insert_default().insert(&self.dedup, key.clone(), id, now);
+        }
+        let id = found?;
+        self.tally.on_repeat();
+        Some(Published { id, repeated: true })
+    }
+
+    #[cold]
+    fn keep(&mut self, key: DedupKey, id: MessageId) {
+        let now = self.rt.now();
+        self.window.get_or_insert_default().insert(&self.dedup, key, id, now);
     }
 }
 
 impl<T: 'static> Stamp<Item<T>> for IdStamp {
-    type Receipt = MessageId;
+    type Receipt = Published;
 
     /// Reads the clock for the first message of a burst and for each 256th after it.
-    fn stamp(&mut self, item: &mut Item<T>, offset: u64, first: bool) -> MessageId {
+    fn stamp(&mut self, item: &mut Item<T>, offset: u64, first: bool) -> Published {
         if first || offset.is_multiple_of(BATCH as u64) {
             self.millis = self.millis.max(self.rt.wall_millis());
         }
         item.millis = self.millis;
-        MessageId::new(self.millis, offset)
+        let id = MessageId::new(self.millis, offset);
+        if let Some(extra) = &mut item.extra
+            && let Some(key) = extra.dedup.take()
+        {
+            if extra.is_empty() {
+                item.extra = None;
+            }
+            self.keep(key, id);
+        }
+        Published { id, repeated: false }
+    }
+
+    #[inline]
+    fn known(&mut self, item: &Item<T>) -> Option<Published> {
+        self.find(item.dedup_key()?)
+    }
+
+    #[inline]
+    fn weight(item: &Item<T>) -> u64 {
+        item.weight()
     }
 }
 
@@ -78,15 +140,23 @@ pub(crate) struct Origin {
     keyed: bool,
     /// Messages may be evicted.
     evicts: bool,
+    weighed: bool,
+    tally: Arc<Tally>,
     /// Counts the payloads that are in batches, wherever those are: with groups, in dead letters, in messages that
     /// somebody keeps. Ordering: a late view makes a batch larger or smaller than need be.
     alive: AtomicU64,
 }
 
 impl Origin {
+    #[cfg(test)]
     pub(crate) fn new(topic: Name, settings: &TopicSettings) -> Arc<Origin> {
+        Origin::of(topic, settings, Arc::default())
+    }
+
+    pub(crate) fn of(topic: Name, settings: &TopicSettings, tally: Arc<Tally>) -> Arc<Origin> {
         let (keyed, evicts) = (settings.keyed, settings.overflow == Overflow::DropOldest);
-        Arc::new(Origin { topic, keyed, evicts, alive: AtomicU64::new(0) })
+        let weighed = settings.capacity_bytes.is_some();
+        Arc::new(Origin { topic, keyed, evicts, weighed, tally, alive: AtomicU64::new(0) })
     }
 
     /// The payloads that are in batches.
@@ -144,6 +214,16 @@ impl<T> Batch<T> {
         item.map(|item| item.key)
     }
 
+    /// Whether some message of the topic has, or had, a trace context.
+    pub(crate) fn may_be_traced(&self) -> bool {
+        self.origin.tally.is_traced()
+    }
+
+    pub(crate) fn headers(&self, index: u16) -> &Headers {
+        let extra = self.items.get(usize::from(index)).and_then(|item| item.extra.as_deref());
+        Extra::headers(extra)
+    }
+
     pub(crate) fn id(&self, index: u16) -> MessageId {
         let millis = self.items.get(usize::from(index)).map_or(0, |item| item.millis);
         MessageId::new(millis, self.base + u64::from(index))
@@ -181,6 +261,16 @@ impl<T> BatchHandle for Arc<Batch<T>> {
     #[inline]
     fn expired(&self, which: Bits, now: Moment) -> Bits {
         if self.expires.is_some_and(|at| at <= now) { which } else { Bits::default() }
+    }
+}
+
+impl<T> Weighed for Arc<Batch<T>> {
+    fn weight(&self, which: Bits) -> u64 {
+        if !self.origin.weighed {
+            return 0;
+        }
+        let weight = |at| self.items.get(usize::from(at)).map_or(0, Item::weight);
+        which.iter().map(weight).sum()
     }
 }
 
@@ -239,6 +329,16 @@ impl<T> Message<T> {
     /// [`TopicBuilder::key`]: super::TopicBuilder::key
     pub fn key(&self) -> Option<KeyHash> {
         Batch::key(&self.batch, self.index)
+    }
+
+    /// Returns the headers that the message was published with; an empty list if it has none.
+    pub fn headers(&self) -> &Headers {
+        self.batch.headers(self.index)
+    }
+
+    /// Returns the trace that the message belongs to, if a header says so.
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::of(self.headers())
     }
 
     /// Returns the name of the topic the message was published to.

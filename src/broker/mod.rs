@@ -36,7 +36,8 @@
 //!   (`ledger/keys.rs`).
 //! - **A deletion frees the name at once**, and goes on by itself until the last handler has ended (`delete.rs`).
 //! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of
-//!   payloads are called where a panic is caught.
+//!   payloads are called where a panic is caught. One exception, caught too: a group weighs, and finds the key of, its
+//!   dead letters, if you gave their topic a function for that.
 //! - **A clock is read per lease, never per message**; a deadline is two looks at what a consumer is at.
 //!
 //! # Logs
@@ -45,9 +46,10 @@
 //! | level | span or event | fields |
 //! |---|---|---|
 //! | debug span | `lease` | topic, group, consumer, first, messages |
-//! | trace span | `delivery`, inside of `lease` | id, attempt |
+//! | trace span | `delivery`, inside of `lease` | id, attempt; of a message with a [trace context](TraceContext) also trace_id, span_id (that of what its handler publishes), parent_id (that of what published it) |
 //! | info | broker started | runtime |
 //! | debug | delivery failed, delivery found no room | topic, group, error |
+//! | debug | delivery dropped, as its output was; inside of `lease` | error |
 //! | info | topic opened, topic deleted* | topic, capacity, payload; topic, lost |
 //! | info | group opened, group deleted* | topic, group; topic, group, lost |
 //! | debug | consumer restarted* | topic, group, consumer |
@@ -81,8 +83,10 @@ mod claims;
 mod consumer;
 mod core;
 mod dead_letter;
+mod dedup;
 mod delayed;
 mod delete;
+mod door;
 mod drain;
 mod dying;
 mod error;
@@ -90,6 +94,8 @@ mod event;
 mod events;
 #[cfg(feature = "metrics")]
 mod export;
+mod extra;
+mod follow;
 mod gate;
 mod group;
 mod group_actor;
@@ -99,6 +105,7 @@ mod group_with;
 mod group_word;
 mod handle;
 mod handler;
+mod headers;
 mod id;
 mod incarnation;
 mod key;
@@ -106,6 +113,8 @@ mod lease;
 mod ledger;
 mod members;
 mod message;
+mod message_builder;
+mod no_room;
 mod order;
 mod outcome;
 mod publish;
@@ -117,13 +126,18 @@ mod retry;
 mod room;
 mod scope;
 mod settings;
+mod sink;
 mod start;
 mod stats;
 mod steer;
+mod tally;
 mod topic;
 mod topic_actor;
 mod topic_word;
 mod topology;
+mod trace;
+mod weight;
+mod window;
 mod witness;
 mod work_off;
 mod workers;
@@ -136,10 +150,11 @@ mod shuttle_tests;
 pub use blocked::{Blocked, WhyBlocked};
 pub use breaker::{Breaker, BreakerState, BreakerStats};
 pub use dead_letter::{DeadLetter, DeadReason};
+pub use dedup::Dedup;
 pub use drain::{GroupReport, Report, TopicReport};
 pub use error::{
-    AckError, Closed, DeleteError, ErrorKind, InvalidMessage, NoRoom, OpenError, PublishAllError,
-    PublishError, RedriveAllError, RedriveError,
+    AckError, Closed, DeleteError, ErrorKind, InvalidMessage, OpenError, PublishAllError, PublishError,
+    RedriveAllError, RedriveError,
 };
 pub use event::{Event, WhyDropped};
 pub use events::Events;
@@ -150,20 +165,24 @@ pub use group_handle::Group;
 pub use group_with::GroupWith;
 pub use handle::{Broker, BrokerBuilder};
 pub use handler::Consumer;
+pub use headers::{Headers, InvalidHeader};
 pub use id::{InvalidMessageId, MessageId};
 pub use key::{Key, KeyHash};
 pub use message::Message;
+pub use message_builder::{MessageBuilder, Published};
+pub use no_room::{Dropped, NoRoom, UnlessDropped};
 pub use outcome::Outcome;
-pub use publish::TopicSink;
 pub use pull::{Delivery, DeliveryStream};
 pub use rate::RateLimit;
 pub use retry::Retry;
 pub use settings::Overflow;
+pub use sink::TopicSink;
 pub use start::Start;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
 pub use steer::SteerError;
 pub use topic::{Topic, TopicBuilder};
 pub use topology::{GroupNode, TopicNode, Topology};
+pub use trace::{InvalidTraceContext, TraceContext};
 
 pub(crate) use settings::GroupSettings;
 
@@ -174,5 +193,7 @@ pub(crate) use bits::Bits;
 pub(crate) use order::Order;
 #[cfg(feature = "sim")]
 pub(crate) use outcome::{TIMED_OUT, Verdict};
+#[cfg(all(test, feature = "sim"))]
+pub(crate) use witness::Bytes;
 #[cfg(feature = "sim")]
 pub(crate) use witness::{At, Counted, Sight, TopicCounts, Witness};

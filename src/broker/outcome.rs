@@ -4,13 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::NoRoom;
+use super::{Dropped, NoRoom};
 use crate::base::Fault;
 
 /// Says what is to become of a message after its handler saw it.
 ///
 /// `Result<(), Fault>` converts: `Ok` is [`Outcome::Ack`]. `Err` is [`Outcome::Retry`] with the error's text, or
-/// [`Outcome::NoRoom`] if the error says so: see [`NoRoom`].
+/// [`Outcome::NoRoom`] or [`Outcome::Drop`] if the error says so: see [`NoRoom`] and [`Dropped`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -46,18 +46,26 @@ impl From<Fault> for Outcome {
     #[cold]
     fn from(fault: Fault) -> Outcome {
         let text = fault.to_string();
-        if says_no_room(&fault) { Outcome::NoRoom(text) } else { Outcome::Retry(text) }
+        match () {
+            () if says::<NoRoom>(&fault) => Outcome::NoRoom(text),
+            () if says::<Dropped>(&fault) => {
+                tracing::debug!(target: "callboard::broker", error = %text, "delivery dropped, as its output was");
+                Outcome::Drop
+            }
+            () => Outcome::Retry(text),
+        }
     }
 }
 
-/// How deep the search for [`NoRoom`] goes: an error that is its own source must not hold a consumer for ever.
+/// How deep the search for a mark goes: an error that is its own source must not hold a consumer for ever.
 const DEPTH: usize = 64;
 
-fn says_no_room(fault: &Fault) -> bool {
+/// Whether the mark `M` is among its sources.
+fn says<M: Error + 'static>(fault: &Fault) -> bool {
     let mut next = fault.source().map(|error| error as &(dyn Error + 'static));
     for _ in 0..DEPTH {
         match next {
-            Some(error) if error.is::<NoRoom>() => return true,
+            Some(error) if error.is::<M>() => return true,
             Some(error) => next = error.source(),
             None => break,
         }
@@ -169,5 +177,7 @@ mod tests {
         let text = error().to_string();
         assert_eq!(Outcome::from(Err(Fault::new(text.clone()))), Outcome::Retry(text));
         assert_eq!(Outcome::from(Ok(())), Outcome::Ack);
+        let dropped = crate::broker::PublishError::Dropped(());
+        assert_eq!(Outcome::from(Err(dropped.into())), Outcome::Drop);
     }
 }

@@ -1,21 +1,20 @@
 //! Publishing: waiting for room, or not, and for how long.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Sink;
-
-use super::key::key_of;
+use super::door::Checked;
 use super::message::{IdStamp, Item};
 use super::room;
 use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
-use super::{ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Topic};
+use super::{ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Published};
 use crate::base::{Bug, planted};
-use crate::mailbox::{self, SendError, SendSink, TrySendError};
+use crate::mailbox::{self, SendError, TrySendError};
 
 /// How long a publish may wait.
 pub(super) enum Wait {
@@ -40,13 +39,13 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     /// The longest that a handler may wait here, if it is one who asks.
-    fn limit_inside(&self) -> Option<Duration> {
+    pub(super) fn limit_inside(&self) -> Option<Duration> {
         Scope::current().map(|scope| scope.limit.min(self.settings.publish_timeout))
     }
 
     pub(super) fn wait(&self) -> Wait {
         match (self.settings.overflow, self.limit_inside()) {
-            (Overflow::Reject, _) => Wait::Not,
+            (Overflow::Reject | Overflow::DropNewest, _) => Wait::Not,
             (Overflow::Wait { timeout: None } | Overflow::DropOldest, None) => Wait::ForEver,
             (Overflow::Wait { timeout: None } | Overflow::DropOldest, Some(limit)) => Wait::AtMost(limit),
             (Overflow::Wait { timeout: Some(timeout) }, None) => Wait::AtMost(timeout),
@@ -55,38 +54,40 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     pub(crate) fn try_publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
-        let item = self.item(value).map_err(|(value, why)| PublishError::Invalid(value, why))?;
-        self.try_publish_item(item)
+        self.try_publish_checked(self.item(value)).map(MessageId::from)
     }
 
-    fn try_publish_item(&self, item: Item<T>) -> Result<MessageId, PublishError<T>> {
+    pub(super) fn try_publish_checked(&self, item: Checked<T>) -> Result<Published, PublishError<T>> {
+        self.try_publish_item(item.map_err(|(value, why)| PublishError::Invalid(value, why))?)
+    }
+
+    fn try_publish_item(&self, item: Item<T>) -> Result<Published, PublishError<T>> {
         if !self.may_publish() {
             return Err(PublishError::Closed(item.into_value()));
         }
         self.sender.try_send(item).map_err(|error| match error {
+            TrySendError::Full(item) if self.settings.overflow == Overflow::DropNewest => {
+                self.tally.on_dropped_newest(1);
+                PublishError::Dropped(item.into_value())
+            }
             TrySendError::Full(item) => PublishError::Full(item.into_value()),
             TrySendError::Closed(item) => PublishError::Closed(item.into_value()),
         })
     }
 
-    pub(crate) fn publish(&self, value: T) -> Publish<'_, T> {
-        let (item, invalid) = match self.item(value) {
+    #[inline]
+    pub(crate) fn publish(&self, value: T) -> Publish<'_, T, MessageId> {
+        self.publish_checked(self.item(value))
+    }
+
+    #[inline]
+    pub(super) fn publish_checked<A>(&self, item: Checked<T>) -> Publish<'_, T, A> {
+        let (item, invalid) = match item {
             Ok(item) => (item, None),
             Err((value, why)) => (Item::new(value), Some(why)),
         };
-        Publish { topic: self, send: self.sender.send(item), wait: room::Wait::default(), invalid }
-    }
-
-    /// Makes a message of a value, or says why it can't be one.
-    #[inline]
-    fn item(&self, value: T) -> Result<Item<T>, (T, InvalidMessage)> {
-        match &self.components.key {
-            None => Ok(Item::new(value)),
-            Some(key) => match key_of(key, &value) {
-                Some(key) => Ok(Item::with_key(value, key)),
-                None => Err((value, InvalidMessage::KeyPanicked)),
-            },
-        }
+        let wait = room::Wait::default();
+        Publish { topic: self, send: self.sender.send(item), wait, invalid, answer: PhantomData }
     }
 
     pub(crate) async fn publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
@@ -118,19 +119,21 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         .await;
         let (invalid, refused) = (!refused.is_empty(), refused.into_iter());
         let values = |rest: Vec<Item<T>>| rest.into_iter().map(Item::into_value).chain(refused).collect();
+        let ids = |accepted: Vec<Published>| accepted.into_iter().map(MessageId::from).collect();
         match sent {
             Some(Ok(accepted)) if invalid => {
+                let accepted = ids(accepted);
                 Err(PublishAllError { accepted, rest: values(Vec::new()), kind: ErrorKind::Invalid })
             }
-            Some(Ok(ids)) => Ok(ids),
+            Some(Ok(accepted)) => Ok(ids(accepted)),
             Some(Err(error)) => {
                 let kind = ErrorKind::Closed;
-                Err(PublishAllError { accepted: error.accepted, rest: values(error.rest), kind })
+                Err(PublishAllError { accepted: ids(error.accepted), rest: values(error.rest), kind })
             }
             None => {
                 let kind = if self.may_publish() { ErrorKind::Full } else { ErrorKind::Closed };
                 let (accepted, rest) = send.take_back();
-                Err(PublishAllError { accepted, rest: values(rest), kind })
+                Err(PublishAllError { accepted: ids(accepted), rest: values(rest), kind })
             }
         }
     }
@@ -156,7 +159,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
                 Ok(id) => accepted.push(id),
                 Err(error) => {
                     let kind = error.kind();
-                    let rest = std::iter::once(error.into_inner()).chain(values).collect();
+                    let rest: Vec<T> = std::iter::once(error.into_inner()).chain(values).collect();
+                    if kind == ErrorKind::Dropped {
+                        self.tally.on_dropped_newest(rest.len() - 1);
+                    }
                     return Err(PublishAllError { accepted, rest, kind });
                 }
             }
@@ -169,48 +175,51 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 ///
 /// Why by hand: the message is moved once, from the caller to the mailbox. An `async fn` would move it from one
 /// future to the next on the way.
-pub(crate) struct Publish<'a, T: Send + Sync + 'static> {
+pub(crate) struct Publish<'a, T: Send + Sync + 'static, A> {
     topic: &'a TopicShared<T>,
     send: mailbox::Send<'a, Item<T>, TopicWord<T>, IdStamp>,
     wait: room::Wait<T>,
     /// Present if the message is not to be sent.
     invalid: Option<InvalidMessage>,
+    /// An id, or more.
+    answer: PhantomData<fn() -> A>,
 }
 
-impl<T: Send + Sync + 'static> Future for Publish<'_, T> {
-    type Output = Result<MessageId, PublishError<T>>;
+impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> {
+    type Output = Result<A, PublishError<T>>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Why at each poll: a drain that begins while this waits sends it away.
         if !self.topic.may_publish()
-            || self.topic.settings.overflow == Overflow::Reject
+            || matches!(self.topic.settings.overflow, Overflow::Reject | Overflow::DropNewest)
             || self.invalid.is_some()
         {
             return self.poll_at_once();
         }
         match Pin::new(&mut self.send).poll(cx) {
-            Poll::Ready(Ok(id)) => {
+            Poll::Ready(Ok(published)) => {
                 let this = &mut *self;
                 this.wait.end(this.topic, cx);
-                Poll::Ready(Ok(id))
+                Poll::Ready(Ok(published.into()))
             }
             Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
             Poll::Pending if planted(Bug::EarlyConfirm) => {
                 drop(self.send.take_back());
-                Poll::Ready(Ok(MessageId::new(u64::MAX, self.topic.sender.accepted())))
+                let id = MessageId::new(u64::MAX, self.topic.sender.accepted());
+                Poll::Ready(Ok(Published { id, repeated: false }.into()))
             }
             Poll::Pending => self.poll_limit(cx),
         }
     }
 }
 
-impl<T: Send + Sync + 'static> Publish<'_, T> {
+impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
     /// Where nobody may wait.
     #[cold]
-    fn poll_at_once(&mut self) -> Poll<Result<MessageId, PublishError<T>>> {
+    fn poll_at_once(&mut self) -> Poll<Result<A, PublishError<T>>> {
         match (self.send.take_back(), self.invalid.take()) {
-            (Some(item), None) => Poll::Ready(self.topic.try_publish_item(item)),
+            (Some(item), None) => Poll::Ready(self.topic.try_publish_item(item).map(A::from)),
             (Some(item), Some(why)) => Poll::Ready(Err(PublishError::Invalid(item.into_value(), why))),
             // Polled again after it was ready.
             (None, _) => Poll::Pending,
@@ -218,7 +227,7 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
     }
 
     #[cold]
-    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<MessageId, PublishError<T>>> {
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<A, PublishError<T>>> {
         std::task::ready!(self.wait.poll(self.topic.wait().limit(), self.topic, cx));
         match self.send.take_back() {
             Some(item) if self.topic.may_publish() && self.wait.is_refused() => {
@@ -230,108 +239,5 @@ impl<T: Send + Sync + 'static> Publish<'_, T> {
             Some(item) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
             None => Poll::Pending,
         }
-    }
-}
-
-/// Publishes to a topic through `futures::Sink`; made by [`Topic::sink`].
-///
-/// `poll_ready` waits while the topic is full, whatever the topic's overflow answer is, and keeps the place it
-/// got. Inside of a handler it waits as long as a publish may there, then fails with
-/// [`PublishError::TimedOut`] and leaves the line. A sink that is kept while it waits and is not polled keeps its turn,
-/// and with it everyone behind: poll it on, or drop it. Flushing says that everything sent is accepted. Closing flushes,
-/// gives a kept place back, and never closes the topic.
-///
-/// # Examples
-/// ```
-/// use callboard::prelude::*;
-/// use futures::{StreamExt as _, stream};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let broker = Broker::start()?;
-/// let numbers = broker.topic::<u32>("numbers").open().await?;
-/// stream::iter(0..10).map(Ok).forward(numbers.sink()).await?;
-/// assert_eq!(numbers.stats().await?.accepted, 10);
-/// # Ok(()) }
-/// ```
-pub struct TopicSink<T: Send + Sync + 'static> {
-    topic: Topic<T>,
-    sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
-    wait: room::Wait<T>,
-}
-
-impl<T: Send + Sync + 'static> TopicSink<T> {
-    pub(crate) fn new(topic: Topic<T>) -> TopicSink<T> {
-        let sink = topic.shared.sender.sink();
-        TopicSink { topic, sink, wait: room::Wait::default() }
-    }
-
-    fn give_up(&mut self) {
-        self.wait = room::Wait::default();
-        self.sink.give_up();
-    }
-}
-
-impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
-    /// The message, where there was one to give back.
-    type Error = PublishError<Option<T>>;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let this = &mut *self;
-        let shared = &this.topic.shared;
-        if shared.may_publish() {
-            match this.sink.poll_reserve(cx) {
-                Poll::Ready(Ok(())) => {
-                    this.wait.end(shared, cx);
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Err(_)) => {
-                    this.give_up();
-                    return Poll::Ready(Err(PublishError::Closed(None)));
-                }
-                Poll::Pending => {
-                    let over = this.wait.poll(shared.limit_inside(), shared, cx);
-                    // It waits all the same where there is nothing to evict.
-                    if over.is_pending() || this.wait.is_refused() && shared.may_publish() {
-                        return Poll::Pending;
-                    }
-                }
-            }
-        }
-        let timed_out = shared.may_publish() && this.wait.is_limited();
-        this.give_up();
-        Poll::Ready(Err(if timed_out { PublishError::TimedOut(None) } else { PublishError::Closed(None) }))
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Self::Error> {
-        if !self.topic.shared.may_publish() {
-            self.give_up();
-            return Err(PublishError::Closed(Some(value)));
-        }
-        let item = self.topic.shared.item(value);
-        let item = item.map_err(|(value, why)| PublishError::Invalid(Some(value), why))?;
-        match self.sink.fill(item) {
-            Ok(_) => Ok(()),
-            Err(SendError(item)) if self.topic.shared.sender.is_closed() => {
-                Err(PublishError::Closed(Some(item.into_value())))
-            }
-            // Nobody asked whether it is ready.
-            Err(SendError(item)) => Err(PublishError::Full(Some(item.into_value()))),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.give_up();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: Send + Sync + 'static> std::fmt::Debug for TopicSink<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TopicSink").field("topic", self.topic.name()).finish_non_exhaustive()
     }
 }

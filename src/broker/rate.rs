@@ -40,10 +40,7 @@ use crate::base::{Bug, Moment, planted};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RateLimit {
     messages: u32,
-    #[cfg_attr(
-        feature = "serde",
-        serde(rename = "interval_ms", serialize_with = "crate::base::millis")
-    )]
+    #[cfg_attr(feature = "serde", serde(rename = "interval_ms", serialize_with = "crate::base::millis"))]
     interval: Duration,
     burst: u32,
 }

@@ -53,8 +53,9 @@ impl<T: Send + Sync + 'static> Home for GroupHome<T> {
                 if self.door.is_gone() {
                     return Err(closed(&topic));
                 }
-                poll_fn(|cx| entry.poll_place(cx)).await?;
                 let Some(message) = letter.way_back::<T>() else { return Err(RedriveError::GroupGone) };
+                let weight = message.weight();
+                poll_fn(|cx| entry.poll_place(weight, cx)).await?;
                 let (base, len) = (message.batch.base(), message.batch.len());
                 let (port, answer) = reply();
                 let word = TopicWord::Redrive { group: self.group, message, answer: port };
@@ -83,17 +84,17 @@ struct Entry<'a, T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> Entry<'_, T> {
-    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RedriveError>> {
+    fn poll_place(&mut self, weight: u64, cx: &mut Context<'_>) -> Poll<Result<(), RedriveError>> {
         if !self.topic.may_publish() {
             return Poll::Ready(Err(RedriveError::Closed));
         }
         if let Wait::Not = self.topic.wait() {
-            return Poll::Ready(self.sink.try_reserve().map_err(|error| match error {
+            return Poll::Ready(self.sink.try_reserve(weight).map_err(|error| match error {
                 TrySendError::Full(()) => RedriveError::Full,
                 TrySendError::Closed(()) => closed(self.topic),
             }));
         }
-        match self.sink.poll_reserve(cx) {
+        match self.sink.poll_reserve(weight, cx) {
             Poll::Ready(place) => Poll::Ready(place.map_err(|_| closed(self.topic))),
             Poll::Pending => self.poll_limit(cx).map(Err),
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::order::Order;
-use super::{Breaker, OpenError, RateLimit, Retry, Start};
+use super::weight::MOST_BYTES;
+use super::{Breaker, Dedup, OpenError, RateLimit, Retry, Start};
 use crate::base::Name;
 use crate::supervise::{Backoff, Intensity};
 
@@ -27,6 +28,14 @@ pub enum Overflow {
     /// has prefetched, so let it prefetch less than the topic has room for. A `try_publish`, which can't wait for the
     /// topic's answer, evicts nothing.
     DropOldest,
+    /// The message that finds no room is dropped: `publish` answers at once with
+    /// [`PublishError::Dropped`](super::PublishError::Dropped), never with an id, and
+    /// [`TopicStats::dropped_newest`](super::TopicStats::dropped_newest) counts it.
+    ///
+    /// For what is worth nothing later, as samples are. [`UnlessDropped`](super::UnlessDropped) lets a publisher go on;
+    /// [`Dropped`](super::Dropped) says what becomes of a handler that does not. Sinks wait, and so do dead letters and
+    /// redrives, which are never dropped.
+    DropNewest,
 }
 
 impl Default for Overflow {
@@ -52,6 +61,10 @@ pub(crate) struct TopicSettings {
     /// Its messages have keys.
     pub(crate) keyed: bool,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) dedup: Dedup,
+    /// It finds its messages' dedup keys itself.
+    pub(crate) dedups: bool,
+    pub(crate) capacity_bytes: Option<usize>,
 }
 
 impl Default for TopicSettings {
@@ -62,6 +75,9 @@ impl Default for TopicSettings {
             publish_timeout: Duration::from_secs(5),
             keyed: false,
             ttl: None,
+            dedup: Dedup::default(),
+            dedups: false,
+            capacity_bytes: None,
         }
     }
 }
@@ -76,6 +92,11 @@ impl TopicSettings {
         }
         if let Overflow::Wait { timeout: Some(timeout) } = self.overflow {
             faults.time("the timeout of the wait", timeout);
+        }
+        faults.time("the dedup window", self.dedup.time());
+        faults.messages("the dedup window", self.dedup.keys());
+        if let Some(bytes) = self.capacity_bytes.filter(|bytes| *bytes == 0 || *bytes > MOST_BYTES) {
+            faults.0.push(format!("the capacity of {bytes} bytes is not within 1 and {MOST_BYTES}"));
         }
         faults.result(name.to_string())
     }

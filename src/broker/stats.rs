@@ -163,6 +163,14 @@ pub struct TopicStats {
     pub unsettled: u64,
     /// The capacity.
     pub capacity: usize,
+    /// What the messages weigh that hold a place, and the places that sinks keep; 0 without a limit in bytes.
+    pub bytes: u64,
+    /// The limit in bytes, if there is one.
+    pub capacity_bytes: Option<usize>,
+    /// Messages that were published and not accepted since there was no room: [`Overflow::DropNewest`](super::Overflow::DropNewest).
+    pub dropped_newest: u64,
+    /// Messages that were published and not accepted since one with their dedup key had been: [`Dedup`](super::Dedup).
+    pub repeated: u64,
     /// Payloads of settled messages that are kept in memory by others of their batches.
     pub pinned: u64,
     /// Messages that were evicted to make room, before every group had settled them; see

@@ -8,21 +8,23 @@ use std::time::Duration;
 
 use super::blocked::{Waits, Watch};
 use super::core::BrokerCore;
+use super::dedup::dedup_key;
 use super::delete::Groups;
+use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::key::{Key, KeyFn};
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
-use super::room::EvictedFn;
 use super::settings::TopicSettings;
+use super::tally::Tally;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
 use super::{
-    Closed, DeleteError, Event, Group, GroupBuilder, Message, MessageId, OpenError, Overflow,
-    PublishAllError, PublishError, TopicReport, TopicSink, TopicStats,
+    Closed, Dedup, DeleteError, Event, Group, GroupBuilder, Message, MessageBuilder, MessageId, OpenError,
+    Overflow, PublishAllError, PublishError, TopicReport, TopicSink, TopicStats,
 };
 use crate::base::Name;
 use crate::base::sync::{AtomicU32, Mutex, MutexGuard, PoisonError};
-use crate::mailbox::{Sender, mailbox, reply};
+use crate::mailbox::{Sender, reply, weighed_mailbox};
 
 /// Publishes to one topic and opens its groups. Cloning is cheap and shares the topic.
 ///
@@ -43,18 +45,6 @@ pub struct TopicBuilder<T> {
     components: Components<T>,
 }
 
-/// What a topic calls in its publishers' tasks.
-pub(crate) struct Components<T> {
-    pub(crate) key: Option<KeyFn<T>>,
-    pub(crate) on_evicted: Option<EvictedFn<T>>,
-}
-
-impl<T> Default for Components<T> {
-    fn default() -> Components<T> {
-        Components { key: None, on_evicted: None }
-    }
-}
-
 pub(crate) struct TopicShared<T> {
     pub(crate) name: Name,
     pub(crate) core: Arc<BrokerCore>,
@@ -63,6 +53,7 @@ pub(crate) struct TopicShared<T> {
     pub(crate) sender: Sender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) registry: Weak<Registry>,
     pub(crate) waits: Arc<Waits>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) next_group: AtomicU32,
     groups: Mutex<Groups<T>>,
     pub(super) ending: Mutex<Option<Ending<TopicReport>>>,
@@ -196,6 +187,68 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         self
     }
 
+    /// Sets how long, and how many, dedup keys are remembered. Default: 2 minutes and 65,536 keys; see [`Dedup`].
+    ///
+    /// It holds for the keys that messages name and for those that [`TopicBuilder::dedup_by`] finds; alone it finds none.
+    pub fn dedup(mut self, dedup: Dedup) -> TopicBuilder<T> {
+        self.settings.dedup = dedup;
+        self.unset = false;
+        self
+    }
+
+    /// Takes each message once, by a key that `key` makes of it: text or bytes. Default: only messages that name a key.
+    ///
+    /// A plain publish of a repeat answers with the first one's id; [`TopicStats::repeated`] counts it. The function runs
+    /// in the publisher's task, once for each message. If it panics, or the key is empty or too long, the message is not
+    /// accepted: [`PublishError::Invalid`]. Dead letters that come in are not held against it. Of a topic that is open the
+    /// keys stay as they are. [`Dedup`] has an example.
+    pub fn dedup_by<K: AsRef<[u8]>>(
+        mut self,
+        key: impl Fn(&T) -> K + Send + Sync + 'static,
+    ) -> TopicBuilder<T> {
+        self.components.dedup = Some(Arc::new(move |value| dedup_key(key(value).as_ref())));
+        self.settings.dedups = true;
+        self.unset = false;
+        self
+    }
+
+    /// Limits the bytes of what is unsettled, beside the count: what `size` says of each message, and the headers that it
+    /// was given. Default: no limit; at most 1 TiB.
+    ///
+    /// A message holds its bytes as it holds its place, and those who publish wait for both in one line: a small message
+    /// does not overtake a large one. One with more bytes than the limit is refused, as is one at which `size`
+    /// panics: [`PublishError::Invalid`]. It runs in the publisher's task, once for each message. For a topic that takes
+    /// in dead letters it runs in the group that gives them up; there what is too large, or can't be weighed, counts as the
+    /// whole limit, so that no dead letter is refused. Of a topic that is open the sizes stay as they are.
+    ///
+    /// A [`TopicSink`] of such a topic can't know how many bytes to keep a place for: it takes one message, and is ready
+    /// for the next one once that one is in the topic.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let images = broker.topic::<Vec<u8>>("images").capacity_bytes(1 << 20, Vec::len).open().await?;
+    /// images.publish(vec![0; 1 << 19]).await?;
+    /// assert_eq!(images.stats().await?.bytes, 1 << 19);
+    /// let too_large = images.publish(vec![0; 1 << 21]).await.unwrap_err();
+    /// assert_eq!(too_large.kind(), ErrorKind::Invalid);
+    /// # Ok(()) }
+    /// ```
+    pub fn capacity_bytes(
+        mut self,
+        limit: usize,
+        size: impl Fn(&T) -> usize + Send + Sync + 'static,
+    ) -> TopicBuilder<T> {
+        self.components.weigher = Some(Arc::new(size));
+        self.settings.capacity_bytes = Some(limit);
+        self.unset = false;
+        self
+    }
+
     /// Opens the topic held: it accepts messages and hands out none until [`Topic::release`].
     ///
     /// For opening several groups before the first message moves, or leaves since the first group begins after it.
@@ -243,12 +296,16 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         registry: &Arc<Registry>,
     ) -> Arc<Self> {
         let core = registry.core.clone();
-        let (sender, receiver) = mailbox(settings.capacity, IdStamp::new(core.rt.clone()));
+        let tally = Arc::<Tally>::default();
+        let stamp = IdStamp::new(core.rt.clone(), settings.dedup.clone(), tally.clone());
+        let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
+        let (sender, receiver) = weighed_mailbox(settings.capacity, limit, stamp);
         let waits = Arc::<Waits>::default();
         let watch = Watch::new(core.rt.clone(), waits.clone());
         let actor = TopicActor {
             name: name.clone(),
             settings: settings.clone(),
+            tally: tally.clone(),
             held: hold,
             watch,
             watched: core.watched.clone(),
@@ -266,6 +323,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             sender,
             registry,
             waits,
+            tally,
             next_group,
             groups,
             ending,
@@ -312,6 +370,11 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// [`PublishError`] gives the message back.
     pub fn try_publish(&self, value: T) -> Result<MessageId, PublishError<T>> {
         self.shared.try_publish(value)
+    }
+
+    /// Begins a message that has more than a payload: headers, for one.
+    pub fn message(&self, value: T) -> MessageBuilder<'_, T> {
+        MessageBuilder::new(&self.shared, value)
     }
 
     /// Publishes `values` in order, as many at a time as there is room for, and answers with their ids.

@@ -3,6 +3,7 @@
 mod evict;
 mod link;
 mod redrive;
+mod show;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +17,8 @@ use super::group_word::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::room::Room;
 use super::settings::TopicSettings;
-use super::witness::{Sight, TopicCounts, Watched};
+use super::tally::Tally;
+use super::witness::{Sight, Watched};
 use super::{Blocked, Event as Told, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply};
@@ -31,6 +33,7 @@ use redrive::Redriver;
 pub(crate) struct TopicActor<T> {
     pub(crate) name: Name,
     pub(crate) settings: TopicSettings,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) held: bool,
     pub(crate) watch: Watch,
     pub(crate) watched: Watched,
@@ -66,7 +69,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
     /// Runs the topic until it is stopped.
     pub(crate) async fn run(self) {
         let mut life = Life {
-            origin: Origin::new(self.name.clone(), &self.settings),
+            origin: Origin::of(self.name.clone(), &self.settings, self.tally.clone()),
             askers: Vec::new(),
             evicted: 0,
             expired: 0,
@@ -163,13 +166,20 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
+    /// These places are free, and what the books say that they bore.
     fn free(&mut self, places: u64) {
+        let weight = self.books.take_freed();
+        self.give_back(places, weight);
+    }
+
+    fn give_back(&mut self, places: u64, weight: u64) {
         let places = places - u64::from(places > 1 && planted(Bug::LeakedPlace));
+        let weight = if planted(Bug::LeakedWeight) { weight / 2 } else { weight };
         if places > 0 {
             if self.actor.watch.on_freed() {
                 self.actor.teller.tell(Told::PublishersUnblocked { topic: self.actor.name.clone() });
             }
-            self.actor.mailbox.settle(usize::try_from(places).unwrap_or(usize::MAX));
+            self.actor.mailbox.settle_weighed(usize::try_from(places).unwrap_or(usize::MAX), weight);
             self.call_redrivers();
         }
     }
@@ -180,8 +190,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
             }
-            TopicWord::SettledAgain { group, base } => {
-                let freed = self.books.on_settled_again(group, base);
+            TopicWord::SettledAgain { group, base, at } => {
+                let freed = self.books.on_settled_again(group, base, at);
                 self.free(freed);
             }
             TopicWord::GroupNews { group, news } => {
@@ -246,6 +256,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                     accepted: self.books.next_offset() + waiting,
                     unsettled: self.books.unsettled() + waiting,
                     capacity: self.actor.settings.capacity,
+                    bytes: self.actor.mailbox.load(),
+                    capacity_bytes: self.actor.settings.capacity_bytes,
+                    dropped_newest: self.actor.tally.dropped_newest(),
+                    repeated: self.actor.tally.repeated(),
                     pinned: self.books.pinned(),
                     evicted: self.evicted,
                     expired: self.expired,
@@ -336,17 +350,6 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let _ = reply.send(quiet);
             }
         }
-    }
-
-    /// Shows what the topic says of itself beside what it holds, if anybody watches.
-    fn show_books(&self) {
-        self.actor.watched.show(|| {
-            let (mailbox, capacity) = (&self.actor.mailbox, self.actor.settings.capacity as u64);
-            let (held, waiting) = (mailbox.held(), mailbox.waiting() as u64);
-            let said = |(unsettled, pinned)| TopicCounts { capacity, held, waiting, unsettled, pinned };
-            let books = said((self.books.unsettled(), self.books.pinned()));
-            Sight::TopicBooks { topic: &self.actor.name, books, counted: said(self.books.counted()) }
-        });
     }
 
     /// Counts what was accepted and not handed on, for each group.

@@ -25,6 +25,7 @@ pub(crate) enum TopicWord<T> {
     SettledAgain {
         group: GroupId,
         base: u64,
+        at: u16,
     },
     /// How a group is.
     GroupNews {

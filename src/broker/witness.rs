@@ -112,6 +112,19 @@ pub(crate) struct TopicCounts {
     pub(crate) unsettled: u64,
     /// Payloads that are kept by neighbours only.
     pub(crate) pinned: u64,
+    pub(crate) bytes: Bytes,
+}
+
+/// What a topic's messages weigh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    pub(crate) limit: u64,
+    /// What the taken places bear.
+    pub(crate) load: u64,
+    /// What the messages in the mailbox weigh.
+    pub(crate) waiting: u64,
+    /// What those weigh that some group has not settled, without those in the mailbox.
+    pub(crate) unsettled: u64,
 }
 
 /// The place for a witness.

@@ -2,12 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tracing::{Instrument as _, Span};
 
 use super::Message;
 use super::bits::Bits;
+use super::follow::{self, Followed, Following};
 use super::handler::Handle;
 use super::lease::{LeaseId, Progress, Slot};
 use super::outcome::Verdict;
@@ -46,7 +48,7 @@ impl Open<'_> {
         message: &mut Message<T>,
         budget: &mut u32,
     ) -> Halt {
-        let looked_at = is_traced() || self.window.watched.is_watched();
+        let looked_at = is_traced() || self.window.watched.is_watched() || message.batch.may_be_traced();
         loop {
             if *budget == 0 {
                 *budget = BUDGET;
@@ -68,7 +70,8 @@ impl Open<'_> {
         }
     }
 
-    /// Handles one message under a span of its own, if that is asked for, and before a witness, if there is one.
+    /// Handles one message under a span of its own, if that is asked for, in its trace, if it has one, and before a
+    /// witness, if there is one.
     async fn handle_looked_at<T: Send + Sync + 'static, H: Handle<T>>(
         &self,
         handler: &mut H,
@@ -79,9 +82,14 @@ impl Open<'_> {
         if let Some(trick) = watched.witness().and_then(|witness| witness.before(&at)) {
             trick.await;
         }
-        let span = if is_traced() { delivery_span(self.span, message) } else { Span::none() };
-        let handling = span.in_scope(|| handler.handle(message));
-        let verdict = Shielded::new(handling.instrument(span)).await;
+        let following = match message.batch.may_be_traced() {
+            true => Following::begin(message.headers(), &self.window.rt),
+            false => None,
+        };
+        let following = following.as_ref();
+        let span = if is_traced() { delivery_span(self.span, message, following) } else { Span::none() };
+        let handling = follow::within(following, || span.in_scope(|| handler.handle(message)));
+        let verdict = Shielded::new(Followed::new(handling.instrument(span), following.cloned())).await;
         if let Some(trick) = watched.witness().and_then(|witness| witness.after(&at, &verdict)) {
             trick.await;
         }
@@ -144,7 +152,20 @@ pub(super) async fn pause() {
 }
 
 /// Why not always: a span per message costs more than a quick handler; the lease's serves.
-fn delivery_span<T>(lease: &Span, message: &Message<T>) -> Span {
+fn delivery_span<T>(lease: &Span, message: &Message<T>, following: Option<&Arc<Following>>) -> Span {
     let (id, attempt) = (message.id(), message.attempt());
-    tracing::trace_span!(target: "callboard::broker", parent: lease, "delivery", %id, attempt)
+    let Some(following) = following else {
+        return tracing::trace_span!(target: "callboard::broker", parent: lease, "delivery", %id, attempt);
+    };
+    let (context, parent) = (following.context, following.parent);
+    tracing::trace_span!(
+        target: "callboard::broker",
+        parent: lease,
+        "delivery",
+        %id,
+        attempt,
+        trace_id = %format_args!("{:032x}", context.trace_id()),
+        span_id = %format_args!("{:016x}", context.span_id()),
+        parent_id = %format_args!("{parent:016x}"),
+    )
 }

@@ -1,11 +1,14 @@
-//! Who may enter: the count of places and the line of waiting senders. Pure; the lock is around it.
+//! Who may enter: the count of places, the weight they bear, and the line of waiting senders. Pure; the lock is around
+//! it.
 //!
 //! | who | may enter when |
 //! |---|---|
-//! | a newcomer that would wait | more places are free than senders wait |
-//! | a newcomer that would not | a place is free and nobody waits |
-//! | the front of the line | a place is free |
+//! | a newcomer that would wait | more places are free than senders wait, and more weight than they want |
+//! | a newcomer that would not | there is room for it and nobody waits |
+//! | the front of the line | there is room for it: a place, and its weight |
 //! | anyone else in it | never; it becomes the front |
+//!
+//! Places and weight are two gates on one line: a light message waits behind a heavy one that came before it.
 //!
 //! So those who wait enter in the order in which they came, and no newcomer gets a place that one of them needs.
 //! Why newcomers enter at all while others wait: those are woken and not polled yet. If they kept out everyone, each
@@ -23,35 +26,59 @@ pub(super) struct Ticket(u64);
 #[derive(Debug)]
 pub(super) struct Line {
     capacity: u64,
+    /// The most weight that may be inside.
+    limit: u64,
     /// Places ever taken, by messages and reservations, less those that were given back unused.
     taken: u64,
-    /// In the order of their tickets. Without a waker: was told to come. Only the front is ever told.
-    waiting: VecDeque<(Ticket, Option<Waker>)>,
+    /// What is inside weighs so much.
+    load: u64,
+    /// What waits weighs so much.
+    wanted: u64,
+    /// In the order of their tickets. Only the front is ever told.
+    waiting: VecDeque<Waits>,
     next: u64,
 }
 
-impl Line {
-    pub(super) fn new(capacity: usize) -> Line {
-        Line { capacity: capacity as u64, taken: 0, waiting: VecDeque::new(), next: 0 }
-    }
+#[derive(Debug)]
+struct Waits {
+    ticket: Ticket,
+    /// `None`: was told to come.
+    waker: Option<Waker>,
+    weight: u64,
+}
 
-    /// Tells whether the holder of `ticket` (`None`: a newcomer) may enter now, when `done` places were given back.
-    #[inline]
-    pub(super) fn admits(&self, ticket: Option<Ticket>, done: u64) -> bool {
-        match ticket {
-            None => self.spare(done) > 0,
-            Some(_) => self.is_first(ticket) && self.free(done) > 0,
+impl Line {
+    pub(super) fn new(capacity: usize, limit: u64) -> Line {
+        Line {
+            capacity: capacity as u64,
+            limit,
+            taken: 0,
+            load: 0,
+            wanted: 0,
+            waiting: VecDeque::new(),
+            next: 0,
         }
     }
 
-    /// Tells whether a place is free and nobody waits for one.
-    pub(super) fn is_open(&self, done: u64) -> bool {
-        self.waiting.is_empty() && self.free(done) > 0
+    /// Tells whether the holder of `ticket` (`None`: a newcomer) may enter now with so much `weight`, when `done` places
+    /// were given back.
+    #[inline]
+    pub(super) fn admits(&self, ticket: Option<Ticket>, weight: u64, done: u64) -> bool {
+        match ticket {
+            // Why also if it weighs nothing: it must not overtake one who waits for weight.
+            None => self.spare(done) > 0 && self.bears(self.wanted.saturating_add(weight)),
+            Some(_) => self.is_first(ticket) && self.has_room(weight, done),
+        }
+    }
+
+    /// Tells whether there is room for so much `weight` and nobody waits.
+    pub(super) fn is_open(&self, weight: u64, done: u64) -> bool {
+        self.waiting.is_empty() && self.has_room(weight, done)
     }
 
     /// Tells whether nobody is ahead of the holder of `ticket` (`None`: a newcomer).
     pub(super) fn is_first(&self, ticket: Option<Ticket>) -> bool {
-        self.waiting.front().map(|(front, _)| *front) == ticket
+        self.waiting.front().map(|front| front.ticket) == ticket
     }
 
     /// Counts those in it.
@@ -64,35 +91,55 @@ impl Line {
         self.waiting.is_empty()
     }
 
+    /// The places, and the weight, that are to come free before all of those in it can enter.
+    pub(super) fn lacking(&self, done: u64) -> (u64, u64) {
+        let places = (self.waiting.len() as u64).saturating_sub(self.free(done));
+        (places, self.wanted.saturating_sub(self.limit.saturating_sub(self.load)))
+    }
+
     /// How many places are left for newcomers once each one who waits has one.
     #[inline]
-    pub(super) fn spare(&self, done: u64) -> u64 {
+    fn spare(&self, done: u64) -> u64 {
         self.free(done).saturating_sub(self.waiting.len() as u64)
     }
 
-    /// Takes `places`, which are free.
+    /// Takes a place for so much `weight`; there is room.
     #[inline]
-    pub(super) fn take(&mut self, places: u64) {
-        self.taken += places;
+    pub(super) fn take(&mut self, weight: u64) {
+        self.taken += 1;
+        self.load += weight;
     }
 
-    /// Gives back a place that was taken and not used.
-    pub(super) fn give_back(&mut self) {
+    /// Gives back a place that was taken for so much `weight` and not used.
+    pub(super) fn give_back(&mut self, weight: u64) {
         self.taken -= 1;
+        self.unload(weight);
     }
 
-    /// Joins the end of the line.
-    pub(super) fn join(&mut self, waker: &Waker) -> Ticket {
+    /// So much `weight` is settled, with the places that bore it.
+    pub(super) fn unload(&mut self, weight: u64) {
+        debug_assert!(weight <= self.load, "only what came in goes");
+        self.load = self.load.saturating_sub(weight);
+    }
+
+    /// What is inside weighs so much.
+    pub(super) fn load(&self) -> u64 {
+        self.load
+    }
+
+    /// Joins the end of the line, to wait for a place and so much `weight`.
+    pub(super) fn join(&mut self, waker: &Waker, weight: u64) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.waiting.push_back((ticket, Some(waker.clone())));
+        self.wanted += weight;
+        self.waiting.push_back(Waits { ticket, waker: Some(waker.clone()), weight });
         ticket
     }
 
     /// Changes whom to wake for `ticket`; returns the replaced waker, to be dropped outside of the lock.
     pub(super) fn renew(&mut self, ticket: Ticket, waker: &Waker) -> Option<Waker> {
-        let (_, kept) = self.position(ticket).and_then(|at| self.waiting.get_mut(at))?;
-        match kept {
+        let waits = self.position(ticket).and_then(|at| self.waiting.get_mut(at))?;
+        match &mut waits.waker {
             Some(kept) if kept.will_wake(waker) => None,
             kept => kept.replace(waker.clone()),
         }
@@ -101,25 +148,28 @@ impl Line {
     /// Leaves the line; returns the waker, to be dropped outside of the lock.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
         let at = self.position(ticket)?;
-        self.waiting.remove(at).and_then(|(_, waker)| waker)
+        let gone = self.waiting.remove(at)?;
+        self.wanted -= gone.weight;
+        gone.waker
     }
 
     /// Tells whether the front of the line waits for a word.
     pub(super) fn is_expectant(&self) -> bool {
-        self.waiting.front().is_some_and(|(_, waker)| waker.is_some())
+        self.waiting.front().is_some_and(|front| front.waker.is_some())
     }
 
     /// Whom to tell that it may enter: the front, if there is room and it was not told yet.
     pub(super) fn call_front(&mut self, done: u64) -> Option<Waker> {
-        if self.free(done) == 0 {
+        let wanted = self.waiting.front()?.weight;
+        if !self.has_room(wanted, done) {
             return None;
         }
-        self.waiting.front_mut().and_then(|(_, waker)| waker.take())
+        self.waiting.front_mut().and_then(|front| front.waker.take())
     }
 
     /// Everyone who was not told yet, in order.
     pub(super) fn everyone(&self) -> Vec<Waker> {
-        self.waiting.iter().filter_map(|(_, waker)| waker.clone()).collect()
+        self.waiting.iter().filter_map(|waits| waits.waker.clone()).collect()
     }
 
     /// Gives back memory that a long line took.
@@ -138,11 +188,21 @@ impl Line {
         self.taken.saturating_sub(done)
     }
 
+    fn has_room(&self, weight: u64, done: u64) -> bool {
+        self.free(done) > 0 && self.bears(weight)
+    }
+
+    /// Tells whether so much more may be inside.
+    #[inline]
+    fn bears(&self, weight: u64) -> bool {
+        weight <= self.limit.saturating_sub(self.load)
+    }
+
     fn free(&self, done: u64) -> u64 {
         self.capacity.saturating_sub(self.held(done))
     }
 
     fn position(&self, ticket: Ticket) -> Option<usize> {
-        self.waiting.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()
+        self.waiting.binary_search_by_key(&ticket, |waits| waits.ticket).ok()
     }
 }

@@ -25,6 +25,11 @@
 //!   than senders wait, so nobody who waits ever loses one; else it joins behind. `try_send` overtakes nobody: it
 //!   answers `Full` while anyone waits.
 //!   Leaving the line (dropping the future) is exact: a `send` that did not answer `Ok` did not happen.
+//! - **Weight.** Messages may weigh something, and what is inside then weighs at most a limit. That is a second gate on
+//!   the same line: who waits for weight is overtaken by nobody who needs less, or none. Weight comes and goes with
+//!   the place that bears it.
+//! - **What is known** need not come in: a stamp may find, under the lock, that an accepted message stands for the one at
+//!   the door. That one is answered for at once, also from within the line, and dropped.
 //! - **Control** is a second queue under the same lock, served before messages, never waited for by those who
 //!   write it. It carries the framework's words (stop, a child's exit, outcomes), and each writer bounds
 //!   what it writes: one word per lease, child or watcher. Closing the message side loses neither lane.
@@ -37,6 +42,7 @@
 //! Why it is not a channel of `async-channel`, which the first design used for the line: see
 //! `docs/decisions/0002-mailbox.md`.
 
+mod entry;
 mod error;
 mod line;
 mod receiver;
@@ -57,5 +63,6 @@ pub use receiver::{Event, Receiver};
 pub use reply::{Answer, NoReply, Reply, reply};
 pub use send::{Send, SendAll, SendAllError};
 pub use sender::{Sender, WeakSender};
+pub(crate) use shared::weighed_mailbox;
 pub use shared::{BUDGET, Stamp, mailbox};
 pub use sink::SendSink;

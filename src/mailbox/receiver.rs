@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::WeakSender;
-use super::shared::{BUDGET, Locked, Parked, Phase, Shared, trim};
+use super::shared::{BUDGET, Locked, Parked, Phase, Shared, Stamp, trim};
 use crate::base::drop_each;
 use crate::base::sync::{MutexGuard, Ordering};
 
@@ -145,9 +145,26 @@ impl<M, C, S> Receiver<M, C, S> {
         }
     }
 
+    /// As [`Receiver::settle`], of messages that weigh so much together: places and weight come back in one step.
+    pub fn settle_weighed(&mut self, messages: usize, weight: u64) {
+        if weight == 0 {
+            return self.settle(messages);
+        }
+        let mut locked = self.shared.lock();
+        locked.line.unload(weight);
+        self.done += messages as u64;
+        self.shared.done.store(self.done, Ordering::Release);
+        self.shared.invite(locked);
+    }
+
     /// Tells whether senders wait in the line.
     pub fn anyone_waits(&self) -> bool {
         !self.shared.lock().line.is_empty()
+    }
+
+    /// The places, and the weight, that those who wait in the line lack together.
+    pub fn lacking(&self) -> (u64, u64) {
+        self.shared.lock().line.lacking(self.done)
     }
 
     /// Counts the senders that wait in the line.
@@ -183,19 +200,35 @@ impl<M, C, S> Receiver<M, C, S> {
     }
 
     /// Takes everything that was accepted and not handed out, in order. Their places are given back.
-    pub fn take_rest(&mut self) -> Vec<M> {
+    pub fn take_rest(&mut self) -> Vec<M>
+    where
+        S: Stamp<M>,
+    {
         let mut rest: Vec<M> = std::mem::take(&mut self.burst).into();
         let mut locked = self.shared.lock();
         let queued = std::mem::take(&mut locked.queue);
         drop(locked);
         rest.extend(queued);
-        self.settle(rest.len());
+        self.settle_weighed(rest.len(), rest.iter().map(S::weight).sum());
         rest
     }
 
     /// Counts what was accepted and not handed out.
     pub fn waiting(&self) -> usize {
         self.burst.len() + self.shared.lock().queue.len()
+    }
+
+    /// What was accepted and not handed out weighs so much.
+    pub fn waiting_load(&self) -> u64
+    where
+        S: Stamp<M>,
+    {
+        self.burst.iter().chain(&self.shared.lock().queue).map(S::weight).sum()
+    }
+
+    /// What the taken places bear weighs so much.
+    pub fn load(&self) -> u64 {
+        self.shared.lock().line.load()
     }
 
     /// Counts the places that are taken: by messages that wait, are being handled, or are not settled.

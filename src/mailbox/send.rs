@@ -6,9 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::entry::{Many, One};
 use super::line::Ticket;
-use super::shared::{BUDGET, Stamp};
+use super::shared::Stamp;
 use super::{SendError, Sender};
+use crate::base::{catch, drop_each};
 
 /// Sends one message; made by [`Sender::send`]. Dropping it leaves the line: the message was not accepted.
 #[must_use = "a future does nothing until it is awaited"]
@@ -44,16 +46,16 @@ impl<M, C, S: Stamp<M>> Future for Send<'_, M, C, S> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let message = &mut this.message;
-        if message.is_none() {
+        if this.message.is_none() {
             // Polled after it was ready, or after the message was taken back: there is nothing to wait for.
             return Poll::Pending;
         }
-        let entered = this
-            .sender
-            .poll_place(&mut this.slot, cx, |locked| message.take().map(|message| locked.push(message)));
+        let entered = this.sender.poll_place(&mut this.slot, cx, &mut One(&mut this.message));
         match std::task::ready!(entered) {
             Ok(Some((receipt, receiver))) => {
+                if let Some(known) = this.message.take() {
+                    drop(catch(|| drop(known)));
+                }
                 if let Some(waker) = receiver {
                     waker.wake();
                 }
@@ -126,22 +128,11 @@ impl<M, C, S: Stamp<M>> Future for SendAll<'_, M, C, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while !this.rest.as_slice().is_empty() {
-            let (rest, receipts, shared) = (&mut this.rest, &mut this.receipts, &this.sender.shared);
-            let entered = this.sender.poll_place(&mut this.slot, cx, |locked| {
-                // One place is taken. What nobody waits for is ours too, as far as one turn goes.
-                let turn =
-                    BUDGET.saturating_sub(locked.row).min(u32::try_from(rest.len() - 1).unwrap_or(BUDGET));
-                let more = locked.line.spare(shared.done()).min(u64::from(turn));
-                locked.line.take(more);
-                locked.row += more as u32;
-                let mut wake = None;
-                for message in rest.by_ref().take(more as usize + 1) {
-                    let (receipt, receiver) = locked.push(message);
-                    receipts.push(receipt);
-                    wake = wake.or(receiver);
-                }
-                wake
-            });
+            let mut known = Vec::new();
+            let (rest, receipts) = (&mut this.rest, &mut this.receipts);
+            let mut many = Many { rest, receipts, known: &mut known };
+            let entered = this.sender.poll_place(&mut this.slot, cx, &mut many);
+            drop(drop_each(known));
             match std::task::ready!(entered) {
                 Ok(Some(receiver)) => receiver.wake(),
                 Ok(None) => {}

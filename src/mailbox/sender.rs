@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::entry::Entrant;
 use super::line::Ticket;
 use super::shared::{BUDGET, Locked, Phase, Shared, Stamp};
 use super::{Send, SendAll, SendSink, TrySendError};
 use crate::base::sync::{MutexGuard, Ordering};
-use crate::base::{Bug, planted};
+use crate::base::{Bug, catch, planted};
 
 /// Puts messages into a mailbox. Cloning makes another strong sender; the mailbox closes when the last one goes.
 pub struct Sender<M, C, S = ()> {
@@ -54,10 +55,16 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
         if locked.phase != Phase::Open {
             return Err(TrySendError::Closed(message));
         }
-        if !locked.line.is_open(self.shared.done()) {
+        if let Some(receipt) = locked.stamp.known(&message) {
+            drop(locked);
+            drop(catch(|| drop(message)));
+            return Ok(receipt);
+        }
+        let weight = S::weight(&message);
+        if !locked.line.is_open(weight, self.shared.done()) {
             return Err(TrySendError::Full(message));
         }
-        locked.line.take(1);
+        locked.line.take(weight);
         let (receipt, receiver) = locked.push(message);
         drop(locked);
         if let Some(waker) = receiver {
@@ -71,32 +78,36 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
         SendSink::new(self.clone())
     }
 
-    /// Gets one place, or joins the line. On `Ready(Ok)`, `with` ran under the lock, with the place taken.
+    /// Gets a place for `entrant`, or joins the line. On `Ready(Ok)` it entered under the lock, or is known.
     #[inline]
-    pub(super) fn poll_place<R>(
+    pub(super) fn poll_place<E: Entrant<M, C, S>>(
         &self,
         slot: &mut Option<Ticket>,
         cx: &mut Context<'_>,
-        with: impl FnOnce(&mut Locked<M, C, S>) -> R,
-    ) -> Poll<Result<R, NoEntry>> {
+        entrant: &mut E,
+    ) -> Poll<Result<E::Entered, NoEntry>> {
         let mut locked = self.shared.lock();
-        if slot.is_none() && locked.admits_at_once(self.shared.done()) {
+        let (weight, done) = (entrant.weight(), self.shared.done());
+        if slot.is_none() && locked.admits_at_once(weight, done) {
             locked.row += 1;
-            locked.line.take(1);
-            return Poll::Ready(Ok(with(&mut locked)));
+            if let Some(known) = entrant.known(&mut locked) {
+                return Poll::Ready(Ok(known));
+            }
+            locked.line.take(weight);
+            return Poll::Ready(Ok(entrant.enter(&mut locked, done)));
         }
-        self.poll_line(locked, slot, cx, with)
+        self.poll_line(locked, slot, cx, entrant)
     }
 
     /// All that is not the short way: closed, time to make way for others, no room, or a turn that has come.
     #[cold]
-    fn poll_line<R>(
+    fn poll_line<E: Entrant<M, C, S>>(
         &self,
         mut locked: MutexGuard<'_, Locked<M, C, S>>,
         slot: &mut Option<Ticket>,
         cx: &mut Context<'_>,
-        with: impl FnOnce(&mut Locked<M, C, S>) -> R,
-    ) -> Poll<Result<R, NoEntry>> {
+        entrant: &mut E,
+    ) -> Poll<Result<E::Entered, NoEntry>> {
         let shared = &*self.shared;
         if locked.phase != Phase::Open {
             let own = slot.take().and_then(|ticket| locked.line.leave(ticket));
@@ -111,15 +122,22 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let mut done = shared.done();
-        if !locked.line.admits(*slot, done) && locked.line.is_first(*slot) {
+        if let Some(known) = entrant.known(&mut locked) {
+            locked.row += 1;
+            let own = slot.take().and_then(|ticket| locked.line.leave(ticket));
+            shared.invite(locked);
+            drop(own);
+            return Poll::Ready(Ok(known));
+        }
+        let (weight, mut done) = (entrant.weight(), shared.done());
+        if !locked.line.admits(*slot, weight, done) && locked.line.is_first(*slot) {
             done = shared.done_or_expected();
         }
-        if !locked.line.admits(*slot, done) {
+        if !locked.line.admits(*slot, weight, done) {
             let replaced = match *slot {
                 Some(ticket) => locked.line.renew(ticket, cx.waker()),
                 None => {
-                    *slot = Some(locked.line.join(cx.waker()));
+                    *slot = Some(locked.line.join(cx.waker(), weight));
                     None
                 }
             };
@@ -128,8 +146,8 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
             return Poll::Pending;
         }
         let own = slot.take().and_then(|ticket| locked.line.leave(ticket));
-        locked.line.take(1);
-        let result = with(&mut locked);
+        locked.line.take(weight);
+        let result = entrant.enter(&mut locked, done);
         shared.invite(locked);
         drop(own);
         Poll::Ready(Ok(result))

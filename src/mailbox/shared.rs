@@ -22,6 +22,18 @@ pub trait Stamp<M>: std::marker::Send + 'static {
 
     /// Marks `message`, the `sequence`th one (from 0) to be accepted. `first` is true if the queue was empty.
     fn stamp(&mut self, message: &mut M, sequence: u64, first: bool) -> Self::Receipt;
+
+    /// Answers for a message that need not come in, since one that was accepted stands for it. It is dropped then.
+    #[inline]
+    fn known(&mut self, _message: &M) -> Option<Self::Receipt> {
+        None
+    }
+
+    /// What a message weighs, always the same. At most the mailbox's limit: more would wait for ever.
+    #[inline]
+    fn weight(_message: &M) -> u64 {
+        0
+    }
 }
 
 impl<M> Stamp<M> for () {
@@ -33,11 +45,22 @@ impl<M> Stamp<M> for () {
 ///
 /// A capacity of 0 counts as 1; the layers above refuse it at their door. Memory is taken as messages come.
 pub fn mailbox<M, C, S: Stamp<M>>(capacity: usize, stamp: S) -> (Sender<M, C, S>, Receiver<M, C, S>) {
+    weighed_mailbox(capacity, u64::MAX, stamp)
+}
+
+/// As [`mailbox`]; what is in it, as its places are counted, weighs at most `limit`.
+///
+/// Weights come back with the places, by [`Receiver::settle_weighed`].
+pub(crate) fn weighed_mailbox<M, C, S: Stamp<M>>(
+    capacity: usize,
+    limit: u64,
+    stamp: S,
+) -> (Sender<M, C, S>, Receiver<M, C, S>) {
     let shared = Arc::new(Shared {
         locked: Mutex::new(Locked {
             queue: VecDeque::new(),
             control: VecDeque::new(),
-            line: Line::new(capacity.max(1)),
+            line: Line::new(capacity.max(1), limit),
             accepted: 0,
             row: 0,
             stamp,
@@ -158,9 +181,10 @@ impl<M, C, S> Shared<M, C, S> {
 }
 
 impl<M, C, S> Locked<M, C, S> {
-    /// Tells whether a newcomer may enter and need not make way first.
-    pub(super) fn admits_at_once(&self, done: u64) -> bool {
-        self.phase == Phase::Open && self.row < BUDGET && self.line.admits(None, done)
+    /// Tells whether a newcomer with so much `weight` may enter and need not make way first.
+    #[inline]
+    pub(super) fn admits_at_once(&self, weight: u64, done: u64) -> bool {
+        self.phase == Phase::Open && self.row < BUDGET && self.line.admits(None, weight, done)
     }
 
     /// Accepts a message whose place is taken. Returns whom to wake once the lock is let go.
@@ -192,6 +216,7 @@ impl<M, C, S> fmt::Debug for Shared<M, C, S> {
         f.debug_struct("Mailbox")
             .field("queued", &locked.queue.len())
             .field("held", &locked.line.held(self.done()))
+            .field("load", &locked.line.load())
             .field("control", &locked.control.len())
             .field("phase", &locked.phase)
             .finish_non_exhaustive()

@@ -317,15 +317,15 @@ fn reserved_places_are_filled_or_come_back() {
         let giver = {
             let mut sink = tx.sink();
             thread::spawn(move || {
-                block_on(poll_fn(|cx| sink.poll_reserve(cx))).unwrap();
+                block_on(poll_fn(|cx| sink.poll_reserve(0, cx))).unwrap();
                 sink.give_up();
-                block_on(poll_fn(|cx| sink.poll_reserve(cx))).unwrap();
+                block_on(poll_fn(|cx| sink.poll_reserve(0, cx))).unwrap();
             })
         };
         let filler = {
             let mut sink = tx.sink();
             thread::spawn(move || {
-                block_on(poll_fn(|cx| sink.poll_reserve(cx))).unwrap();
+                block_on(poll_fn(|cx| sink.poll_reserve(0, cx))).unwrap();
                 sink.fill(1).unwrap();
             })
         };

@@ -6,33 +6,38 @@ use std::task::{Context, Poll};
 
 use futures::Sink;
 
+use super::entry::Place;
 use super::line::Ticket;
 use super::shared::{Phase, Stamp};
 use super::{SendError, Sender, TrySendError};
+use crate::base::catch;
 
 /// Feeds a mailbox through `futures::Sink`: `poll_ready` waits in line for a place and keeps it.
 ///
 /// The place that `poll_ready` got is kept until `start_send` fills it or the sink is dropped or closed.
 /// Flushing is immediate: what was sent is accepted. Closing gives the place back and never closes the mailbox.
+/// As a `futures::Sink` it is for messages without weight; others name theirs to [`SendSink::poll_reserve`].
 pub struct SendSink<M, C, S: Stamp<M> = ()> {
     sender: Sender<M, C, S>,
     slot: Option<Ticket>,
-    reserved: bool,
+    /// The weight that the place it has may bear.
+    reserved: Option<u64>,
 }
 
 impl<M, C, S: Stamp<M>> Unpin for SendSink<M, C, S> {}
 
 impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
     pub(super) fn new(sender: Sender<M, C, S>) -> SendSink<M, C, S> {
-        SendSink { sender, slot: None, reserved: false }
+        SendSink { sender, slot: None, reserved: None }
     }
 
-    /// Waits for a place. `Err` means that the mailbox is closed.
-    pub fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
-        if !self.reserved {
-            let entered = std::task::ready!(self.sender.poll_place(&mut self.slot, cx, |_| ()));
-            entered.map_err(|_| SendError(()))?;
-            self.reserved = true;
+    /// Waits for a place that bears so much `weight`; the same in each call until it is filled or given up. `Err` means
+    /// that the mailbox is closed.
+    pub fn poll_reserve(&mut self, weight: u64, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
+        if self.reserved.is_none() {
+            let entered = self.sender.poll_place(&mut self.slot, cx, &mut Place { weight });
+            std::task::ready!(entered).map_err(|_| SendError(()))?;
+            self.reserved = Some(weight);
         }
         Poll::Ready(Ok(()))
     }
@@ -41,8 +46,8 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
     ///
     /// # Errors
     /// `Full` or `Closed`.
-    pub fn try_reserve(&mut self) -> Result<(), TrySendError<()>> {
-        if self.reserved {
+    pub fn try_reserve(&mut self, weight: u64) -> Result<(), TrySendError<()>> {
+        if self.reserved.is_some() {
             return Ok(());
         }
         let shared = &self.sender.shared;
@@ -51,15 +56,15 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
             return Err(TrySendError::Closed(()));
         }
         let admitted = match self.slot {
-            Some(_) => locked.line.admits(self.slot, shared.done()),
-            None => locked.line.is_open(shared.done()),
+            Some(_) => locked.line.admits(self.slot, weight, shared.done()),
+            None => locked.line.is_open(weight, shared.done()),
         };
         if !admitted {
             return Err(TrySendError::Full(()));
         }
         let own = self.slot.take().and_then(|ticket| locked.line.leave(ticket));
-        locked.line.take(1);
-        self.reserved = true;
+        locked.line.take(weight);
+        self.reserved = Some(weight);
         shared.invite(locked);
         drop(own);
         Ok(())
@@ -72,10 +77,17 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
     pub fn fill(&mut self, message: M) -> Result<S::Receipt, SendError<M>> {
         let shared = &self.sender.shared;
         let mut locked = shared.lock();
-        if !self.reserved || locked.phase != Phase::Open {
+        let (Some(weight), Phase::Open) = (self.reserved, locked.phase) else {
             return Err(SendError(message));
+        };
+        self.reserved = None;
+        if let Some(receipt) = locked.stamp.known(&message) {
+            locked.line.give_back(weight);
+            shared.invite(locked);
+            drop(catch(|| drop(message)));
+            return Ok(receipt);
         }
-        self.reserved = false;
+        debug_assert_eq!(weight, S::weight(&message), "a place bears what it was got for");
         let (receipt, receiver) = locked.push(message);
         drop(locked);
         if let Some(waker) = receiver {
@@ -91,10 +103,10 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
     pub fn hand_over(&mut self, word: C) -> Result<(), C> {
         let shared = &self.sender.shared;
         let locked = shared.lock();
-        if !self.reserved || locked.phase != Phase::Open {
+        if self.reserved.is_none() || locked.phase != Phase::Open {
             return Err(word);
         }
-        self.reserved = false;
+        self.reserved = None;
         shared.say(locked, word);
         Ok(())
     }
@@ -110,9 +122,9 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
     /// Gives back a place that is not wanted any more, and leaves the line.
     pub fn give_up(&mut self) {
         self.sender.abandon(&mut self.slot);
-        if std::mem::take(&mut self.reserved) {
+        if let Some(weight) = self.reserved.take() {
             let mut locked = self.sender.shared.lock();
-            locked.line.give_back();
+            locked.line.give_back(weight);
             self.sender.shared.invite(locked);
         }
     }
@@ -122,7 +134,7 @@ impl<M, C, S: Stamp<M>> Sink<M> for SendSink<M, C, S> {
     type Error = SendError<Option<M>>;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.poll_reserve(cx).map_err(|_| SendError(None))
+        self.poll_reserve(0, cx).map_err(|_| SendError(None))
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: M) -> Result<(), Self::Error> {

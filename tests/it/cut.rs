@@ -207,6 +207,10 @@ const FUTURES: &[(&str, Make)] = &[
     ("broker::handle::Broker::shutdown", |w| cut!(w: broker => broker.shutdown())),
     ("broker::handle::Broker::shutdown_within", |w| cut!(w: broker => broker.shutdown_within(secs(2)))),
     ("broker::topic::Topic::delete", |w| cut!(w: topic => topic.delete())),
+    (
+        "broker::message_builder::MessageBuilder::publish",
+        |w| cut!(w: topic => topic.message(1).header("a", "b").publish()),
+    ),
     ("broker::topic::Topic::publish", |w| cut!(w: topic => topic.publish(1))),
     ("broker::topic::Topic::publish_all", |w| cut!(w: topic => topic.publish_all([1, 2, 3]))),
     ("broker::topic::Topic::settled", |w| cut!(w: topic => topic.settled())),

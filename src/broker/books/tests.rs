@@ -7,6 +7,30 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// What the message at an offset weighs, where anything does.
+fn weight_of(offset: u64) -> u64 {
+    offset % 5
+}
+
+/// A batch is its base.
+impl Weighed for u64 {
+    fn weight(&self, which: Bits) -> u64 {
+        which.iter().map(|at| weight_of(self + u64::from(at))).sum()
+    }
+}
+
+impl Weighed for () {
+    fn weight(&self, _: Bits) -> u64 {
+        0
+    }
+}
+
+impl Weighed for char {
+    fn weight(&self, _: Bits) -> u64 {
+        0
+    }
+}
+
 fn set(bits: Bits) -> BTreeSet<u16> {
     bits.runs().flat_map(|(from, to)| from..to).collect()
 }
@@ -54,8 +78,11 @@ struct Model {
     next_group: u32,
     batches: Vec<(u64, u16)>,
     /// By batch and group, the messages that came back.
-    again: BTreeMap<(u64, GroupId), u64>,
+    again: BTreeMap<(u64, GroupId), Vec<u16>>,
     next: u64,
+    /// What came in weighed so much, those that came back counted again; and what went.
+    came: u64,
+    went: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +147,7 @@ impl Model {
                     self.kept.insert(self.next + u64::from(at), open.collect());
                 }
                 self.batches.push((self.next, len));
+                self.came += (self.next..self.next + u64::from(len)).map(weight_of).sum::<u64>();
                 self.next += u64::from(len);
             }
             Step::Group(part) => {
@@ -164,16 +192,21 @@ impl Model {
                 if let Some((group, base, len)) = self.pick(who, batch) {
                     let pinned = books.pinned();
                     let admitted = books.admits_again(base, len, pinned + 3);
-                    assert!(books.on_redriven(group, base, len));
+                    let there = self.again.entry((base, group)).or_default();
+                    let index = (u16::from(who) + there.len() as u16) % len;
+                    let weight = weight_of(base + u64::from(index));
+                    assert!(books.on_redriven(group, base, len, (index, weight)));
                     assert_eq!(admitted, books.pinned() < pinned + 3, "it says what comes of it");
-                    *self.again.entry((base, group)).or_default() += 1;
+                    there.push(index);
+                    self.came += weight;
                 }
             }
             Step::SettleAgain { who, batch } => {
                 if let Some((group, base, _)) = self.pick(who, batch) {
-                    let there = self.again.get_mut(&(base, group)).filter(|count| **count > 0);
-                    assert_eq!(books.on_settled_again(group, base), u64::from(there.is_some()));
-                    there.into_iter().for_each(|count| *count -= 1);
+                    let there = self.again.get_mut(&(base, group)).filter(|there| !there.is_empty());
+                    let index = there.map(|there| there.remove(usize::from(who) % there.len()));
+                    let settled = books.on_settled_again(group, base, index.unwrap_or(0));
+                    assert_eq!(settled, u64::from(index.is_some()));
                 }
             }
             Step::Moved { batch, index } => {
@@ -190,8 +223,8 @@ impl Model {
                         self.kept.iter().filter(|entry| had(*entry)).map(|(offset, _)| *offset).collect();
                     self.kept.values_mut().for_each(|open| open.retain(|other| *other != group));
                     let mut expected = if keep { 0 } else { self.free(|offset| had.contains(&offset)) };
-                    self.again.retain(|(_, whose), count| {
-                        expected += if *whose == group { *count } else { 0 };
+                    self.again.retain(|(_, whose), there| {
+                        expected += if *whose == group { there.len() as u64 } else { 0 };
                         *whose != group
                     });
                     assert_eq!(books.on_group_gone(group, keep), expected);
@@ -202,26 +235,33 @@ impl Model {
         self.check(books);
     }
 
-    fn check(&self, books: &Books<u64>) {
-        let again: u64 = self.again.values().sum();
+    fn check(&mut self, books: &mut Books<u64>) {
+        self.went += books.take_freed();
+        let back = self
+            .again
+            .iter()
+            .flat_map(|((base, _), there)| there.iter().map(move |at| base + u64::from(*at)));
+        let load = self.kept.keys().copied().chain(back).map(weight_of).sum::<u64>();
+        assert_eq!((books.load(), self.came), (load, self.went + load), "a weight goes with its place");
+        let again: u64 = self.again.values().map(|there| there.len() as u64).sum();
         assert_eq!((books.unsettled(), books.next_offset()), (self.kept.len() as u64 + again, self.next));
         let mut pinned = 0;
         for (base, len) in &self.batches {
             let kept = self.kept.range(*base..base + u64::from(*len)).count() as u64;
-            let of_batch = |(at, _): &(&(u64, GroupId), &u64)| at.0 == *base;
-            let again: u64 = self.again.iter().filter(of_batch).map(|(_, count)| count).sum();
+            let of_batch = |(at, _): &(&(u64, GroupId), &Vec<u16>)| at.0 == *base;
+            let again: u64 = self.again.iter().filter(of_batch).map(|(_, there)| there.len() as u64).sum();
             // Alive are all of a batch that is live or has one that came back; as many as can be hold a place.
             let places = if kept > 0 { kept } else { again };
             pinned += if places > 0 { u64::from(*len).saturating_sub(places) } else { 0 };
         }
         assert_eq!(books.pinned(), pinned);
-        assert_eq!(books.counted(), (books.unsettled(), pinned));
+        assert_eq!(books.counted(), (books.unsettled(), pinned, load));
         assert_eq!(books.oldest().map(|(base, at)| base + u64::from(at)), self.kept.keys().next().copied());
-        let oldest_again = self.again.iter().find(|(_, count)| **count > 0).map(|((base, _), _)| *base);
+        let oldest_again = self.again.iter().find(|(_, there)| !there.is_empty()).map(|((base, _), _)| *base);
         for group in &self.groups {
             let open = self.kept.values().filter(|open| open.contains(group)).count() as u64;
-            let mine = |(at, _): &(&(u64, GroupId), &u64)| at.1 == *group;
-            let again: u64 = self.again.iter().filter(mine).map(|(_, count)| count).sum();
+            let mine = |(at, _): &(&(u64, GroupId), &Vec<u16>)| at.1 == *group;
+            let again: u64 = self.again.iter().filter(mine).map(|(_, there)| there.len() as u64).sum();
             assert_eq!(books.open(*group), open + again);
             let oldest = self.kept.iter().find(|(_, open)| open.contains(group)).map(|(offset, _)| *offset);
             assert_eq!(books.oldest_of(*group).map(|(base, at)| base + u64::from(at)), oldest);
@@ -230,7 +270,7 @@ impl Model {
             {
                 assert_eq!(
                     books.holds_oldest(*group),
-                    self.again.get(&(base, *group)).is_some_and(|count| *count > 0)
+                    self.again.get(&(base, *group)).is_some_and(|there| !there.is_empty())
                 );
             }
         }
@@ -266,10 +306,11 @@ proptest! {
                 model.step(&mut books, Step::Settle { who: who as u8, batch: batch as u8, from: 0, len: 256 });
             }
         }
-        for ((base, group), count) in std::mem::take(&mut model.again) {
-            (0..count).for_each(|_| assert_eq!(books.on_settled_again(group, base), 1));
+        for ((base, group), there) in std::mem::take(&mut model.again) {
+            there.into_iter().for_each(|at| assert_eq!(books.on_settled_again(group, base, at), 1));
         }
-        prop_assert_eq!((books.unsettled(), books.pinned()), (0, 0));
+        model.check(&mut books);
+        prop_assert_eq!((books.unsettled(), books.pinned(), books.load()), (0, 0, 0));
         prop_assert!(books.live.is_empty(), "the payloads are let go");
     }
 }
@@ -333,13 +374,13 @@ fn payloads_stay_below_three_times_the_capacity_with_messages_that_come_back_and
                 waited += 1;
                 break;
             }
-            assert!(books.on_redriven(GroupId(0), base, len));
+            assert!(books.on_redriven(GroupId(0), base, len, (0, 0)));
             back.push_back(base);
             letters.pop_front();
         }
         most = most.max(books.unsettled() + books.pinned());
         if books.unsettled() == CAPACITY || letters.len() > 9 {
-            assert_eq!(books.on_settled_again(GroupId(0), back.pop_front().unwrap()), 1);
+            assert_eq!(books.on_settled_again(GroupId(0), back.pop_front().unwrap(), 0), 1);
         }
     }
     assert!(waited > 0 && (CAPACITY..3 * CAPACITY).contains(&most), "{waited} {most}");
@@ -360,8 +401,8 @@ fn words_of_an_unknown_group_or_batch_free_nothing() {
     books.on_batch('a', 3, |_| Bits::range(0, 3));
     assert_eq!(books.on_settled(GroupId(9), 0, Bits::range(0, 3)), 0);
     assert_eq!(books.on_settled(GroupId(0), 1, Bits::range(0, 3)), 0);
-    assert!(!books.on_redriven(GroupId(9), 0, 3));
-    assert_eq!((books.on_settled_again(GroupId(0), 0), books.on_moved(7, 0)), (0, 0));
+    assert!(!books.on_redriven(GroupId(9), 0, 3, (0, 0)));
+    assert_eq!((books.on_settled_again(GroupId(0), 0, 0), books.on_moved(7, 0)), (0, 0));
     assert_eq!((books.open(GroupId(9)), books.unsettled()), (0, 3));
     assert_eq!(books.on_settled(GroupId(0), 0, Bits::range(0, 3)), 3);
 }

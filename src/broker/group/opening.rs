@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::GroupBuilder;
 use crate::base::Name;
+use crate::broker::door::Components;
 use crate::broker::group_handle::{GroupShared, start_group};
 use crate::broker::settings::{GroupSettings, TopicSettings};
-use crate::broker::topic::{Components, TopicShared};
+use crate::broker::topic::TopicShared;
 use crate::broker::{DeadLetter, Event, OpenError, Topic};
 use crate::mailbox::Answer;
 

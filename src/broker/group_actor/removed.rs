@@ -49,6 +49,6 @@ impl<T: Send + Sync + 'static> Life<T> {
         let which = Bits::range(at, at + 1);
         self.actor.watched.show(|| Sight::Removed { topic, group, base, which });
         self.actor.watched.show(|| Sight::SettledAgain { topic, group, base, at });
-        drop(self.actor.topic.control(TopicWord::SettledAgain { group: self.actor.id, base }));
+        drop(self.actor.topic.control(TopicWord::SettledAgain { group: self.actor.id, base, at }));
     }
 }

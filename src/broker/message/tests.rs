@@ -10,11 +10,11 @@ use crate::sim::Sim;
 /// Stamps as the mailbox does; the wall clock shows what `clock` says for each offset.
 fn ids(messages: u64, clock: impl Fn(u64) -> u64, first: impl Fn(u64) -> bool) -> Vec<MessageId> {
     let sim = Sim::new(1);
-    let mut stamp = IdStamp::new(Rt::new(sim.clone()));
+    let mut stamp = IdStamp::new(Rt::new(sim.clone()), Dedup::default(), Arc::default());
     let ids = (0..messages).map(|offset| {
         sim.set_wall_clock(UNIX_EPOCH + Duration::from_millis(clock(offset)));
         let mut item = Item::new(());
-        let id = stamp.stamp(&mut item, offset, first(offset));
+        let id = stamp.stamp(&mut item, offset, first(offset)).id;
         assert_eq!(item.millis, id.unix_millis(), "the message knows its id");
         id
     });

@@ -5,7 +5,9 @@ use std::task::{Context, Poll};
 
 use super::Life;
 use crate::base::Moment;
+use crate::broker::bits::Bits;
 use crate::broker::room::Room;
+use crate::broker::weight::Weighed as _;
 use crate::broker::witness::Sight;
 use crate::broker::{Message, Overflow, WhyDropped};
 
@@ -15,22 +17,22 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Why for everybody in line, and not for those who asked: who asked is not always at the front, and a place that
     /// comes free is the front's.
     pub(super) fn make_room(&mut self) {
-        let (evicts, capacity) = (self.evicts(), self.actor.settings.capacity as u64);
         // What waits in the mailbox is younger than all that could be evicted, or must be frozen first.
-        if !evicts || self.actor.mailbox.waiting() > 0 {
+        if !self.evicts() || self.actor.mailbox.waiting() > 0 {
             return;
         }
-        let free = capacity.saturating_sub(self.actor.mailbox.held());
-        let wanted = (self.actor.mailbox.waiters() as u64).saturating_sub(free);
-        let mut evicted = Vec::new();
-        while (evicted.len() as u64) < wanted
+        let (places, weight) = self.actor.mailbox.lacking();
+        let (mut evicted, mut bytes) = (Vec::new(), 0);
+        while ((evicted.len() as u64) < places || bytes < weight)
             && let Some(message) = self.evict_oldest()
         {
+            bytes += message.batch.weight(Bits::range(message.index, message.index + 1));
             evicted.push(message);
         }
         let made = evicted.len() as u64;
+        let short = made < places || bytes < weight;
         for asker in std::mem::take(&mut self.askers) {
-            let room = if made < wanted { Room::None } else { Room::Made(std::mem::take(&mut evicted)) };
+            let room = if short { Room::None } else { Room::Made(std::mem::take(&mut evicted)) };
             // Whoever went away does not take the others' with it.
             if let Err(Room::Made(back)) = asker.send(room) {
                 evicted = back;

@@ -78,7 +78,7 @@ impl<T: Send + Sync + 'static> Link<T> {
     /// Hands out what is late, as far as there is room; else the task is woken when there is.
     pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) {
         while !self.late.is_empty()
-            && let Poll::Ready(room) = self.door.poll_reserve(cx)
+            && let Poll::Ready(room) = self.door.poll_reserve(0, cx)
         {
             match (room, self.late.pop_front()) {
                 (Ok(()), Some(handout)) => drop(self.door.fill(handout)),

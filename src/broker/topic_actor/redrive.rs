@@ -36,14 +36,16 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// truly whether the message came back.
     pub(super) fn on_redrive(&mut self, group: GroupId, message: WayBack<T>, answer: Reply<Redriven>) {
         self.changes += 1;
+        let weight = message.weight();
         let said = self.take_in_again(group, message);
         if said != Redriven::Now {
-            self.free(1);
+            self.give_back(1, weight);
         }
         let _ = answer.send(said);
     }
 
     fn take_in_again(&mut self, group: GroupId, message: WayBack<T>) -> Redriven {
+        let weight = message.weight();
         let WayBack { batch, index, redrives, redriven } = message;
         let Some(link) = self.links.iter_mut().find(|link| link.group == group) else {
             return Redriven::NoGroup;
@@ -57,7 +59,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         // Ordering: it is only ever set here, and whoever sees it set learns nothing else by that.
         redriven.store(true, Ordering::Release);
-        self.books.on_redriven(group, base, len);
+        self.books.on_redriven(group, base, len, (index, weight));
         let open = Bits::range(index, index + 1);
         let (topic, group, id) = (self.actor.name.clone(), link.name.clone(), batch.id(index));
         self.actor.teller.tell(Event::Redriven { topic, group, id, redrives });

@@ -70,7 +70,7 @@ fn reserved_places_count() {
         let (pulse, mut sinks) = (Pulse::new(), Vec::new());
         for _ in 0..capacity {
             let mut sink = tx.sink();
-            while sink.poll_reserve(&mut pulse.cx()).is_pending() {}
+            while sink.poll_reserve(0, &mut pulse.cx()).is_pending() {}
             sinks.push(sink);
         }
         assert_eq!((rx.held(), rx.waiting()), (capacity as u64, 0));

@@ -22,7 +22,7 @@ fn close_with_senders_waiting(close: impl Fn(&Tx, Rx) -> Option<Rx>, read: &[u32
     }
     assert_eq!(pulses[0].poll(&mut tx.send(20)), Poll::Ready(Err(SendError(20))));
     assert_eq!(tx.try_send(20), Err(TrySendError::Closed(20)));
-    assert_eq!(tx.sink().try_reserve(), Err(TrySendError::Closed(())));
+    assert_eq!(tx.sink().try_reserve(0), Err(TrySendError::Closed(())));
     if let Some(mut rx) = rx {
         assert_eq!(drain(&mut rx), read);
         assert_eq!(next(&mut rx), Some(Event::Closed));

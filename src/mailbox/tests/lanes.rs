@@ -195,7 +195,7 @@ fn an_always_ready_sender_lets_another_task_run_within_the_budget() {
         |tx, _| {
             Box::pin(async {
                 let mut sink = tx.sink();
-                poll_fn(|cx| sink.poll_reserve(cx)).await.unwrap();
+                poll_fn(|cx| sink.poll_reserve(0, cx)).await.unwrap();
                 sink.fill(1).unwrap();
             })
         },

@@ -93,14 +93,14 @@ fn a_newcomer_gets_no_place_that_one_who_waits_needs() {
         rx.settle(1);
         assert_eq!(tx.try_send(99), Err(TrySendError::Full(99)), "{free} free, two wait");
         assert!(newcomer.poll(&mut tx.send(99)).is_pending());
-        assert!(tx.sink().poll_reserve(&mut newcomer.cx()).is_pending());
-        assert_eq!(tx.sink().try_reserve(), Err(TrySendError::Full(())));
+        assert!(tx.sink().poll_reserve(0, &mut newcomer.cx()).is_pending());
+        assert_eq!(tx.sink().try_reserve(0), Err(TrySendError::Full(())));
         assert!(newcomer.poll(&mut tx.send_all(vec![99])).is_pending());
     }
     next(&mut rx);
     rx.settle(1);
     assert_eq!(tx.try_send(99), Err(TrySendError::Full(99)), "who does not wait overtakes nobody");
-    assert_eq!(tx.sink().try_reserve(), Err(TrySendError::Full(())));
+    assert_eq!(tx.sink().try_reserve(0), Err(TrySendError::Full(())));
     assert_eq!(
         newcomer.poll(&mut tx.send(20)),
         Poll::Ready(Ok(())),

@@ -4,9 +4,11 @@
 mod bound;
 mod ending;
 mod kit;
+mod known;
 mod lanes;
 mod line_order;
 mod model;
 mod pure_line;
 mod sink;
 mod threads;
+mod weight;

@@ -7,8 +7,8 @@ use std::task::Poll;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::kit::{Pulse, Rx, open};
-use crate::mailbox::{Event, Send, SendError, SendSink, TrySendError};
+use super::kit::Pulse;
+use crate::mailbox::{Event, Receiver, Send, SendError, SendSink, Stamp, TrySendError, weighed_mailbox};
 
 /// Few enough that no budget ends: those have tests of their own.
 const STEPS: usize = 100;
@@ -60,15 +60,35 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..STEPS)
 }
 
+/// Weighs messages, by their numbers.
+struct Scales;
+
+impl Stamp<u32> for Scales {
+    type Receipt = ();
+    fn stamp(&mut self, _: &mut u32, _: u64, _: bool) {}
+    fn weight(message: &u32) -> u64 {
+        u64::from(message % 4)
+    }
+}
+
+/// At least what the heaviest message weighs.
+const LIMITS: std::ops::Range<u64> = 3..8;
+
+fn load<'a>(messages: impl IntoIterator<Item = &'a u32>) -> u64 {
+    messages.into_iter().map(Scales::weight).sum()
+}
+
 /// What a mailbox is, in plain words.
 struct Toy {
     capacity: usize,
+    limit: u64,
     queue: VecDeque<u32>,
     /// Taken out by the receiver in one go, not handed out yet: `poll_burst` must not be mixed with it.
     burst: VecDeque<u32>,
     words: usize,
-    unsettled: usize,
-    reserved: usize,
+    unsettled: Vec<u32>,
+    /// What places are kept for.
+    reserved: Vec<u32>,
     line: Vec<usize>,
     closed: bool,
     /// Everyone was woken once without a place, so that being woken proves nothing any more.
@@ -86,17 +106,30 @@ enum Parked {
 }
 
 impl Toy {
+    fn inside(&self) -> impl Iterator<Item = &u32> {
+        self.queue.iter().chain(&self.burst).chain(&self.unsettled).chain(&self.reserved)
+    }
+
     fn free(&self) -> usize {
-        self.capacity - self.queue.len() - self.burst.len() - self.unsettled - self.reserved
+        self.capacity - self.inside().count()
+    }
+
+    /// Whether there is a place that could bear so much.
+    fn has_room(&self, weight: u64) -> bool {
+        self.free() > 0 && load(self.inside()) + weight <= self.limit
     }
 
     /// What a poll for a place must answer; takes the place out of the free ones only by what the caller does next.
     fn poll_place(&mut self, who: usize, joins: bool) -> Poll<Result<(), ()>> {
         let at = self.line.iter().position(|waits| *waits == who);
+        let weight = Scales::weight(&(who as u32));
+        let wanted: u64 = self.line.iter().map(|waits| Scales::weight(&(*waits as u32))).sum();
         let may = match at {
-            None if joins => self.free() > self.line.len(),
-            None => self.line.is_empty() && self.free() > 0,
-            Some(at) => at == 0 && self.free() > 0,
+            None if joins => {
+                self.free() > self.line.len() && load(self.inside()) + wanted + weight <= self.limit
+            }
+            None => self.line.is_empty() && self.has_room(weight),
+            Some(at) => at == 0 && self.has_room(weight),
         };
         if self.closed {
             if joins {
@@ -115,7 +148,7 @@ impl Toy {
     }
 }
 
-/// A sender's future or sink in the real mailbox, with its number in the line of the toy.
+/// A sender's future or sink in the real mailbox, with its number in the line of the toy, which is its message too.
 struct Actor<T> {
     who: usize,
     it: T,
@@ -133,24 +166,25 @@ fn pick<T>(actors: &[T], which: Index) -> Option<usize> {
     (!actors.is_empty()).then(|| which.index(actors.len()))
 }
 
-fn run(capacity: usize, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let (tx, mut rx) = open(capacity);
+fn run(capacity: usize, limit: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let (tx, mut rx) = weighed_mailbox::<_, &'static str, _>(capacity, limit, Scales);
     let rx_pulse = Pulse::new();
     let mut toy = Toy {
         capacity,
+        limit,
         queue: VecDeque::new(),
         burst: VecDeque::new(),
         words: 0,
-        unsettled: 0,
-        reserved: 0,
+        unsettled: Vec::new(),
+        reserved: Vec::new(),
         line: Vec::new(),
         closed: false,
         roused: false,
         parked: Parked::No,
         had_reason: false,
     };
-    let mut sends: Vec<Actor<Send<'_, u32, &'static str, ()>>> = Vec::new();
-    let mut sinks: Vec<Actor<SendSink<u32, &'static str>>> = Vec::new();
+    let mut sends: Vec<Actor<Send<'_, u32, &'static str, Scales>>> = Vec::new();
+    let mut sinks: Vec<Actor<SendSink<u32, &'static str, Scales>>> = Vec::new();
     let mut serial = 0;
     for step in steps {
         serial += 1;
@@ -194,20 +228,21 @@ fn run(capacity: usize, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 if let Some(at) = pick(&sinks, which) {
                     let (sink, joins) = (&mut sinks[at], matches!(step, Step::Reserve(_)));
                     let has = sink.reserved;
+                    let weight = Scales::weight(&(sink.who as u32));
                     let wanted = if has { Poll::Ready(Ok(())) } else { toy.poll_place(sink.who, joins) };
                     if joins {
                         sink.pulse.wakes();
-                        let got = sink.it.poll_reserve(&mut sink.pulse.cx());
+                        let got = sink.it.poll_reserve(weight, &mut sink.pulse.cx());
                         prop_assert_eq!(got, wanted.map_err(|()| SendError(())));
                     } else {
                         let wanted = match wanted {
                             Poll::Ready(got) => got.map_err(|()| TrySendError::Closed(())),
                             Poll::Pending => Err(TrySendError::Full(())),
                         };
-                        prop_assert_eq!(sink.it.try_reserve(), wanted);
+                        prop_assert_eq!(sink.it.try_reserve(weight), wanted);
                     }
                     if !has && wanted == Poll::Ready(Ok(())) {
-                        toy.reserved += 1;
+                        toy.reserved.push(sink.who as u32);
                         sink.reserved = true;
                     }
                 }
@@ -215,10 +250,11 @@ fn run(capacity: usize, steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Fill(which) => {
                 if let Some(at) = pick(&sinks, which) {
                     let sink = &mut sinks[at];
+                    let message = sink.who as u32;
                     let wanted = if sink.reserved && !toy.closed { Ok(()) } else { Err(SendError(message)) };
                     prop_assert_eq!(sink.it.fill(message), wanted);
                     if wanted.is_ok() {
-                        toy.reserved -= 1;
+                        toy.reserved.retain(|other| *other != message);
                         sink.reserved = false;
                         toy.queue.push_back(message);
                     }
@@ -227,7 +263,8 @@ fn run(capacity: usize, steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::GiveUp(which) | Step::DropSink(which) => {
                 if let Some(at) = pick(&sinks, which) {
                     toy.line.retain(|waits| *waits != sinks[at].who);
-                    toy.reserved -= usize::from(std::mem::take(&mut sinks[at].reserved));
+                    toy.reserved.retain(|message| *message != sinks[at].who as u32);
+                    sinks[at].reserved = false;
                     if matches!(step, Step::GiveUp(_)) {
                         sinks[at].it.give_up();
                     } else {
@@ -252,7 +289,7 @@ fn run(capacity: usize, steps: Vec<Step>) -> Result<(), TestCaseError> {
                         (0, 0) => Poll::Pending,
                     };
                     if let Poll::Ready(Event::Message(messages)) = &wanted {
-                        toy.unsettled += messages.len();
+                        toy.unsettled.extend(messages);
                     }
                     toy.parked = if wanted.is_pending() { Parked::ForAll } else { Parked::No };
                     prop_assert_eq!(got, wanted);
@@ -266,9 +303,8 @@ fn run(capacity: usize, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(got, wanted);
             }
             Step::Settle(which) => {
-                let some = which.index(toy.unsettled + 1);
-                rx.settle(some);
-                toy.unsettled -= some;
+                let some: Vec<u32> = toy.unsettled.drain(..which.index(toy.unsettled.len() + 1)).collect();
+                rx.settle_weighed(some.len(), load(&some));
             }
             Step::TakeRest => {
                 let mut wanted = Vec::from(std::mem::take(&mut toy.burst));
@@ -329,7 +365,7 @@ fn receive(toy: &mut Toy) -> Poll<Event<u32, &'static str>> {
     }
     match toy.burst.pop_front() {
         Some(message) => {
-            toy.unsettled += 1;
+            toy.unsettled.push(message);
             Poll::Ready(Event::Message(message))
         }
         None if toy.closed => Poll::Ready(Event::Closed),
@@ -343,15 +379,18 @@ fn receive(toy: &mut Toy) -> Poll<Event<u32, &'static str>> {
 /// What holds after each step, whatever it was.
 fn agree<'a>(
     toy: &mut Toy,
-    rx: &Rx,
+    rx: &Receiver<u32, &'static str, Scales>,
     rx_pulse: &Pulse,
     sends: impl Iterator<Item = (usize, &'a Pulse)>,
-    sinks: &'a [Actor<SendSink<u32, &'static str>>],
+    sinks: &'a [Actor<SendSink<u32, &'static str, Scales>>],
 ) -> Result<(), TestCaseError> {
-    prop_assert_eq!(rx.held(), (toy.capacity - toy.free()) as u64);
+    prop_assert_eq!((rx.held(), rx.load()), (toy.inside().count() as u64, load(toy.inside())));
+    prop_assert!(rx.load() <= toy.limit);
     prop_assert_eq!(rx.waiting(), toy.queue.len() + toy.burst.len());
+    prop_assert_eq!(rx.waiting_load(), load(toy.queue.iter().chain(&toy.burst)));
     for (who, pulse) in sends.chain(sinks.iter().map(|sink| (sink.who, &sink.pulse))) {
-        let may_enter = toy.line.first() == Some(&who) && toy.free() > 0 && !toy.closed;
+        let may_enter =
+            toy.line.first() == Some(&who) && toy.has_room(Scales::weight(&(who as u32))) && !toy.closed;
         let waits = toy.line.contains(&who);
         prop_assert!(!may_enter || pulse.has_woken(), "the front of the line may enter and was not told");
         prop_assert!(may_enter || !waits || toy.roused || !pulse.has_woken(), "woken for nothing");
@@ -372,7 +411,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_mailbox_agrees_with_a_list(capacity in 1usize..5, steps in steps()) {
-        run(capacity, steps)?;
+    fn the_mailbox_agrees_with_a_list(
+        capacity in 1usize..5,
+        limit in prop_oneof![LIMITS, Just(u64::MAX)],
+        steps in steps(),
+    ) {
+        run(capacity, limit, steps)?;
     }
 }

@@ -15,13 +15,13 @@ fn a_reserved_place_is_kept_until_it_is_filled() {
     let (tx, mut rx) = full(1);
     let pulse = Pulse::new();
     let (mut sink, mut send) = (tx.sink(), tx.send(11));
-    assert!(sink.poll_reserve(&mut pulse.cx()).is_pending());
+    assert!(sink.poll_reserve(0, &mut pulse.cx()).is_pending());
     assert!(pulse.poll(&mut send).is_pending());
     drain(&mut rx);
     assert_eq!(pulse.wakes(), 1);
     assert!(pulse.poll(&mut send).is_pending(), "the sink came first");
-    assert_eq!(sink.poll_reserve(&mut pulse.cx()), Poll::Ready(Ok(())));
-    assert_eq!(sink.poll_reserve(&mut pulse.cx()), Poll::Ready(Ok(())), "and keeps one place only");
+    assert_eq!(sink.poll_reserve(0, &mut pulse.cx()), Poll::Ready(Ok(())));
+    assert_eq!(sink.poll_reserve(0, &mut pulse.cx()), Poll::Ready(Ok(())), "and keeps one place only");
     assert_eq!(rx.held(), 1);
     assert!(pulse.poll(&mut send).is_pending());
     assert_eq!(sink.fill(10), Ok(()));
@@ -36,7 +36,7 @@ fn a_reserved_place_that_goes_with_a_word_is_held_until_it_is_settled() {
     let pulse = Pulse::new();
     let mut sink = tx.sink();
     assert_eq!(sink.hand_over("word"), Err("word"), "no place was got");
-    assert_eq!(sink.try_reserve(), Ok(()));
+    assert_eq!(sink.try_reserve(0), Ok(()));
     assert_eq!(sink.hand_over("word"), Ok(()));
     assert_eq!(sink.hand_over("again"), Err("again"), "one place, one word");
     drop(sink);
@@ -47,7 +47,7 @@ fn a_reserved_place_that_goes_with_a_word_is_held_until_it_is_settled() {
     assert!(pulse.poll(&mut send).is_ready());
     let mut sink = tx.sink();
     drain(&mut rx);
-    assert_eq!(sink.try_reserve(), Ok(()));
+    assert_eq!(sink.try_reserve(0), Ok(()));
     rx.close();
     assert_eq!(sink.hand_over("late"), Err("late"));
     drop(sink);
@@ -71,8 +71,8 @@ fn a_place_that_is_given_up_goes_to_the_next_in_line() {
         let (tx, mut rx) = open(1);
         let pulse = Pulse::new();
         let mut sink = tx.sink();
-        assert_eq!(sink.try_reserve(), Ok(()));
-        assert_eq!(sink.try_reserve(), Ok(()), "it has one already");
+        assert_eq!(sink.try_reserve(0), Ok(()));
+        assert_eq!(sink.try_reserve(0), Ok(()), "it has one already");
         let mut send = tx.send(10);
         assert!(pulse.poll(&mut send).is_pending());
         give_up(sink);
@@ -89,7 +89,7 @@ fn a_sink_that_waits_and_gives_up_leaves_the_line() {
     let (tx, mut rx) = full(1);
     let (leaves, stays) = (Pulse::new(), Pulse::new());
     let (mut sink, mut send) = (tx.sink(), tx.send(10));
-    assert!(sink.poll_reserve(&mut leaves.cx()).is_pending());
+    assert!(sink.poll_reserve(0, &mut leaves.cx()).is_pending());
     assert!(stays.poll(&mut send).is_pending());
     sink.give_up();
     drain(&mut rx);
@@ -102,12 +102,12 @@ fn a_waiting_sink_may_try_for_the_place_that_is_its_turn() {
     let (tx, mut rx) = full(2);
     let pulse = Pulse::new();
     let (mut first, mut second) = (tx.sink(), tx.sink());
-    assert!(first.poll_reserve(&mut pulse.cx()).is_pending());
-    assert!(second.poll_reserve(&mut pulse.cx()).is_pending());
+    assert!(first.poll_reserve(0, &mut pulse.cx()).is_pending());
+    assert!(second.poll_reserve(0, &mut pulse.cx()).is_pending());
     drain(&mut rx);
-    assert_eq!(second.try_reserve(), Err(TrySendError::Full(())));
-    assert_eq!(first.try_reserve(), Ok(()));
-    assert_eq!(second.try_reserve(), Ok(()));
+    assert_eq!(second.try_reserve(0), Err(TrySendError::Full(())));
+    assert_eq!(first.try_reserve(0), Ok(()));
+    assert_eq!(second.try_reserve(0), Ok(()));
     assert_eq!(rx.held(), 2);
     drop((first, second));
     assert_eq!(tx.try_send(1), Ok(()), "nobody is left in the line");
@@ -118,14 +118,14 @@ fn a_waiting_sink_may_try_for_the_place_that_is_its_turn() {
 fn a_reserved_place_is_of_no_use_once_the_mailbox_is_closed() {
     let (tx, rx) = open(1);
     let mut sink = tx.sink();
-    assert_eq!(sink.try_reserve(), Ok(()));
+    assert_eq!(sink.try_reserve(0), Ok(()));
     tx.close();
     assert_eq!(sink.fill(10), Err(SendError(10)));
     assert_eq!(rx.held(), 1);
     drop(sink);
     assert_eq!(rx.held(), 0);
     let pulse = Pulse::new();
-    assert_eq!(tx.sink().poll_reserve(&mut pulse.cx()), Poll::Ready(Err(SendError(()))));
+    assert_eq!(tx.sink().poll_reserve(0, &mut pulse.cx()), Poll::Ready(Err(SendError(()))));
     assert_eq!(Pin::new(&mut tx.sink()).poll_ready(&mut pulse.cx()), Poll::Ready(Err(SendError(None))));
     assert_eq!(Pin::new(&mut tx.sink()).start_send(11), Err(SendError(Some(11))));
 }
@@ -232,7 +232,7 @@ fn receipts_are_dense_and_in_the_order_of_the_queue() {
     assert_eq!(pulse.poll(&mut tx.send(new())), Poll::Ready(Ok(1)));
     assert_eq!(pulse.poll(&mut tx.send_all(vec![new(), new()])).map(Result::unwrap), Poll::Ready(vec![2, 3]));
     let mut sink = tx.sink();
-    assert_eq!(sink.try_reserve(), Ok(()));
+    assert_eq!(sink.try_reserve(0), Ok(()));
     assert_eq!(tx.try_send(new()), Ok(4), "marked when accepted, not when reserved");
     assert_eq!(sink.fill(new()), Ok(5));
     drop(tx.send(new()));

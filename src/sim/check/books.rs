@@ -36,12 +36,15 @@ pub(in crate::sim) fn topic_books(
     counted: TopicCounts,
     reserved: bool,
 ) -> Option<(&'static str, String)> {
-    let TopicCounts { capacity, held, waiting, unsettled, pinned } = books;
+    let TopicCounts { capacity, held, waiting, unsettled, pinned, bytes } = books;
     if books != counted {
         return Some(("P23", format!("the books say {books:?}, and there are {counted:?}")));
     }
     if held > capacity {
         return Some(("P7", format!("{held} places are taken of {capacity}")));
+    }
+    if bytes.load > bytes.limit {
+        return Some(("P7", format!("{} bytes are taken of {}", bytes.load, bytes.limit)));
     }
     if unsettled + pinned >= 3 * capacity.max(1) {
         return Some(("P7", format!("{unsettled} payloads are alive and {pinned} pinned, of {capacity}")));
@@ -50,13 +53,17 @@ pub(in crate::sim) fn topic_books(
     if used > held || (used < held && !reserved) {
         return Some(("P16", format!("{held} places are taken by {used} messages")));
     }
+    let used = bytes.unsettled + bytes.waiting;
+    if used > bytes.load || (used < bytes.load && !reserved) {
+        return Some(("P16", format!("{} bytes are taken by messages of {used}", bytes.load)));
+    }
     None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::GroupState;
+    use crate::broker::{Bytes, GroupState};
 
     fn stats() -> GroupStats {
         let mut stats = GroupStats::new(GroupState::Running, Default::default(), 2, 0, 0, (0, 0));
@@ -78,7 +85,14 @@ mod tests {
 
     #[test]
     fn a_topic_beyond_its_limits_or_with_places_nobody_has_is_found() {
-        let good = TopicCounts { capacity: 4, held: 4, waiting: 1, unsettled: 3, pinned: 8 };
+        let good = TopicCounts {
+            capacity: 4,
+            held: 4,
+            waiting: 1,
+            unsettled: 3,
+            pinned: 8,
+            bytes: Bytes::default(),
+        };
         assert_eq!(topic_books(good, good, false), None);
         let rule = |books, counted, reserved| topic_books(books, counted, reserved).map(|(rule, _)| rule);
         assert_eq!(rule(good, TopicCounts { unsettled: 2, ..good }, false), Some("P23"));
@@ -87,6 +101,13 @@ mod tests {
         let pinned = TopicCounts { pinned: 9, ..good };
         assert_eq!(rule(pinned, pinned, false), Some("P7"));
         let leaked = TopicCounts { waiting: 0, ..good };
+        assert_eq!((rule(leaked, leaked, false), rule(leaked, leaked, true)), (Some("P16"), None));
+        let bytes = Bytes { limit: 9, load: 9, waiting: 4, unsettled: 5 };
+        let weighed = TopicCounts { bytes, ..good };
+        assert_eq!(topic_books(weighed, weighed, false), None);
+        let over = TopicCounts { bytes: Bytes { limit: 8, ..bytes }, ..good };
+        assert_eq!(rule(over, over, true), Some("P7"));
+        let leaked = TopicCounts { bytes: Bytes { unsettled: 4, ..bytes }, ..good };
         assert_eq!((rule(leaked, leaked, false), rule(leaked, leaked, true)), (Some("P16"), None));
         let unheld = TopicCounts { held: 3, ..good };
         assert_eq!(rule(unheld, unheld, true), Some("P16"));

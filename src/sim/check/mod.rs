@@ -13,7 +13,7 @@
 //! | P4 | the first attempt has number 1 and each later one is one more | `attempts.rs` |
 //! | P5 | attempts count handlings that began, also in a dead letter | `attempts.rs` |
 //! | P6 | a group with one consumer begins first attempts in order; an ordered group what waits for each other | `order.rs`, `lanes.rs` |
-//! | P7 | places, prefetch and pinned payloads stay within their limits, at every step | `books.rs`, `groups.rs` |
+//! | P7 | places, bytes, prefetch and pinned payloads stay within their limits, at every step | `books.rs`, `groups.rs` |
 //! | P7 | a group begins no more than `max_in_flight`, its rate limit, its breaker and a pause allow | `steering.rs` |
 //! | P8 | a full topic takes nothing, and one with room keeps nobody waiting | the scenarios |
 //! | P9 | no deadlock | the simulator |

@@ -3,7 +3,8 @@
 use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, deleted, drain, failing, fair, holding, isolated, keys,
-    killed, limited, lingering, listening, parked, payloads, pulled, redriven, removed, steered, tripped,
+    killed, limited, lingering, listening, parked, payloads, pulled, redriven, removed, repeated, steered,
+    tripped, weighed,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -43,6 +44,8 @@ scenarios! {
     groups_that_are_steered => steered::run,
     groups_with_limits => limited::run,
     groups_with_a_breaker => tripped::run,
+    publishers_that_repeat_themselves => repeated::run,
+    a_topic_with_a_limit_in_bytes => weighed::run,
     actors_under_a_supervisor => actors::run,
     listeners_that_are_slow => listening::run,
 }

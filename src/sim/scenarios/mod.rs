@@ -33,7 +33,9 @@ mod removed;
 
 mod pulled;
 mod redriven;
+mod repeated;
 mod stage;
 mod steered;
 mod tripped;
+mod weighed;
 mod worker;

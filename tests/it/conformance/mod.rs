@@ -10,8 +10,8 @@
 //!
 //! Its universal suite:
 //! - Published, then subscribed: all arrive whole, and the stream ends with the broker:
-//!   `pubsub::what_was_published_before_the_first_reader_arrives_once_in_order_and_then_the_stream_ends`. Metadata: a
-//!   later layer brings headers.
+//!   `pubsub::what_was_published_before_the_first_reader_arrives_once_in_order_and_then_the_stream_ends`. Its metadata:
+//!   `headers::headers_arrive_byte_for_byte_at_every_group_beside_messages_that_have_none`.
 //! - Fifty publishers, fifty subscribers, and twenty publishers at once:
 //!   `pubsub::many_publishers_and_many_subscribers_of_one_group_share_every_message_once`.
 //! - Many topics at once, and one message to each of two:
@@ -136,7 +136,8 @@
 //!   `message_shape::a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once`.
 //! - After a nack that does not, it never comes: `settlement::what_is_settled_stays_so_past_every_timeout_and_for_whoever_comes_later`
 //!   (seeds).
-//! - Headers make the round trip, whatever the case of their names: a later layer brings headers.
+//! - Headers make the round trip, whatever the case of their names:
+//!   `headers::headers_arrive_byte_for_byte_at_every_group_beside_messages_that_have_none`.
 //! - A log holds each publish in order: `ordering::ids_and_offsets_are_in_the_order_in_which_a_group_sees_them`. There
 //!   is no stand-in for the broker, so nothing to inject past it: in tests too it is this broker.
 //! - Two subscriptions share or each get all, as promised, and nothing is left counted:
@@ -184,8 +185,8 @@
 //!
 //! Retry:
 //! - A retry reaches its group alone, once, and says how often: `redelivery::each_way_to_fail_brings_the_message_again_with_the_next_attempt_number`,
-//!   `redelivery::the_attempts_of_one_group_are_no_business_of_another`. Its headers byte for byte: a later layer
-//!   brings headers.
+//!   `redelivery::the_attempts_of_one_group_are_no_business_of_another`. Its headers byte for byte:
+//!   `headers::headers_stay_through_redelivery_dead_letter_and_redrive`.
 //! - Exactly so many attempts, then once among the dead, then nowhere:
 //!   `retry::after_its_last_attempt_a_message_is_once_among_the_dead_and_nowhere_else` (seeds),
 //!   `dead_letters::a_message_that_always_fails_is_dead_after_max_attempts_with_what_was_said_last`,
@@ -198,7 +199,9 @@
 //!   `retry::what_is_given_back_is_never_given_up`.
 //!
 //! The shape of a message:
-//! - 24 headers, a retry count and a trace context: a later layer brings headers.
+//! - A trace context: `traces::what_a_handler_publishes_continues_the_trace_of_its_message`. 24 headers, a retry count
+//!   among them: `headers::headers_arrive_byte_for_byte_at_every_group_beside_messages_that_have_none`;
+//!   what can't be one refuses the message: `headers::a_header_that_cannot_be_one_refuses_the_message_and_gives_it_back`.
 //! - An empty value and one that is no text: `message_shape::a_payload_of_any_shape_arrives_as_it_was_published`,
 //!   `message_shape::a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once`,
 //!   `message_shape::a_message_that_is_kept_outlives_its_settlement_and_its_broker`.

@@ -1,0 +1,98 @@
+//! What a value must be to come in at a topic, and what it is given on the way. In the publisher's task.
+
+use super::dedup::{DedupFn, dedup_key_of};
+use super::extra::Extra;
+use super::follow;
+use super::key::{KeyFn, key_of};
+use super::message::Item;
+use super::room::EvictedFn;
+use super::topic::TopicShared;
+use super::weight::{Weigher, weigh};
+use super::{DeadLetter, InvalidMessage, KeyHash, TraceContext};
+
+/// What a topic calls in its publishers' tasks.
+pub(crate) struct Components<T> {
+    pub(crate) key: Option<KeyFn<T>>,
+    pub(crate) on_evicted: Option<EvictedFn<T>>,
+    pub(crate) dedup: Option<DedupFn<T>>,
+    pub(crate) weigher: Option<Weigher<T>>,
+}
+
+impl<T> Default for Components<T> {
+    fn default() -> Components<T> {
+        Components { key: None, on_evicted: None, dedup: None, weigher: None }
+    }
+}
+
+/// A message that may come in, or its value and why it may not.
+pub(super) type Checked<T> = Result<Item<T>, (T, InvalidMessage)>;
+
+impl<T: Send + Sync + 'static> TopicShared<T> {
+    /// Makes a message of a value, or says why it can't be one.
+    #[inline]
+    pub(super) fn item(&self, value: T) -> Checked<T> {
+        match &self.components {
+            Components { key: None, dedup: None, weigher: None, .. } if !follow::is_followed() => {
+                Ok(Item::new(value))
+            }
+            _ => self.item_with(value, Extra::default()),
+        }
+    }
+
+    /// Makes a message of a value and what it is to have beside it.
+    pub(super) fn item_with(&self, value: T, mut extra: Extra) -> Checked<T> {
+        match self.complete(&value, &mut extra) {
+            Ok(key) => Ok(self.made(value, key, extra)),
+            Err(why) => Err((value, why)),
+        }
+    }
+
+    fn made(&self, value: T, key: KeyHash, extra: Extra) -> Item<T> {
+        if TraceContext::of(&extra.headers).is_some() {
+            self.tally.on_traced();
+        }
+        Item::made(value, key, extra.boxed())
+    }
+
+    /// Adds to `extra` what the topic finds itself; answers the key.
+    fn complete(&self, value: &T, extra: &mut Extra) -> Result<KeyHash, InvalidMessage> {
+        if let (Some(dedup), None) = (&self.components.dedup, &extra.dedup) {
+            extra.dedup = Some(dedup_key_of(dedup, value)?);
+        }
+        extra.weight = self.weigh(value, extra.headers.bytes())?;
+        // Why after: a message that fits must not be too large for what its publisher did not ask for.
+        if follow::is_followed() {
+            follow::continue_in(&mut extra.headers);
+        }
+        self.find_key(value)
+    }
+
+    fn find_key(&self, value: &T) -> Result<KeyHash, InvalidMessage> {
+        match &self.components.key {
+            None => Ok(KeyHash::default()),
+            Some(key) => key_of(key, value).ok_or(InvalidMessage::KeyPanicked),
+        }
+    }
+
+    fn weigh(&self, value: &T, headers: usize) -> Result<u64, InvalidMessage> {
+        match (&self.components.weigher, self.settings.capacity_bytes) {
+            (Some(weigher), Some(limit)) => weigh(weigher, value, headers, limit),
+            _ => Ok(0),
+        }
+    }
+}
+
+impl TopicShared<DeadLetter> {
+    /// Makes a message of a dead letter, in the trace of the one that it carries. It is refused by nothing: one that is too
+    /// large for the topic, or can't be weighed, counts as all that the topic may hold, and so comes in alone.
+    pub(super) fn letter(&self, letter: DeadLetter) -> Item<DeadLetter> {
+        let all = self.settings.capacity_bytes.unwrap_or(0) as u64;
+        let weight = self.weigh(&letter, 0).unwrap_or(all);
+        let key = self.find_key(&letter).unwrap_or_default();
+        let (mut extra, original) = (Extra { weight, ..Extra::default() }, letter.original_headers());
+        if let Some(context) = TraceContext::of(original) {
+            context.add_to(&mut extra.headers, original);
+        }
+        self.made(letter, key, extra)
+    }
+}

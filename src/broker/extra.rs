@@ -1,0 +1,32 @@
+//! What few messages have beside their payload, so that the others pay no more than an empty pointer.
+
+use super::Headers;
+use super::dedup::DedupKey;
+
+/// Beside a payload, behind one pointer: whoever needs none of it allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    pub(crate) headers: Headers,
+    /// Until it is accepted; then the topic has it.
+    pub(crate) dedup: Option<DedupKey>,
+    /// Its bytes, in a topic that has a limit in bytes; else 0.
+    pub(crate) weight: u64,
+}
+
+/// What a message without headers shows.
+static NONE: Headers = Headers::new();
+
+impl Extra {
+    /// Puts it where an item keeps it, if there is anything in it.
+    pub(crate) fn boxed(self) -> Option<Box<Extra>> {
+        if self.is_empty() { None } else { Some(Box::new(self)) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.headers.is_empty() && self.dedup.is_none() && self.weight == 0
+    }
+
+    pub(crate) fn headers(this: Option<&Extra>) -> &Headers {
+        this.map_or(&NONE, |extra| &extra.headers)
+    }
+}

@@ -1,0 +1,139 @@
+//! A message with something beside its payload, on its way in.
+
+use std::fmt;
+use std::future::Future;
+
+use super::dedup::dedup_key;
+use super::door::Checked;
+use super::extra::Extra;
+use super::follow::Following;
+use super::topic::TopicShared;
+use super::{Headers, InvalidMessage, Message, MessageId, PublishError};
+
+/// Publishes a message with headers and the like; made by [`Topic::message`](super::Topic::message).
+///
+/// # Examples
+/// ```
+/// use callboard::prelude::*;
+/// use futures::StreamExt as _;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = Broker::start()?;
+/// let orders = broker.topic::<String>("orders").open().await?;
+/// let mut billing = orders.group("billing").stream().await?;
+/// orders.message("one anvil".to_string()).header("tenant", "acme").publish().await?;
+///
+/// let order = billing.next().await.unwrap();
+/// assert_eq!(order.headers().text("Tenant"), Some("acme"));
+/// order.ack()?;
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing is published before `publish`"]
+pub struct MessageBuilder<'a, T: Send + Sync + 'static> {
+    topic: &'a TopicShared<T>,
+    value: T,
+    extra: Extra,
+    /// The first thing that was wrong.
+    fault: Option<InvalidMessage>,
+}
+
+/// Answers a publish: the topic has the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// The message's id; of a repeat, that of the message that was accepted first.
+    pub id: MessageId,
+    /// Whether the topic had accepted a message with this dedup key before, and dropped this one: see
+    /// [`Dedup`](super::Dedup).
+    pub repeated: bool,
+}
+
+impl From<Published> for MessageId {
+    #[inline]
+    fn from(published: Published) -> MessageId {
+        published.id
+    }
+}
+
+impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
+    pub(super) fn new(topic: &'a TopicShared<T>, value: T) -> MessageBuilder<'a, T> {
+        MessageBuilder { topic, value, extra: Extra::default(), fault: None }
+    }
+
+    /// Adds a header, behind those that there are. The value is text or any bytes.
+    ///
+    /// Headers stay with the message through every attempt, into the dead letters and back. What can't be one makes
+    /// the publish fail, with [`InvalidMessage::Header`] and the message.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> MessageBuilder<'a, T> {
+        if let Err(invalid) = self.extra.headers.append(name, value) {
+            self.fault.get_or_insert(InvalidMessage::Header(invalid));
+        }
+        self
+    }
+
+    /// Gives it these headers, in place of those that there are.
+    pub fn headers(mut self, headers: Headers) -> MessageBuilder<'a, T> {
+        self.extra.headers = headers;
+        self
+    }
+
+    /// Continues the trace of `message`, if that has one, as what its handler publishes does by itself; for whoever pulls
+    /// deliveries, or publishes from a task of its own. See [`TraceContext`](super::TraceContext).
+    pub fn follow<U>(mut self, message: &Message<U>) -> MessageBuilder<'a, T> {
+        if let Some(following) = Following::begin(message.headers(), &self.topic.core.rt) {
+            following.continue_in(&mut self.extra.headers);
+        }
+        self
+    }
+
+    /// Gives it a key by which the topic takes it once: see [`Dedup`](super::Dedup). Text or any bytes.
+    ///
+    /// It goes before the one that the topic's [`dedup_by`](super::TopicBuilder::dedup_by) would find. An empty key, or one
+    /// of more than [`Dedup::MOST_KEY`](super::Dedup::MOST_KEY) bytes, makes the publish fail, with
+    /// [`InvalidMessage::DedupKey`] and the message.
+    pub fn dedup_key(mut self, key: impl AsRef<[u8]>) -> MessageBuilder<'a, T> {
+        match dedup_key(key.as_ref()) {
+            Ok(key) => self.extra.dedup = Some(key),
+            Err(fault) => _ = self.fault.get_or_insert(fault),
+        }
+        self
+    }
+
+    /// Publishes the message as [`Topic::publish`](super::Topic::publish) does, and answers once the topic has it.
+    ///
+    /// # Errors
+    /// [`PublishError`] says why it was not accepted, and gives the message back.
+    ///
+    /// # Cancel safety
+    /// As of [`Topic::publish`](super::Topic::publish): dropped before it is ready, it was not accepted.
+    pub fn publish(self) -> impl Future<Output = Result<Published, PublishError<T>>> + Send + 'a {
+        let topic = self.topic;
+        topic.publish_checked(self.check())
+    }
+
+    /// Publishes the message if there is room and nobody waits for it.
+    ///
+    /// # Errors
+    /// [`PublishError`] gives the message back.
+    pub fn try_publish(self) -> Result<Published, PublishError<T>> {
+        let topic = self.topic;
+        topic.try_publish_checked(self.check())
+    }
+
+    fn check(self) -> Checked<T> {
+        match self.fault {
+            Some(fault) => Err((self.value, fault)),
+            None => self.topic.item_with(self.value, self.extra),
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for MessageBuilder<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageBuilder")
+            .field("topic", &self.topic.name)
+            .field("headers", &self.extra.headers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! A topic as a `futures::Sink`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::Sink;
+
+use super::message::{IdStamp, Item};
+use super::room::Wait;
+use super::topic_actor::TopicWord;
+use super::{PublishError, Topic};
+use crate::mailbox::{SendError, SendSink};
+
+/// Publishes to a topic through `futures::Sink`; made by [`Topic::sink`].
+///
+/// `poll_ready` waits while the topic is full, whatever the topic's overflow answer is, and keeps the place it
+/// got. On a topic with a limit in bytes, where a place can't be kept for a message that is not known, the sink takes
+/// one message instead and is ready again once that is in the topic; flushing and closing wait for it, and dropping the
+/// sink drops it. Inside of a handler it waits as long as a publish may there, then fails with
+/// [`PublishError::TimedOut`] and leaves the line. A sink that is kept while it waits and is not polled keeps its turn,
+/// and with it everyone behind: poll it on, or drop it. Flushing says that everything sent is accepted. Closing flushes,
+/// gives a kept place back, and never closes the topic.
+///
+/// # Examples
+/// ```
+/// use callboard::prelude::*;
+/// use futures::{StreamExt as _, stream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = Broker::start()?;
+/// let numbers = broker.topic::<u32>("numbers").open().await?;
+/// stream::iter(0..10).map(Ok).forward(numbers.sink()).await?;
+/// assert_eq!(numbers.stats().await?.accepted, 10);
+/// # Ok(()) }
+/// ```
+pub struct TopicSink<T: Send + Sync + 'static> {
+    topic: Topic<T>,
+    sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
+    /// A message that waits for its bytes.
+    held: Option<Item<T>>,
+    wait: Wait<T>,
+}
+
+// Why: a message is moved through, never pinned.
+impl<T: Send + Sync + 'static> Unpin for TopicSink<T> {}
+
+impl<T: Send + Sync + 'static> TopicSink<T> {
+    pub(crate) fn new(topic: Topic<T>) -> TopicSink<T> {
+        let sink = topic.shared.sender.sink();
+        TopicSink { topic, sink, held: None, wait: Wait::default() }
+    }
+
+    fn is_weighed(&self) -> bool {
+        self.topic.shared.settings.capacity_bytes.is_some()
+    }
+
+    fn give_up(&mut self) {
+        self.wait = Wait::default();
+        self.sink.give_up();
+    }
+
+    /// Gives up; hands back the message that waits, if there is one.
+    fn fail(
+        &mut self,
+        why: impl FnOnce(Option<T>) -> PublishError<Option<T>>,
+    ) -> Result<(), PublishError<Option<T>>> {
+        self.give_up();
+        Err(why(self.held.take().map(Item::into_value)))
+    }
+
+    /// Waits for a place that bears so much, as long as it may.
+    fn poll_place(&mut self, weight: u64, cx: &mut Context<'_>) -> Poll<Result<(), PublishError<Option<T>>>> {
+        let shared = &self.topic.shared;
+        if shared.may_publish() {
+            match self.sink.poll_reserve(weight, cx) {
+                Poll::Ready(Ok(())) => {
+                    self.wait.end(shared, cx);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(self.fail(PublishError::Closed)),
+                Poll::Pending => {
+                    let over = self.wait.poll(shared.limit_inside(), shared, cx);
+                    // It waits all the same where there is nothing to evict.
+                    if over.is_pending() || self.wait.is_refused() && shared.may_publish() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        let timed_out = shared.may_publish() && self.wait.is_limited();
+        Poll::Ready(self.fail(if timed_out { PublishError::TimedOut } else { PublishError::Closed }))
+    }
+
+    /// Waits until the message that waits is in the topic.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PublishError<Option<T>>>> {
+        let Some(weight) = self.held.as_ref().map(Item::weight) else { return Poll::Ready(Ok(())) };
+        ready!(self.poll_place(weight, cx))?;
+        let Some(item) = self.held.take() else { return Poll::Ready(Ok(())) };
+        Poll::Ready(self.fill(item))
+    }
+
+    fn fill(&mut self, item: Item<T>) -> Result<(), PublishError<Option<T>>> {
+        match self.sink.fill(item) {
+            Ok(_) => Ok(()),
+            Err(SendError(item)) if self.topic.shared.sender.is_closed() => {
+                Err(PublishError::Closed(Some(item.into_value())))
+            }
+            // Nobody asked whether it is ready.
+            Err(SendError(item)) => Err(PublishError::Full(Some(item.into_value()))),
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
+    /// The message, where there was one to give back.
+    type Error = PublishError<Option<T>>;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if self.is_weighed() {
+            return self.poll_held(cx);
+        }
+        self.poll_place(0, cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), Self::Error> {
+        if !self.topic.shared.may_publish() {
+            self.give_up();
+            return Err(PublishError::Closed(Some(value)));
+        }
+        let item = self.topic.shared.item(value);
+        let item = item.map_err(|(value, why)| PublishError::Invalid(Some(value), why))?;
+        if !self.is_weighed() {
+            return self.fill(item);
+        }
+        // Nobody asked whether it is ready.
+        if self.held.is_some() {
+            return Err(PublishError::Full(Some(item.into_value())));
+        }
+        // At once, if there is room: many users flush only in the end.
+        if self.sink.try_reserve(item.weight()).is_ok() {
+            return self.fill(item);
+        }
+        self.held = Some(item);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.poll_held(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        ready!(self.poll_held(cx))?;
+        self.give_up();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for TopicSink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicSink").field("topic", self.topic.name()).finish_non_exhaustive()
+    }
+}
