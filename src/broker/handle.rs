@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::core::BrokerCore;
 use super::drain::Report;
 use super::registry::Registry;
-use super::topic::TopicBuilder;
+use super::topic_builder::TopicBuilder;
 use super::witness::Watched;
 use super::{Closed, Events, OpenError, Topic, Topology};
 use crate::base::Name;

@@ -133,6 +133,7 @@ mod steer;
 mod tally;
 mod topic;
 mod topic_actor;
+mod topic_builder;
 mod topic_word;
 mod topology;
 mod trace;
@@ -180,7 +181,8 @@ pub use sink::TopicSink;
 pub use start::Start;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
 pub use steer::SteerError;
-pub use topic::{Topic, TopicBuilder};
+pub use topic::Topic;
+pub use topic_builder::TopicBuilder;
 pub use topology::{GroupNode, TopicNode, Topology};
 pub use trace::{InvalidTraceContext, TraceContext};
 
