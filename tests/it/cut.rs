@@ -215,7 +215,7 @@ const FUTURES: &[(&str, Make)] = &[
     ("broker::topic::Topic::publish_all", |w| cut!(w: topic => topic.publish_all([1, 2, 3]))),
     ("broker::topic::Topic::settled", |w| cut!(w: topic => topic.settled())),
     ("broker::topic::Topic::stats", |w| cut!(w: topic => topic.stats())),
-    ("broker::topic::TopicBuilder::open", |w| cut!(w: broker => broker.topic::<u64>("other").open())),
+    ("broker::topic_builder::TopicBuilder::open", |w| cut!(w: broker => broker.topic::<u64>("other").open())),
     ("sim::handle::Sim::settle", |_| Box::pin(Sim::current().unwrap().settle())),
     ("sim::handle::Sim::sleep", |_| {
         let sim = Sim::current().unwrap();
