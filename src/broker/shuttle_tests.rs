@@ -207,7 +207,7 @@ fn of_several_that_begin_to_wait_one_tells_the_topic() {
 /// Joins the line as a publisher does, until what it answers is dropped.
 fn join_line(tx: &Sender<u8, ()>, waits: &Waits) -> SendSink<u8, (), ()> {
     let mut sink = tx.sink();
-    assert!(sink.poll_reserve(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(sink.poll_reserve(0, &mut Context::from_waker(Waker::noop())).is_pending());
     if waits.raise() {
         tx.control(()).unwrap();
     }

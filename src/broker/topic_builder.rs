@@ -164,9 +164,9 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
 
     /// Takes each message once, by a key that `key` makes of it: text or bytes. Default: only messages that name a key.
     ///
-    /// A plain publish of a repeat answers with the first one's id; [`TopicStats::repeated`] counts it. The function runs
+    /// A plain publish of a repeat answers with the first one's id; [`TopicStats::repeated`](super::TopicStats::repeated) counts it. The function runs
     /// in the publisher's task, once for each message. If it panics, or the key is empty or too long, the message is not
-    /// accepted: [`PublishError::Invalid`]. Dead letters that come in are not held against it. Of a topic that is open the
+    /// accepted: [`PublishError::Invalid`](super::PublishError::Invalid). Dead letters that come in are not held against it. Of a topic that is open the
     /// keys stay as they are. [`Dedup`] has an example.
     pub fn dedup_by<K: AsRef<[u8]>>(
         mut self,
@@ -183,11 +183,11 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     ///
     /// A message holds its bytes as it holds its place, and those who publish wait for both in one line: a small message
     /// does not overtake a large one. One with more bytes than the limit is refused, as is one at which `size`
-    /// panics: [`PublishError::Invalid`]. It runs in the publisher's task, once for each message. For a topic that takes
+    /// panics: [`PublishError::Invalid`](super::PublishError::Invalid). It runs in the publisher's task, once for each message. For a topic that takes
     /// in dead letters it runs in the group that gives them up; there what is too large, or can't be weighed, counts as the
     /// whole limit, so that no dead letter is refused. Of a topic that is open the sizes stay as they are.
     ///
-    /// A [`TopicSink`] of such a topic can't know how many bytes to keep a place for: it takes one message, and is ready
+    /// A [`TopicSink`](super::TopicSink) of such a topic can't know how many bytes to keep a place for: it takes one message, and is ready
     /// for the next one once that one is in the topic.
     ///
     /// # Examples
