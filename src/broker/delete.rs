@@ -110,7 +110,16 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             reports.extend(group.stop(withheld).await);
         }
         let [accepted, evicted, expired] = unread.counted;
-        TopicReport { topic: self.name.clone(), accepted, evicted, expired, unread: nobodys, groups: reports }
+        TopicReport {
+            topic: self.name.clone(),
+            accepted,
+            evicted,
+            expired,
+            dropped_newest: self.tally.dropped_newest(),
+            repeated: self.tally.repeated(),
+            unread: nobodys,
+            groups: reports,
+        }
     }
 
     /// Deletes the group with this id, unless that goes on already. For a group that ends by itself.

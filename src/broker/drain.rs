@@ -43,6 +43,10 @@ pub struct TopicReport {
     pub evicted: u64,
     /// Messages that were too old before there was a group.
     pub expired: u64,
+    /// Messages that were not accepted since there was no room.
+    pub dropped_newest: u64,
+    /// Messages that were not accepted since one with their dedup key had been.
+    pub repeated: u64,
     /// Messages that were accepted and that no group was there for, or only one that was just being deleted. A topic in
     /// memory loses them.
     pub unread: u64,

@@ -102,6 +102,37 @@ pub enum Event {
         /// The consumer's number in the group.
         consumer: u32,
     },
+    /// A group was paused: it hands out nothing until it is told to go on.
+    GroupPaused {
+        /// The topic.
+        topic: Name,
+        /// The group.
+        group: Name,
+    },
+    /// A group that was paused goes on.
+    GroupResumed {
+        /// The topic.
+        topic: Name,
+        /// The group.
+        group: Name,
+    },
+    /// A group's breaker opened: all its attempts failed, and nothing is handed out for a while.
+    BreakerOpened {
+        /// The topic.
+        topic: Name,
+        /// The group.
+        group: Name,
+        /// For how long, until one message is let through; in JSON `pause_ms`, milliseconds.
+        #[cfg_attr(feature = "serde", serde(rename = "pause_ms", serialize_with = "crate::base::millis"))]
+        pause: Duration,
+    },
+    /// A group's breaker closed: an attempt succeeded, and everything goes on.
+    BreakerClosed {
+        /// The topic.
+        topic: Name,
+        /// The group.
+        group: Name,
+    },
     /// A message moved to the dead-letter topic.
     DeadLetter {
         /// The topic.
@@ -194,6 +225,9 @@ pub enum Event {
 pub enum WhyDropped {
     /// A handler, or whoever pulled the delivery, settled them with [`Outcome::Drop`](super::Outcome::Drop).
     ByHandler,
+    /// The topic was full and did not accept them: told to their publishers too. See
+    /// [`Overflow::DropNewest`](super::Overflow::DropNewest).
+    Newest,
     /// The topic was full and evicted them, from all groups that had them: told once, by the topic. See
     /// [`Overflow::DropOldest`](super::Overflow::DropOldest).
     Evicted,
@@ -232,6 +266,18 @@ impl Event {
             }
             Event::HandlerStuck { topic, group, consumer } => {
                 error!(target: "callboard::broker", %topic, %group, consumer, "handler stuck: it was cancelled, and never yields");
+            }
+            Event::GroupPaused { topic, group } => {
+                info!(target: "callboard::broker", %topic, %group, "group paused");
+            }
+            Event::GroupResumed { topic, group } => {
+                info!(target: "callboard::broker", %topic, %group, "group resumed");
+            }
+            Event::BreakerOpened { topic, group, pause } => {
+                warn!(target: "callboard::broker", %topic, %group, ?pause, "breaker opened: all attempts fail");
+            }
+            Event::BreakerClosed { topic, group } => {
+                info!(target: "callboard::broker", %topic, %group, "breaker closed");
             }
             Event::DeadLetter { topic, group, id, reason, attempts } => {
                 info!(target: "callboard::broker", %topic, %group, %id, %reason, attempts, "dead letter");
@@ -299,6 +345,12 @@ impl fmt::Display for Event {
                     "consumer {consumer} of {topic}.{group} is stuck: it was cancelled, and never yields"
                 )
             }
+            Event::GroupPaused { topic, group } => write!(f, "group {topic}.{group} paused"),
+            Event::GroupResumed { topic, group } => write!(f, "group {topic}.{group} resumed"),
+            Event::BreakerOpened { topic, group, pause } => {
+                write!(f, "the breaker of {topic}.{group} opened for {pause:?}: all attempts fail")
+            }
+            Event::BreakerClosed { topic, group } => write!(f, "the breaker of {topic}.{group} closed"),
             Event::DeadLetter { topic, group, id, reason, attempts } => {
                 write!(f, "{topic}.{group} gave up {id} after {attempts} attempts: {reason}")
             }
@@ -339,7 +391,8 @@ impl fmt::Display for WhyDropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             WhyDropped::ByHandler => "a handler said so",
-            WhyDropped::Evicted => "there was no room",
+            WhyDropped::Newest => "the topic was full",
+            WhyDropped::Evicted => "they were the oldest, and there was no room",
             WhyDropped::Skipped => "the group was too far behind",
             WhyDropped::Expired => "past their time",
         })

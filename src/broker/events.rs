@@ -133,7 +133,11 @@ impl Teller {
 
     /// Tells that messages were dropped, if any were: the one place for every cause there is.
     pub(crate) fn dropped(&self, topic: &Name, group: Option<&Name>, why: WhyDropped, messages: u64) {
-        if messages > 0 {
+        // Why looked at first: a topic that drops may do so for each message.
+        if messages > 0
+            && (self.listeners.load(Ordering::Relaxed) > 0
+                || tracing::enabled!(target: "callboard::broker", tracing::Level::DEBUG))
+        {
             self.tell(Event::Dropped { topic: topic.clone(), group: group.cloned(), why, messages });
         }
     }

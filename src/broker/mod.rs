@@ -59,7 +59,8 @@
 //! | debug | messages dropped* | topic, group, why, messages |
 //! | warn | parked: the dead-letter topic is full* | topic, group |
 //! | warn | publishers blocked*; info: publishers unblocked* | topic, group, why; topic |
-//! | warn | breaker opened | topic, group, pause |
+//! | warn | breaker opened*; info: breaker closed* | topic, group, pause; topic, group |
+//! | info | group paused, group resumed* | topic, group |
 //! | info | drain began*; warn: drain timed out* | limit |
 //! | debug | topics quiet, topic stopped* | topic, lost |
 //! | info | broker stopped*; warn, if messages were left | lost, timed_out, took |

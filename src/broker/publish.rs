@@ -12,7 +12,9 @@ use super::room;
 use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
-use super::{ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Published};
+use super::{
+    ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Published, WhyDropped,
+};
 use crate::base::{Bug, planted};
 use crate::mailbox::{self, SendError, TrySendError};
 
@@ -61,13 +63,20 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         self.try_publish_item(item.map_err(|(value, why)| PublishError::Invalid(value, why))?)
     }
 
+    /// Counts, and tells, what was not accepted for want of room.
+    #[cold]
+    fn drop_newest(&self, messages: usize) {
+        self.tally.on_dropped_newest(messages);
+        self.core.teller.dropped(&self.name, None, WhyDropped::Newest, messages as u64);
+    }
+
     fn try_publish_item(&self, item: Item<T>) -> Result<Published, PublishError<T>> {
         if !self.may_publish() {
             return Err(PublishError::Closed(item.into_value()));
         }
         self.sender.try_send(item).map_err(|error| match error {
             TrySendError::Full(item) if self.settings.overflow == Overflow::DropNewest => {
-                self.tally.on_dropped_newest(1);
+                self.drop_newest(1);
                 PublishError::Dropped(item.into_value())
             }
             TrySendError::Full(item) => PublishError::Full(item.into_value()),
@@ -161,7 +170,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
                     let kind = error.kind();
                     let rest: Vec<T> = std::iter::once(error.into_inner()).chain(values).collect();
                     if kind == ErrorKind::Dropped {
-                        self.tally.on_dropped_newest(rest.len() - 1);
+                        self.drop_newest(rest.len() - 1);
                     }
                     return Err(PublishAllError { accepted, rest, kind });
                 }

@@ -93,7 +93,7 @@ impl Topology {
     /// Draws it as a [Mermaid](https://mermaid.js.org) flowchart, which GitHub and many editors show as a picture.
     ///
     /// Topics and groups carry their numbers; dotted arrows lead to the topics for dead letters; what needs a look, a
-    /// failed group, a stuck handler, parked messages, blocked publishers, is framed in red. Nodes are in the order of
+    /// failed group, a stuck handler, parked messages, an open breaker, blocked publishers, is framed in red. Nodes are in the order of
     /// their names. Names are text in it, whatever characters they have.
     ///
     /// # Examples

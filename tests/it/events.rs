@@ -1,7 +1,12 @@
 //! Does whoever listens hear what a broker does, in order, and hold nobody up? (G2, G11, G14, G17, G18, G25)
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use callboard::base::Name;
-use callboard::broker::{DeadReason, Event, Events, GroupState, WhyBlocked, WhyDropped};
+use callboard::broker::{
+    Breaker, BreakerState, DeadReason, Event, Events, GroupState, WhyBlocked, WhyDropped,
+};
 use callboard::prelude::*;
 use callboard::supervise::{Backoff, Intensity};
 use futures::{FutureExt as _, StreamExt as _};
@@ -118,6 +123,11 @@ fn what_leaves_by_a_limit_is_told_with_the_limit_and_as_the_stats_count_it() {
             broker.topic::<u64>("full").capacity(2).overflow(Overflow::DropOldest).open().await.unwrap();
         full.publish_all(0..5).await.unwrap();
         assert_eq!(full.stats().await.unwrap().evicted, 3);
+        let newest =
+            broker.topic::<u64>("newest").capacity(1).overflow(Overflow::DropNewest).open().await.unwrap();
+        newest.publish(1).await.unwrap();
+        newest.publish(2).await.unwrap_err();
+        newest.publish_all(3..6).await.unwrap_err();
         let old = broker.topic::<u64>("old").ttl(secs(1)).open().await.unwrap();
         old.publish(1).await.unwrap();
         sim.sleep(secs(3)).await;
@@ -150,6 +160,7 @@ fn what_leaves_by_a_limit_is_told_with_the_limit_and_as_the_stats_count_it() {
             dropped.sum::<u64>()
         };
         assert_eq!(sum("full", None, WhyDropped::Evicted), 3);
+        assert_eq!(sum("newest", None, WhyDropped::Newest), 4);
         let in_all = |of| events.iter().filter(|event| event.to_string().starts_with(of)).count();
         assert_eq!(in_all("old dropped 1: past their time"), 1, "there was no group");
         assert!(in_all("old.g dropped") >= 1 && expired == 2, "{expired}");
@@ -239,6 +250,38 @@ fn a_full_dead_letter_topic_and_a_redrive_are_told() {
         let redriven =
             told(&heard(&mut events), |event| matches!(event, Event::Redriven { redrives: 1, .. }));
         assert_eq!((redriven as u64, back), (back, 1));
+    });
+}
+
+/// G11
+#[test]
+fn a_group_that_is_paused_and_a_breaker_that_opens_and_closes_are_told_once_each() {
+    every::seed(10, |sim| async move {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let works = Arc::new(AtomicBool::new(false));
+        let group = topic.group("h").breaker(Breaker::after(3).pause(secs(5)));
+        let group = group.retry(Retry::immediately().max_attempts(100)).with(works.clone());
+        let group = group.run(async |_, works: Arc<AtomicBool>| match works.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(Fault::new("no")),
+        });
+        let group = group.await.unwrap();
+        let mut events = broker.events();
+        group.pause().await.unwrap();
+        group.pause().await.unwrap();
+        group.resume().await.unwrap();
+        group.resume().await.unwrap();
+        assert_eq!(texts(&heard(&mut events)), ["group t.h paused", "group t.h resumed"]);
+        topic.publish(1).await.unwrap();
+        while told(&heard(&mut events), |event| matches!(event, Event::BreakerOpened { .. })) == 0 {
+            sim.sleep(secs(1)).await;
+        }
+        works.store(true, Ordering::Relaxed);
+        until(&group, |stats| stats.acked == 1).await;
+        sim.settle().await;
+        let closed = told(&heard(&mut events), |event| matches!(event, Event::BreakerClosed { .. }));
+        assert_eq!((closed, group.stats().await.unwrap().breaker.unwrap().state), (1, BreakerState::Closed));
     });
 }
 

@@ -4,7 +4,8 @@ use metrics::Unit;
 
 use super::totals::{Totals, Whose};
 use crate::broker::{
-    GroupNode, GroupReport, GroupState, GroupStats, Report, TopicNode, TopicStats, Topology,
+    BreakerState, GroupNode, GroupReport, GroupState, GroupStats, Report, TopicNode, TopicReport, TopicStats,
+    Topology,
 };
 
 /// A metric of a topic or a group: its name, its unit, what it is, and how it is read.
@@ -19,28 +20,46 @@ const fn count<S, V>(name: &'static str, is: &'static str, read: fn(&S) -> V) ->
     Metric { name, unit: Unit::Count, is, read }
 }
 
+const fn bytes<S, V>(name: &'static str, is: &'static str, read: fn(&S) -> V) -> Metric<S, V> {
+    Metric { name, unit: Unit::Bytes, is, read }
+}
+
 const fn seconds<S, V>(name: &'static str, is: &'static str, read: fn(&S) -> V) -> Metric<S, V> {
     Metric { name, unit: Unit::Seconds, is, read }
 }
 
 /// What a topic's stats count, and its report in the end.
-pub(super) type OfTopic = [u64; 3];
+pub(super) struct OfTopic {
+    accepted: u64,
+    evicted: u64,
+    expired: u64,
+    dropped_newest: u64,
+    repeated: u64,
+}
 
-pub(super) const TOPIC_COUNTERS: [Metric<OfTopic, u64>; 3] = [
-    count("callboard_topic_accepted_total", "messages that the topic accepted", |[accepted, _, _]| *accepted),
-    count("callboard_topic_evicted_total", "messages that were evicted to make room", |[_, evicted, _]| {
-        *evicted
+pub(super) const TOPIC_COUNTERS: [Metric<OfTopic, u64>; 5] = [
+    count("callboard_topic_accepted_total", "messages that the topic accepted", |of| of.accepted),
+    count("callboard_topic_evicted_total", "messages that were evicted to make room", |of| of.evicted),
+    count("callboard_topic_expired_total", "messages that were too old before there was a group", |of| {
+        of.expired
+    }),
+    count("callboard_topic_dropped_newest_total", "messages that were not accepted for want of room", |of| {
+        of.dropped_newest
     }),
     count(
-        "callboard_topic_expired_total",
-        "messages that were too old before there was a group",
-        |[_, _, expired]| *expired,
+        "callboard_topic_repeated_total",
+        "messages that were not accepted as their dedup key had been",
+        |of| of.repeated,
     ),
 ];
 
-pub(super) const TOPIC_GAUGES: [Metric<TopicStats, f64>; 7] = [
+pub(super) const TOPIC_GAUGES: [Metric<TopicStats, f64>; 9] = [
     count("callboard_topic_unsettled", "messages that hold a place", |s| s.unsettled as f64),
     count("callboard_topic_capacity", "places", |s| s.capacity as f64),
+    bytes("callboard_topic_bytes", "what these weigh, where there is a limit in bytes", |s| s.bytes as f64),
+    bytes("callboard_topic_capacity_bytes", "the limit in bytes, 0 for none", |s| {
+        s.capacity_bytes.unwrap_or(0) as f64
+    }),
     count("callboard_topic_pinned", "settled payloads that are kept by others of their batches", |s| {
         s.pinned as f64
     }),
@@ -58,7 +77,7 @@ pub(super) const TOPIC_GAUGES: [Metric<TopicStats, f64>; 7] = [
     ),
 ];
 
-pub(super) const GROUP_COUNTERS: [Metric<GroupStats, u64>; 13] = [
+pub(super) const GROUP_COUNTERS: [Metric<GroupStats, u64>; 14] = [
     count("callboard_group_entered_total", "messages that came in, redriven ones again", |s| s.entered),
     count("callboard_group_redriven_total", "messages that came back from the dead letters", |s| s.redriven),
     count("callboard_group_acked_total", "messages settled by an ack", |s| s.acked),
@@ -79,10 +98,13 @@ pub(super) const GROUP_COUNTERS: [Metric<GroupStats, u64>; 13] = [
         s.redeliveries
     }),
     count("callboard_group_refused_total", "acks that came after their lease was over", |s| s.refused),
+    count("callboard_group_breaker_opened_total", "how often its breaker opened", |s| {
+        s.breaker.map_or(0, |breaker| breaker.opened)
+    }),
     count("callboard_group_restarts_total", "handlers that were made anew, or were to be", |s| s.restarts),
 ];
 
-pub(super) const GROUP_GAUGES: [Metric<GroupStats, f64>; 11] = [
+pub(super) const GROUP_GAUGES: [Metric<GroupStats, f64>; 13] = [
     count("callboard_group_backlog", "messages that wait for a consumer", |s| s.backlog as f64),
     count("callboard_group_in_flight", "messages that consumers hold", |s| s.in_flight as f64),
     count("callboard_group_delayed", "messages that wait for their backoff", |s| s.delayed as f64),
@@ -100,6 +122,12 @@ pub(super) const GROUP_GAUGES: [Metric<GroupStats, f64>; 11] = [
     }),
     count("callboard_group_failed", "1 while its consumers can't be built, else 0", |s| {
         f64::from(s.state == GroupState::Failed)
+    }),
+    count("callboard_group_paused", "1 while it is paused, else 0", |s| {
+        f64::from(s.state == GroupState::Paused)
+    }),
+    count("callboard_group_breaker_open", "1 while its breaker is not closed, else 0", |s| {
+        f64::from(s.breaker.is_some_and(|breaker| breaker.state != BreakerState::Closed))
     }),
     seconds(
         "callboard_group_oldest_seconds",
@@ -128,7 +156,8 @@ pub(super) fn describe() {
 pub(super) fn publish(totals: &mut Totals, topology: &Topology) {
     for TopicNode { topic, stats, groups, number, .. } in &topology.topics {
         let whose = (topic.clone(), None);
-        let counts = [stats.accepted, stats.evicted, stats.expired];
+        let TopicStats { accepted, evicted, expired, dropped_newest, repeated, .. } = *stats;
+        let counts = OfTopic { accepted, evicted, expired, dropped_newest, repeated };
         counters(totals, &TOPIC_COUNTERS, &whose, (*number, 0), &counts);
         gauges(&TOPIC_GAUGES, &whose, Some(stats));
         for GroupNode { group, stats, number: of_group, .. } in groups {
@@ -145,7 +174,8 @@ pub(super) fn publish_last(totals: &mut Totals, report: &Report) {
     for topic in &report.topics {
         let whose = (topic.topic.clone(), None);
         let number = totals.number(&whose).unwrap_or_default();
-        let counts = [topic.accepted, topic.evicted, topic.expired];
+        let TopicReport { accepted, evicted, expired, dropped_newest, repeated, .. } = *topic;
+        let counts = OfTopic { accepted, evicted, expired, dropped_newest, repeated };
         counters(totals, &TOPIC_COUNTERS, &whose, number, &counts);
         for GroupReport { group, stats, .. } in &topic.groups {
             let whose = (topic.topic.clone(), Some(group.clone()));

@@ -1,6 +1,6 @@
 //! What a group hands out, and what it takes back so that others have something to do.
 
-use tracing::warn;
+use std::time::Duration;
 
 use super::{Life, PATIENCE};
 use crate::base::Moment;
@@ -81,10 +81,12 @@ impl<T: Send + Sync + 'static> Life<T> {
         let before = fuse.room();
         let opened = fuse.on_ends(lease, tally.ends(success), now, random);
         if opened {
-            let (topic, group) = (&self.actor.topic_name, &self.actor.name);
-            let pause = fuse.next_alarm().map(|until| until.since(now));
-            warn!(target: "callboard::broker", %topic, %group, ?pause, "breaker opened: all attempts fail");
+            let pause = fuse.next_alarm().map_or(Duration::ZERO, |until| until.since(now));
+            self.actor.tell_opened(pause);
             self.take_back_all();
+        }
+        if before != u64::MAX && self.gate.fuse().is_some_and(|fuse| fuse.room() == u64::MAX) {
+            self.actor.tell_closed();
         }
         if opened || before != self.gate.fuse().map_or(before, |fuse| fuse.room()) {
             self.show_allowance();

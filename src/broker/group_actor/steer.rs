@@ -25,11 +25,13 @@ impl<T: Send + Sync + 'static> Life<T> {
             // Dropped unanswered, as whatever is asked of a group that is over.
             _ if self.state == GroupState::Stopping => {}
             Steer::Pause(done) => {
+                self.tell_paused(true);
                 self.paused = true;
                 self.take_back_all();
                 self.tell_all(done);
             }
             Steer::Resume(done) => {
+                self.tell_paused(false);
                 self.paused = false;
                 self.tell_all(done);
             }

@@ -15,6 +15,17 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.actor.tell_restarted(consumer);
     }
 
+    /// It is to be paused, or to go on.
+    pub(super) fn tell_paused(&self, paused: bool) {
+        if paused != self.paused {
+            let (topic, group) = self.actor.names();
+            self.actor.teller.tell(match paused {
+                true => Event::GroupPaused { topic, group },
+                false => Event::GroupResumed { topic, group },
+            });
+        }
+    }
+
     /// Tells what the ledger dropped since it was told last, by each cause that it counts apart. What the topic evicts it
     /// tells itself, once for all groups.
     ///
@@ -62,6 +73,16 @@ impl<T> GroupActor<T> {
     pub(super) fn tell_failed(&self, consumer: ConsumerId, error: Arc<str>) {
         let ((topic, group), consumer) = (self.names(), consumer.0);
         self.teller.tell(Event::GroupFailed { topic, group, consumer, error });
+    }
+
+    pub(super) fn tell_opened(&self, pause: Duration) {
+        let (topic, group) = self.names();
+        self.teller.tell(Event::BreakerOpened { topic, group, pause });
+    }
+
+    pub(super) fn tell_closed(&self) {
+        let (topic, group) = self.names();
+        self.teller.tell(Event::BreakerClosed { topic, group });
     }
 
     pub(super) fn tell_stuck(&self, consumer: ConsumerId) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{GroupNode, TopicNode, Topology};
 use crate::base::Name;
-use crate::broker::{ConsumerState, GroupState};
+use crate::broker::{BreakerState, ConsumerState, GroupState};
 
 /// What is framed.
 const TROUBLE: &str = "classDef trouble stroke:#d00,stroke-width:3px";
@@ -61,7 +61,12 @@ fn topic_text(node: &TopicNode) -> String {
         format!("{} of {} places taken", stats.unsettled, stats.capacity),
         format!("{} accepted", stats.accepted),
     ];
-    for (count, what) in [(stats.evicted, "evicted"), (stats.expired, "expired")] {
+    for (count, what) in [
+        (stats.dropped_newest, "dropped"),
+        (stats.repeated, "repeated"),
+        (stats.evicted, "evicted"),
+        (stats.expired, "expired"),
+    ] {
         lines.extend((count > 0).then(|| format!("{count} {what}")));
     }
     lines.extend(age(stats.oldest));
@@ -81,8 +86,8 @@ fn group_text(node: &GroupNode) -> String {
     let stats = &node.stats;
     let state = match stats.state {
         GroupState::Running => "",
-        GroupState::Paused => ", paused",
         GroupState::Failed => ", failed",
+        GroupState::Paused => ", paused",
         GroupState::Stopping => ", stopping",
     };
     let mut lines = vec![
@@ -106,14 +111,22 @@ fn group_text(node: &GroupNode) -> String {
     if !more.is_empty() {
         lines.push(more.join(", "));
     }
+    if is_tripped(node) {
+        lines.push("breaker open".to_owned());
+    }
     lines.extend(age(stats.oldest));
     lines.join("<br/>")
+}
+
+fn is_tripped(node: &GroupNode) -> bool {
+    node.stats.breaker.is_some_and(|breaker| breaker.state != BreakerState::Closed)
 }
 
 fn is_troubled(node: &GroupNode) -> bool {
     let at_a_loss = |state| matches!(state, ConsumerState::GivenUp | ConsumerState::Stuck);
     node.stats.state == GroupState::Failed
         || node.stats.parked > 0
+        || is_tripped(node)
         || node.stats.stuck > 0
         || node.consumers.iter().any(|consumer| at_a_loss(consumer.state))
 }

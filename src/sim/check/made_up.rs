@@ -212,6 +212,8 @@ impl Story {
             accepted: 0,
             evicted: 0,
             expired: 0,
+            dropped_newest: 0,
+            repeated: 0,
             unread: 0,
             groups: groups.collect(),
         }];

@@ -144,10 +144,12 @@ fn the_report_agrees(history: &History, told: &[Told], told_of: &Tallies, finds:
         };
         let opened = |event: &&Told| matches!(event, Told::TopicOpened { topic, .. } if *topic == of.topic);
         let told_dropped: u64 = told.iter().map(dropped).sum();
-        if told.iter().filter(opened).count() == 1 && told_dropped != of.evicted + of.expired {
+        if told.iter().filter(opened).count() == 1
+            && told_dropped != of.evicted + of.expired + of.dropped_newest
+        {
             finds.say(format_args!(
-                "{}: {told_dropped} told as dropped, {} reported as evicted and {} as expired",
-                of.topic, of.evicted, of.expired
+                "{}: {told_dropped} told as dropped; reported as evicted, expired and not accepted {}, {} and {}",
+                of.topic, of.evicted, of.expired, of.dropped_newest
             ));
         }
     }
