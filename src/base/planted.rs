@@ -73,6 +73,10 @@ pub(crate) enum Bug {
     OneTooMany,
     /// A breaker that is half open lets through as much as there is.
     WideProbe,
+    /// A delayed message moves before its moment.
+    EarlyMessage,
+    /// A delayed message that is due is forgotten.
+    ForgottenDelayed,
 }
 
 #[cfg(not(test))]

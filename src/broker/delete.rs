@@ -36,6 +36,12 @@ pub(crate) struct Groups<T> {
     pub(crate) closed: bool,
 }
 
+/// What a topic and its schedule will say that they were left with.
+pub(super) struct Left {
+    unread: Answer<Unread>,
+    scheduled: Option<Answer<u64>>,
+}
+
 impl<T> Default for Groups<T> {
     fn default() -> Groups<T> {
         Groups { open: BTreeMap::new(), leaving: Vec::new(), closed: false }
@@ -68,9 +74,9 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             let told = told.shared();
             let (topic, registry, own) = (self.clone(), registry.clone(), told.clone());
             // Why not in the task: whoever waits in line is to be sent away at once.
-            let unread = self.begin_stop();
+            let left = self.begin_stop();
             self.core.rt.spawn(&format!("delete {}", self.name), async move {
-                let report = topic.end_stop(unread).await;
+                let report = topic.end_stop(left).await;
                 let (name, lost) = (topic.name.clone(), report.lost());
                 topic.core.teller.tell(Event::TopicDeleted { topic: name, lost });
                 registry.forget_ending(&own);
@@ -84,17 +90,22 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     /// Tells the topic to end. From now on it accepts nothing.
-    pub(super) fn begin_stop(&self) -> Answer<Unread> {
+    pub(super) fn begin_stop(&self) -> Left {
         let (port, unread) = reply();
         // Why in one step: nobody may come in behind the count of what was left.
         drop(self.sender.close_with(TopicWord::Stop(port)));
-        unread
+        Left { unread, scheduled: self.schedule.begin_stop() }
     }
 
     /// Waits for the topic's end, then stops its groups, the last opened first; consumers in the middle of a handler
     /// are killed.
-    pub(super) async fn end_stop(&self, unread: Answer<Unread>) -> TopicReport {
-        let unread = unread.await.unwrap_or_default();
+    pub(super) async fn end_stop(&self, left: Left) -> TopicReport {
+        let unread = left.unread.await.unwrap_or_default();
+        // An error means, here too, that the runtime took it away.
+        let scheduled = match left.scheduled {
+            Some(scheduled) => scheduled.await.unwrap_or(0),
+            None => 0,
+        };
         let (mut groups, leaving) = self.groups().close();
         // Whoever deleted these gets their reports.
         for ending in leaving {
@@ -118,6 +129,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             dropped_newest: self.tally.dropped_newest(),
             repeated: self.tally.repeated(),
             unread: nobodys,
+            scheduled,
             groups: reports,
         }
     }

@@ -50,6 +50,8 @@ pub struct TopicReport {
     /// Messages that were accepted and that no group was there for, or only one that was just being deleted. A topic in
     /// memory loses them.
     pub unread: u64,
+    /// Delayed messages that had not moved into the topic. A topic in memory loses them.
+    pub scheduled: u64,
     /// One for each group, the last opened first.
     pub groups: Vec<GroupReport>,
 }
@@ -83,14 +85,14 @@ impl GroupReport {
 }
 
 impl TopicReport {
-    /// Counts the messages that some group, or nobody, was left with.
+    /// Counts the messages that some group, or nobody, was left with, and those that waited for their moment.
     pub fn lost(&self) -> u64 {
-        self.unread + self.groups.iter().map(|group| group.lost).sum::<u64>()
+        self.unread + self.scheduled + self.groups.iter().map(|group| group.lost).sum::<u64>()
     }
 }
 
 impl Report {
-    /// Counts the messages that some group, or nobody, was left with.
+    /// Counts the messages that some group, or nobody, was left with, and those that waited for their moment.
     pub fn lost(&self) -> u64 {
         self.topics.iter().map(TopicReport::lost).sum()
     }
@@ -191,12 +193,12 @@ impl Drop for Silence<'_> {
 /// Waits until all of these topics are quiet at once.
 ///
 /// One after the other tells that it is quiet, then again. If nothing changed in between that could end the quiet of
-/// any, all were quiet at the moment between the two rounds. What was parked by then gets another try there: the
-/// place it waits for may have become free in the first round.
+/// any, all were quiet at the moment between the two rounds. What was parked by then, or was due and had no room, gets
+/// another try there: the place it waits for may have become free in the first round.
 pub(super) async fn quiet_at_once(ports: &[&dyn TopicPort]) -> Result<(), Closed> {
     loop {
         let before = all_quiet(ports).await?;
-        if before.iter().any(|quiet| quiet.parked > 0) {
+        if before.iter().any(|quiet| quiet.parked > 0 || quiet.due.is_some()) {
             for port in ports {
                 port.nudge().await;
             }

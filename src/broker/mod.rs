@@ -34,6 +34,8 @@
 //! - **Order is a queue per key.** In an ordered group the messages that must wait for each other are a lane
 //!   (`order.rs`), of which one lease at a time has any; a lane whose message failed waits, and no other does
 //!   (`ledger/keys.rs`).
+//! - **What is delayed is not in the topic yet**: it waits in the topic's schedule, in places of its own, and comes in when
+//!   it is due by the line in which publishers wait (`schedule.rs`).
 //! - **A deletion frees the name at once**, and goes on by itself until the last handler has ended (`delete.rs`).
 //! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of
 //!   payloads are called where a panic is caught. One exception, caught too: a group weighs, and finds the key of, its
@@ -76,6 +78,7 @@
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
 //! several consumers that asked for none: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
 
+mod agenda;
 mod bits;
 mod blocked;
 mod books;
@@ -125,6 +128,8 @@ mod redrive;
 mod registry;
 mod retry;
 mod room;
+mod schedule;
+mod scheduled;
 mod scope;
 mod settings;
 mod sink;
@@ -177,6 +182,7 @@ pub use outcome::Outcome;
 pub use pull::{Delivery, DeliveryStream};
 pub use rate::RateLimit;
 pub use retry::Retry;
+pub use scheduled::{CancelError, Scheduled};
 pub use settings::Overflow;
 pub use sink::TopicSink;
 pub use start::Start;

@@ -16,7 +16,7 @@ use super::{
     ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Published, WhyDropped,
 };
 use crate::base::{Bug, planted};
-use crate::mailbox::{self, SendError, TrySendError};
+use crate::mailbox::{self, SendAll, SendAllError, SendError, TrySendError};
 
 /// How long a publish may wait.
 pub(super) enum Wait {
@@ -106,26 +106,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         };
         let (items, refused) = self.items(values);
         let mut send = self.sender.send_all(items);
-        let (mut patience, mut accepted) = (room::Wait::default(), 0);
-        let sent = std::future::poll_fn(|cx| {
-            if !self.may_publish() {
-                return Poll::Ready(None);
-            }
-            match Pin::new(&mut send).poll(cx) {
-                Poll::Ready(sent) => {
-                    patience.end(self, cx);
-                    Poll::Ready(Some(sent))
-                }
-                Poll::Pending => {
-                    // The limit is for one message: each that gets in begins it anew.
-                    if std::mem::replace(&mut accepted, send.accepted()) != send.accepted() {
-                        patience.end(self, cx);
-                    }
-                    patience.poll(wait, self, cx).map(|()| None)
-                }
-            }
-        })
-        .await;
+        let sent = self.poll_send_all(&mut send, wait).await;
         let (invalid, refused) = (!refused.is_empty(), refused.into_iter());
         let values = |rest: Vec<Item<T>>| rest.into_iter().map(Item::into_value).chain(refused).collect();
         let ids = |accepted: Vec<Published>| accepted.into_iter().map(MessageId::from).collect();
@@ -145,6 +126,34 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
                 Err(PublishAllError { accepted: ids(accepted), rest: values(rest), kind })
             }
         }
+    }
+
+    /// Sends as many as get in; `None`: the limit for one of them has passed, or a drain began.
+    pub(super) async fn poll_send_all(
+        &self,
+        send: &mut SendAll<'_, Item<T>, TopicWord<T>, IdStamp>,
+        limit: Option<Duration>,
+    ) -> Option<Result<Vec<Published>, SendAllError<Item<T>, Published>>> {
+        let (mut patience, mut accepted) = (room::Wait::default(), 0);
+        std::future::poll_fn(|cx| {
+            if !self.may_publish() {
+                return Poll::Ready(None);
+            }
+            match Pin::new(&mut *send).poll(cx) {
+                Poll::Ready(sent) => {
+                    patience.end(self, cx);
+                    Poll::Ready(Some(sent))
+                }
+                Poll::Pending => {
+                    // The limit is for one message: each that gets in begins it anew.
+                    if std::mem::replace(&mut accepted, send.accepted()) != send.accepted() {
+                        patience.end(self, cx);
+                    }
+                    patience.poll(limit, self, cx).map(|()| None)
+                }
+            }
+        })
+        .await
     }
 
     /// Makes messages of values, up to the first one that can't be; that one and all behind it come back.

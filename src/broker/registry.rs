@@ -58,7 +58,7 @@ pub(crate) trait TopicPort: Send + Sync {
     /// Asks at once for what it has to show; `None` if it ends before it answers.
     fn look(&self) -> topology::Boxed<Option<TopicNode>>;
     fn quiet(&self) -> Boxed<'_, Result<Quiet, Closed>>;
-    /// Lets its groups try once more to move what is parked, and waits until they did.
+    /// Lets its groups try once more to move what is parked, and its schedule what is due, and waits until they did.
     fn nudge(&self) -> Boxed<'_, ()>;
     /// Stops it at once, then its groups.
     fn stop(&self) -> Boxed<'_, TopicReport>;
@@ -71,6 +71,9 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
 
     fn rouse(&self) {
         self.sender.rouse();
+        if let Some((door, _)) = self.schedule.open() {
+            door.rouse();
+        }
     }
 
     fn look(&self) -> topology::Boxed<Option<TopicNode>> {
@@ -87,12 +90,13 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
             for group in groups {
                 group.nudge().await;
             }
+            self.when_moved().await;
         })
     }
 
     fn stop(&self) -> Boxed<'_, TopicReport> {
-        let unread = self.begin_stop();
-        Box::pin(self.end_stop(unread))
+        let left = self.begin_stop();
+        Box::pin(self.end_stop(left))
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) const MOST_CONSUMERS: u32 = 4096;
 pub(crate) struct TopicSettings {
     pub(crate) capacity: usize,
     pub(crate) overflow: Overflow,
+    pub(crate) delay_capacity: usize,
     pub(crate) publish_timeout: Duration,
     /// Its messages have keys.
     pub(crate) keyed: bool,
@@ -72,6 +73,7 @@ impl Default for TopicSettings {
         TopicSettings {
             capacity: 1024,
             overflow: Overflow::default(),
+            delay_capacity: 1024,
             publish_timeout: Duration::from_secs(5),
             keyed: false,
             ttl: None,
@@ -86,6 +88,7 @@ impl TopicSettings {
     pub(crate) fn check(&self, name: &Name) -> Result<(), OpenError> {
         let mut faults = Faults::default();
         faults.messages("the capacity", self.capacity);
+        faults.messages("the delay capacity", self.delay_capacity);
         faults.time("the publish timeout", self.publish_timeout);
         if let Some(ttl) = self.ttl {
             faults.time("the ttl", ttl);

@@ -186,8 +186,13 @@ pub struct TopicStats {
         serde(rename = "oldest_ms", serialize_with = "crate::base::millis_if_any")
     )]
     pub oldest: Option<Duration>,
-    /// Those who wait in line for a place: publishers, sinks, and what moves or comes back as a dead letter.
+    /// Those who wait in line for a place: publishers, sinks, and what moves or comes back as a dead letter; and one for all
+    /// delayed messages that are due.
     pub waiting_publishers: usize,
+    /// Delayed messages that have not moved into the topic yet. One that moves just then may be in `accepted` too.
+    pub scheduled: u64,
+    /// How many delayed messages there may be.
+    pub delay_capacity: usize,
     /// Groups.
     pub groups: usize,
     /// Whether the topic hands out nothing until it is released.

@@ -12,6 +12,7 @@ use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
+use super::schedule::Schedule;
 use super::settings::TopicSettings;
 use super::tally::Tally;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
@@ -40,6 +41,7 @@ pub(crate) struct TopicShared<T> {
     pub(crate) waits: Arc<Waits>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) next_group: AtomicU32,
+    pub(super) schedule: Schedule<T>,
     groups: Mutex<Groups<T>>,
     pub(super) ending: Mutex<Option<Ending<TopicReport>>>,
 }
@@ -82,6 +84,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             waits,
             tally,
             next_group,
+            schedule: Schedule::default(),
             groups,
             ending,
         })
@@ -263,19 +266,23 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub async fn stats(&self) -> Result<TopicStats, Closed> {
+        // Why first: what moves meanwhile is then counted twice and not missed.
+        let scheduled = self.shared.scheduled();
         let (port, stats) = reply();
         drop(self.shared.sender.control(TopicWord::Stats(port)));
-        stats.await.map_err(|_| Closed)
+        let stats = stats.await.map_err(|_| Closed)?;
+        Ok(TopicStats { scheduled, delay_capacity: self.shared.settings.delay_capacity, ..stats })
     }
 }
 
 impl<T: Send + Sync + 'static> TopicShared<T> {
-    /// Waits for quiet.
+    /// Waits for quiet, once what is due was given a chance to move.
     pub(crate) async fn quiet(&self) -> Result<Quiet, Closed> {
+        let due = self.when_moved().await;
         let (port, quiet) = reply();
         drop(self.sender.control(TopicWord::WhenQuiet(port)));
         let quiet = self.core.rt.awaiting("for the quiet of topic", &self.name, quiet);
-        quiet.await.map_err(|_| Closed)
+        Ok(Quiet { due, ..quiet.await.map_err(|_| Closed)? })
     }
 }
 

@@ -265,6 +265,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                     expired: self.expired,
                     oldest: self.books.oldest().map(|(batch, at)| self.age(batch, at)),
                     waiting_publishers: self.actor.mailbox.waiters(),
+                    scheduled: 0,
+                    delay_capacity: 0,
                     groups: self.links.len(),
                     held: self.actor.held,
                     blocked_by: self.blocked_by(),
@@ -345,7 +347,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             && self.actor.mailbox.waiting() == 0
         {
             let parked = self.links.iter().map(|link| link.news.parked).sum();
-            let quiet = Quiet { changes: self.changes, parked };
+            let quiet = Quiet { changes: self.changes, parked, due: None };
             for reply in self.waiting.drain(..) {
                 let _ = reply.send(quiet);
             }

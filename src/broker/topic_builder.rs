@@ -49,6 +49,17 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         self
     }
 
+    /// Sets how many delayed messages may wait for their moment at a time. Default: 1,024; at most 16,777,216.
+    ///
+    /// These places are apart from the topic's `capacity`, so that what is far ahead never stops what is due now; a limit
+    /// in bytes is for what is in the topic. Once they are taken, [`Topic::publish_after`] waits or is refused, as the
+    /// topic's [`Overflow`] says.
+    pub fn delay_capacity(mut self, messages: usize) -> TopicBuilder<T> {
+        self.settings.delay_capacity = messages;
+        self.unset = false;
+        self
+    }
+
     /// Sets how long a publish from inside a handler may wait. Default: 5 s.
     ///
     /// It waits at most half of the handler's `ack_timeout` too: the place it waits for may hang on this handler.

@@ -102,6 +102,8 @@ pub(crate) struct Quiet {
     pub(crate) changes: u64,
     /// Messages that wait for a dead-letter topic.
     pub(crate) parked: u64,
+    /// The first of the delayed messages that are due and wait for room. The topic does not know, but its schedule.
+    pub(crate) due: Option<u64>,
 }
 
 /// What a topic was left with.

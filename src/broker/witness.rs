@@ -13,7 +13,7 @@ use super::order::Order;
 use super::outcome::Verdict;
 use super::workers::ConsumerId;
 use super::{DeadReason, GroupSettings, GroupStats, KeyHash, Message, MessageId, RateLimit};
-use crate::base::Name;
+use crate::base::{Moment, Name};
 use crate::runtime::{BoxFuture, Rt};
 
 /// Watches, and answers what a consumer is to await around its handler: it may panic, sleep, or never end.
@@ -47,6 +47,12 @@ pub(crate) enum Sight<'a> {
     Joined { topic: &'a Name, group: &'a Name },
     /// A topic froze what it had accepted into a batch.
     Accepted { topic: &'a Name, base: u64, len: u16, keys: Vec<KeyHash> },
+    /// A delayed message waits for its moment.
+    Scheduled { topic: &'a Name, number: u64, due: Moment },
+    /// Its moment has come: it is in the topic.
+    Due { topic: &'a Name, number: u64, due: Moment, id: MessageId },
+    /// It was cancelled, and given back.
+    Unscheduled { topic: &'a Name, number: u64 },
     /// A topic gave these messages to a group, to be settled by it.
     Offered { topic: &'a Name, group: &'a Name, base: u64, open: Bits },
     /// An attempt began: a handler is about to be called, or a delivery was pulled.

@@ -192,6 +192,11 @@ impl Line {
         self.free(done) > 0 && self.bears(weight)
     }
 
+    /// Tells whether the front of the line has no room.
+    pub(super) fn is_stuck(&self, done: u64) -> bool {
+        self.waiting.front().is_some_and(|front| !self.has_room(front.weight, done))
+    }
+
     /// Tells whether so much more may be inside.
     #[inline]
     fn bears(&self, weight: u64) -> bool {

@@ -70,6 +70,17 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         Ok(())
     }
 
+    /// Tells whether it stands in the line, since there was no room when it asked.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// Tells whether the front of the line has no room.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let shared = &self.sender.shared;
+        shared.lock().line.is_stuck(shared.done())
+    }
+
     /// Fills the place that [`SendSink::poll_reserve`] got.
     ///
     /// # Errors

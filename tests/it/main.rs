@@ -24,6 +24,7 @@ mod cut;
 mod dead_letters;
 mod deadline;
 mod dedup;
+mod delayed;
 mod delete_group;
 mod delete_topic;
 mod delivery;

@@ -4,12 +4,12 @@ use std::any::type_name;
 use std::pin::Pin;
 
 use super::{GroupNode, TopicNode, Topology};
-use crate::broker::Closed;
 use crate::broker::group_handle::GroupShared;
 use crate::broker::group_word::GroupWord;
 use crate::broker::registry::Registry;
 use crate::broker::topic::TopicShared;
 use crate::broker::topic_actor::TopicWord;
+use crate::broker::{Closed, TopicStats};
 use crate::mailbox::reply;
 
 pub(crate) type Boxed<R> = Pin<Box<dyn Future<Output = R> + Send>>;
@@ -38,12 +38,14 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     /// Asks at once, and answers a future of what is said; `None` if it ends before.
     pub(crate) fn look(&self) -> Boxed<Option<TopicNode>> {
         let groups: Vec<_> = self.groups().open.values().cloned().collect();
+        // Why first: what moves meanwhile is then counted twice and not missed.
+        let (scheduled, delay_capacity) = (self.scheduled(), self.settings.delay_capacity);
         let (port, stats) = reply();
         drop(self.sender.control(TopicWord::Stats(port)));
         let looks: Vec<_> = groups.iter().map(|group| look_at_group(group)).collect();
         let (topic, payload) = (self.name.clone(), type_name::<T>());
         Box::pin(async move {
-            let stats = stats.await.ok()?;
+            let stats = TopicStats { scheduled, delay_capacity, ..stats.await.ok()? };
             let mut groups = Vec::with_capacity(looks.len());
             for look in looks {
                 groups.extend(look.await);

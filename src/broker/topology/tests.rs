@@ -23,6 +23,8 @@ fn topic(topic: &str, groups: Vec<GroupNode>) -> TopicNode {
         capacity_bytes: None,
         dropped_newest: 0,
         repeated: 0,
+        scheduled: 0,
+        delay_capacity: 1024,
         waiting_publishers: 0,
         groups: groups.len(),
         held: false,

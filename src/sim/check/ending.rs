@@ -14,6 +14,7 @@ pub(super) fn every_publish_is_answered(history: &History, finds: &mut Finds<'_>
         match what {
             What::Tried { topic, value } => *open.entry((topic, value)).or_default() += 1,
             What::Confirmed { topic, value, .. }
+            | What::Delayed { topic, value, .. }
             | What::Refused { topic, value }
             | What::Cancelled { topic, value } => *open.entry((topic, value)).or_default() -= 1,
             _ => {}

@@ -63,6 +63,24 @@ pub(in crate::sim) enum What {
         /// Empty if the topic has none.
         keys: Vec<KeyHash>,
     },
+    /// A topic's schedule has a delayed message, by its number.
+    Scheduled {
+        topic: Name,
+        number: u64,
+        due: Moment,
+    },
+    /// It is in the topic.
+    Moved {
+        topic: Name,
+        number: u64,
+        due: Moment,
+        id: MessageId,
+    },
+    /// It was cancelled.
+    Unscheduled {
+        topic: Name,
+        number: u64,
+    },
     Offered {
         group: GroupKey,
         base: u64,
@@ -156,6 +174,12 @@ pub(in crate::sim) enum What {
         topic: Name,
         value: u64,
         id: MessageId,
+    },
+    /// What was to be published later waits in the schedule.
+    Delayed {
+        topic: Name,
+        value: u64,
+        number: u64,
     },
     Refused {
         topic: Name,
@@ -276,6 +300,11 @@ impl fmt::Display for Shown<'_> {
             What::Accepted { topic, base, len, .. } => {
                 write!(f, "{topic} accepted {base}..{}", base + u64::from(*len))
             }
+            What::Scheduled { topic, number, due } => write!(f, "{topic} has delayed {number} until {due:?}"),
+            What::Moved { topic, number, due, id } => {
+                write!(f, "{topic} moved delayed {number}, due {due:?}, to {id}")
+            }
+            What::Unscheduled { topic, number } => write!(f, "{topic} gave delayed {number} back"),
             What::Offered { group, base, runs } => write!(f, "{} offered {base}+{runs:?}", name(group)),
             What::Began { group, consumer, id, attempt } => {
                 write!(f, "{} consumer {consumer} began {id}, attempt {attempt}", name(group))
@@ -306,6 +335,9 @@ impl fmt::Display for Shown<'_> {
             What::Over(group) => write!(f, "{} over", name(group)),
             What::Tried { topic, value } => write!(f, "publishing {value} to {topic}"),
             What::Confirmed { topic, value, id } => write!(f, "published {value} to {topic} as {id}"),
+            What::Delayed { topic, value, number } => {
+                write!(f, "{value} is to be published to {topic} later, as delayed {number}")
+            }
             What::Refused { topic, value } => write!(f, "refused {value} to {topic}"),
             What::Cancelled { topic, value } => write!(f, "dropped the publish of {value} to {topic}"),
             What::Handled { group, id, value } => write!(f, "{} saw {value} in {id}", name(group)),

@@ -25,10 +25,12 @@ pub(super) fn nothing_is_lost(history: &History, finds: &mut Finds<'_>) {
 
 fn confirmed_is_accepted(history: &History, accepted: &BTreeMap<&Name, u64>, finds: &mut Finds<'_>) {
     for what in history.whats() {
-        if let What::Confirmed { topic, value, id } = what
-            && history.report.is_some()
-            && accepted.get(topic).is_none_or(|end| id.offset() >= *end)
-        {
+        let (topic, id, value) = match what {
+            What::Confirmed { topic, value, id } => (topic, id, value),
+            What::Moved { topic, number, id, .. } => (topic, id, number),
+            _ => continue,
+        };
+        if history.report.is_some() && accepted.get(topic).is_none_or(|end| id.offset() >= *end) {
             finds.say(format_args!("{value} was confirmed as {id} of {topic}, which never took it in"));
         }
     }
@@ -169,6 +171,7 @@ pub(super) fn nothing_is_unexpected(history: &History, finds: &mut Finds<'_>) {
     let mut next: BTreeMap<&Name, u64> = BTreeMap::new();
     let mut offered: BTreeSet<(GroupKey, u64)> = BTreeSet::new();
     let mut values: BTreeMap<(&Name, MessageId), u64> = BTreeMap::new();
+    let mut delayed: BTreeMap<(&Name, u64), u64> = BTreeMap::new();
     for what in history.whats() {
         match what {
             What::Accepted { topic, base, len, .. } => {
@@ -190,6 +193,12 @@ pub(super) fn nothing_is_unexpected(history: &History, finds: &mut Finds<'_>) {
                 ));
             }
             What::Confirmed { topic, value, id } => same_value(&mut values, (topic, *id), *value, finds),
+            What::Delayed { topic, value, number } => drop(delayed.insert((topic, *number), *value)),
+            What::Moved { topic, number, id, .. } => {
+                if let Some(value) = delayed.get(&(topic, *number)) {
+                    same_value(&mut values, (topic, *id), *value, finds);
+                }
+            }
             What::Handled { group, value, id } => {
                 if let Some(facts) = history.groups.get(group.0) {
                     same_value(&mut values, (&facts.topic, *id), *value, finds);

@@ -190,6 +190,22 @@ impl Story {
         self.and(What::Confirmed { topic: name("t"), value, id: id(offset) })
     }
 
+    pub(super) fn delayed(self, value: u64, number: u64) -> Story {
+        self.and(What::Delayed { topic: name("t"), value, number })
+    }
+
+    pub(super) fn scheduled(self, number: u64, due: Moment) -> Story {
+        self.and(What::Scheduled { topic: name("t"), number, due })
+    }
+
+    pub(super) fn moved(self, number: u64, due: Moment, offset: u64) -> Story {
+        self.and(What::Moved { topic: name("t"), number, due, id: id(offset) })
+    }
+
+    pub(super) fn unscheduled(self, number: u64) -> Story {
+        self.and(What::Unscheduled { topic: name("t"), number })
+    }
+
     pub(super) fn handled(self, group: &str, offset: u64, value: u64) -> Story {
         let key = self.key(group);
         self.and(What::Handled { group: key, id: id(offset), value })
@@ -215,6 +231,7 @@ impl Story {
             dropped_newest: 0,
             repeated: 0,
             unread: 0,
+            scheduled: 0,
             groups: groups.collect(),
         }];
         let report = Report { topics, timed_out: false, took: Duration::ZERO };

@@ -33,11 +33,13 @@
 //! | P23 | the books balance and agree with what is there, at every step | `books.rs` |
 //! | P24 | the same seed gives the same run | the scenarios |
 //! | P25 | events tell what is done, each thing once, and the report counts the same | `told.rs` |
+//! | P26 | a delayed message moves once, not before its moment and in the order of the moments; or is in the report | `delayed.rs` |
 //!
 //! The numbers are those of the rules; a violation says which one, and where.
 
 mod attempts;
 mod books;
+mod delayed;
 mod ending;
 mod groups;
 mod history;

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use super::{History, attempts, ending, groups, lanes, loss, order, restarts, retry, steering, told};
+use super::{
+    History, attempts, delayed, ending, groups, lanes, loss, order, restarts, retry, steering, told,
+};
 
 /// Tells which rule a run broke, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The rule: `P1` to `P25`.
+    /// The rule: `P1` to `P26`.
     pub rule: &'static str,
     /// What was seen.
     pub text: String,
@@ -35,8 +37,9 @@ impl Finds<'_> {
 type Rule = fn(&History, &mut Finds<'_>);
 
 /// The rules that read a whole history. Those of the books are applied at each step, where they are shown.
-const RULES: [(&str, Rule); 20] = [
+const RULES: [(&str, Rule); 22] = [
     ("P1", loss::nothing_is_lost),
+    ("P1", delayed::is_moved_or_reported),
     ("P2", loss::settled_is_handled),
     ("P3", loss::nothing_is_unexpected),
     ("P4", attempts::are_numbered),
@@ -56,6 +59,7 @@ const RULES: [(&str, Rule); 20] = [
     ("P19", groups::are_fair),
     ("P20", attempts::are_not_timed_out_early),
     ("P25", told::what_is_done),
+    ("P26", delayed::keeps_its_time),
 ];
 
 /// P21 is checked with the attempts, whose open ones it needs.

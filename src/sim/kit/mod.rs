@@ -1,7 +1,7 @@
 //! Tests of pipelines: a broker in the simulator, faults on order, and a check of every run against the contract.
 //!
 //! ```text
-//!   run(seed, body) ──▶ Sim(seed) ──▶ body(TestBroker) ──▶ faults off, shut down ──▶ rules P1 to P25 ──▶ output
+//!   run(seed, body) ──▶ Sim(seed) ──▶ body(TestBroker) ──▶ faults off, shut down ──▶ rules P1 to P26 ──▶ output
 //!                                        │  ▲                                           (`sim/check`)
 //!                                 faults │  │ deliveries
 //!                                        ▼  │

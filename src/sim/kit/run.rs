@@ -189,5 +189,5 @@ const TAIL: usize = 50;
 
 /// Whether a task is one of a broker's own.
 fn is_ours(task: &str) -> bool {
-    ["topic ", "group ", "consumer "].iter().any(|kind| task.starts_with(kind))
+    ["topic ", "schedule ", "group ", "consumer "].iter().any(|kind| task.starts_with(kind))
 }

@@ -104,6 +104,13 @@ impl Notes {
             Sight::Accepted { topic, base, len, keys } => {
                 Some(What::Accepted { topic: topic.clone(), base, len, keys })
             }
+            Sight::Scheduled { topic, number, due } => {
+                Some(What::Scheduled { topic: topic.clone(), number, due })
+            }
+            Sight::Due { topic, number, due, id } => {
+                Some(What::Moved { topic: topic.clone(), number, due, id })
+            }
+            Sight::Unscheduled { topic, number } => Some(What::Unscheduled { topic: topic.clone(), number }),
             Sight::Offered { topic, group, base, open } => {
                 self.of(topic, group, |group| What::Offered { group, base, runs: open.runs().collect() })
             }

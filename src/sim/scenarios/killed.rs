@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::competing::open;
 use super::stage::{Stage, millis};
 use crate::sim::check::What;
+use crate::sim::cut;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -21,7 +22,11 @@ pub(super) async fn run(stage: Stage) {
         }
     });
     stage.a_while(millis(60)).await;
-    let victim = stage.pick("killed", &["topic t", "group t.g", "consumer of t.g"]);
+    // A schedule that has something to lose.
+    for delay in [20, 40, 3_600_000] {
+        let _ = cut(4, stage.publish_after(&topic, millis(delay), 100 + delay)).await;
+    }
+    let victim = stage.pick("killed", &["topic t", "schedule t", "group t.g", "consumer of t.g"]);
     let killed = stage.sim().kill(victim);
     stage.draw(format_args!("there: {killed}"));
     stage.a_while(millis(60)).await;

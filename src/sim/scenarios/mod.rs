@@ -13,6 +13,7 @@ mod cancels;
 mod chain;
 mod clocks;
 mod competing;
+mod delayed;
 mod deleted;
 mod drain;
 mod failing;

@@ -42,6 +42,8 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::WrongMessage, "competing_consumers_and_groups", &["P3"]),
     (Bug::Overtakes, "groups_that_keep_an_order", &["P6"]),
     (Bug::EvictsLeased, "messages_that_limits_remove", &["P2"]),
+    (Bug::EarlyMessage, "messages_that_are_delayed", &["P26"]),
+    (Bug::ForgottenDelayed, "messages_that_are_delayed", &["P1"]),
     (Bug::KeyTwice, "groups_that_keep_an_order", &["P6"]),
 ];
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 
 use crate::base::Name;
-use crate::broker::{DeadLetter, Message, MessageId, PublishError, Retry, Topic};
+use crate::broker::{DeadLetter, Message, MessageId, PublishError, Retry, Scheduled, Topic};
 use crate::sim::check::What;
 use crate::sim::kit::{Run, Watcher};
 use crate::sim::rng::Rng;
@@ -178,6 +178,18 @@ impl Stage {
         open.answer(answer)
     }
 
+    /// Publishes a value for later, and writes the answer down.
+    pub(super) async fn publish_after(
+        &self,
+        topic: &Topic<u64>,
+        delay: Duration,
+        value: u64,
+    ) -> Option<Scheduled> {
+        let open = self.try_out(topic.name(), value);
+        let answer = topic.publish_after(delay, value).await;
+        open.delayed(answer)
+    }
+
     pub(super) fn try_out(&self, topic: &Name, value: u64) -> Tried {
         self.note(What::Tried { topic: topic.clone(), value });
         Tried { stage: self.clone(), topic: topic.clone(), value, open: true }
@@ -225,6 +237,18 @@ impl Tried {
         let (topic, value) = (self.topic.clone(), self.value);
         self.stage.note(match &answer {
             Ok(id) => What::Confirmed { topic, value, id: *id },
+            Err(_) => What::Refused { topic, value },
+        });
+        answer.ok()
+    }
+}
+
+impl Tried {
+    pub(super) fn delayed<E>(mut self, answer: Result<Scheduled, PublishError<E>>) -> Option<Scheduled> {
+        self.open = false;
+        let (topic, value) = (self.topic.clone(), self.value);
+        self.stage.note(match &answer {
+            Ok(scheduled) => What::Delayed { topic, value, number: scheduled.number() },
             Err(_) => What::Refused { topic, value },
         });
         answer.ok()
