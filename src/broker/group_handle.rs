@@ -18,7 +18,7 @@ use super::{
     Closed, ConsumerStats, DeadLetter, DeleteError, GroupReport, GroupStats, RedriveAllError, Start, Topic,
 };
 use crate::base::Name;
-use crate::base::sync::{Mutex, Ordering};
+use crate::base::sync::{Mutex, Ordering, PoisonError};
 use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
 
 /// Watches and steers a group. Dropping it ends nothing: a group lives until it or its topic is deleted, or its broker
@@ -39,6 +39,8 @@ pub(crate) struct GroupShared<T> {
     pub(super) home: Arc<dyn Home>,
     pub(super) topic: Weak<TopicShared<T>>,
     pub(super) scope: Scope,
+    /// The topics that its handlers publish to, as far as the broker knows. Limit: one for each opening.
+    forwards_to: Mutex<Vec<Name>>,
     pub(super) ending: Mutex<Option<Ending<GroupReport>>>,
 }
 
@@ -48,6 +50,7 @@ pub(super) trait GroupPort: Send + Sync {
     fn steer(&self, word: Steer);
     fn ask_drain(&self, port: Reply<()>);
     fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>>;
+    fn forwards_to(&self) -> Vec<Name>;
     fn delete(self: Arc<Self>) -> Result<Ending<GroupReport>, DeleteError>;
 }
 
@@ -76,8 +79,27 @@ impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
         Box::pin(GroupShared::redrive_all(self))
     }
 
+    fn forwards_to(&self) -> Vec<Name> {
+        GroupShared::forwards_to(self)
+    }
+
     fn delete(self: Arc<Self>) -> Result<Ending<GroupReport>, DeleteError> {
         GroupShared::delete(&self)
+    }
+}
+
+impl<T> GroupShared<T> {
+    /// Its handlers publish to this topic.
+    pub(super) fn note_forward(&self, topic: Option<&Name>) {
+        let mut topics = self.forwards_to.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = topic.filter(|topic| !topics.contains(topic)) {
+            topics.push(topic.clone());
+        }
+    }
+
+    /// The topics that its handlers publish to, as far as the broker knows.
+    pub(crate) fn forwards_to(&self) -> Vec<Name> {
+        self.forwards_to.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -102,6 +124,11 @@ impl Group {
     /// Returns the group's name.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// Lists the topics that its handlers publish to by [`forward_to`](super::GroupBuilder::forward_to).
+    pub fn forwards_to(&self) -> Vec<Name> {
+        self.port.forwards_to()
     }
 
     /// Takes a snapshot of the group's counts, which balance.
@@ -236,8 +263,9 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     };
     let word = TopicWord::AddGroup { group: id, name: name.clone(), to: sender.clone(), start, done: port };
     drop(topic.sender.control(word));
-    let (topic, ending) = (Arc::downgrade(topic), Mutex::default());
-    (Arc::new(GroupShared { id, name, settings, sender, dead, home, topic, scope, ending }), done)
+    let (topic, ending, forwards_to) = (Arc::downgrade(topic), Mutex::default(), Mutex::default());
+    let shared = GroupShared { id, name, settings, sender, dead, home, topic, scope, forwards_to, ending };
+    (Arc::new(shared), done)
 }
 
 /// What an ephemeral group does when its last consumer is gone.

@@ -56,6 +56,8 @@ pub struct GroupNode {
     pub consumers: Vec<ConsumerStats>,
     /// The topic that its dead letters go to.
     pub dead_letters: Name,
+    /// The topics that its handlers publish to by [`forward_to`](super::GroupBuilder::forward_to).
+    pub forwards_to: Vec<Name>,
     /// Tells it from another of its name in the same topic.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) number: u64,
@@ -75,7 +77,8 @@ impl GroupNode {
             1 => "1 dead letter".to_owned(),
             letters => format!("{letters} dead letters"),
         };
-        std::iter::once(Edge { to: &self.dead_letters, text })
+        let onward = self.forwards_to.iter().map(|to| Edge { to, text: "forwards".to_owned() });
+        std::iter::once(Edge { to: &self.dead_letters, text }).chain(onward)
     }
 }
 

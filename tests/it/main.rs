@@ -34,6 +34,7 @@ mod ending;
 mod ephemeral;
 mod events;
 mod every;
+mod forward;
 mod from_handler;
 mod harness;
 mod headers;

@@ -53,10 +53,13 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
             return Err(OpenError::Closed);
         }
         if let Some(found) = groups.open.get(&name) {
-            return self.check(&topic, found.clone());
+            let opened = self.check(&topic, found.clone())?;
+            opened.shared.note_forward(self.forwards_to.as_ref());
+            return Ok(opened);
         }
         let dead = self.open_dead_letters(&topic, &name, told)?;
         let (shared, done) = start_group(&topic, name.clone(), self.settings.clone(), dead);
+        shared.note_forward(self.forwards_to.as_ref());
         told.push(Event::GroupOpened { topic: topic.name.clone(), group: name.clone() });
         groups.open.insert(name, shared.clone());
         Ok(Opened { shared, linked: Linked(Some(done)) })

@@ -61,9 +61,9 @@ fn look_at_group<T: Send + Sync + 'static>(group: &GroupShared<T>) -> Boxed<Opti
     drop(group.sender.control(GroupWord::Stats(port)));
     drop(group.sender.control(GroupWord::ConsumerStats(ask)));
     let (name, number) = (group.name.clone(), group.id.0.into());
-    let dead_letters = group.dead.shared.name.clone();
+    let (dead_letters, forwards_to) = (group.dead.shared.name.clone(), group.forwards_to());
     Box::pin(async move {
         let (stats, consumers) = (stats.await.ok()?, consumers.await.ok()?);
-        Some(GroupNode { group: name, stats, consumers, dead_letters, number })
+        Some(GroupNode { group: name, stats, consumers, dead_letters, forwards_to, number })
     })
 }

@@ -46,7 +46,14 @@ fn group(group: &str, dead_letters: &str, consumers: u32, counts: Counts) -> Gro
         rebuilt: 0,
     };
     let consumers = (1..=consumers).map(consumer).collect();
-    GroupNode { group: name(group), stats, consumers, dead_letters: name(dead_letters), number: 0 }
+    GroupNode {
+        group: name(group),
+        stats,
+        consumers,
+        dead_letters: name(dead_letters),
+        forwards_to: Vec::new(),
+        number: 0,
+    }
 }
 
 fn shop() -> Topology {

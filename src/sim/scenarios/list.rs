@@ -4,7 +4,7 @@ use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, delayed, deleted, drain, failing, fair, holding, isolated,
     keys, killed, limited, lingering, listening, parked, payloads, pulled, redriven, removed, repeated,
-    steered, tripped, weighed,
+    stages, steered, tripped, weighed,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -40,6 +40,7 @@ scenarios! {
     dead_letters_that_go_back => redriven::run,
     groups_and_topics_that_are_deleted => deleted::run,
     messages_that_linger => lingering::run,
+    stages_that_forward => stages::run,
     messages_that_are_delayed => delayed::run,
     delayed_messages_and_a_shutdown_at_any_time => delayed::drained,
     tasks_that_are_killed => killed::run,

@@ -36,6 +36,7 @@ mod pulled;
 mod redriven;
 mod repeated;
 mod stage;
+mod stages;
 mod steered;
 mod tripped;
 mod weighed;

@@ -1,0 +1,304 @@
+//! Stages whose acks chain: a group that publishes what it makes of each message, then acks the message.
+//!
+//! ```text
+//!   orders ──▶ group enrich: handler ──▶ outputs ──▶ topic enriched      acked once all outputs are accepted
+//! ```
+//!
+//! What a handler made is published in the handler's own scope: as the broker's own during a drain, and for as long as
+//! a handler may wait. What found no room is kept for the message's next attempt, which needs no handler: so a topic that is
+//! full repeats no handling and makes no duplicates.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::handler::Handle;
+use super::message::{IdStamp, Item};
+use super::outcome::Verdict;
+use super::publish::Wait;
+use super::topic_actor::TopicWord;
+use super::{
+    Group, GroupBuilder, InvalidMessage, Message, OpenError, Outcome, Overflow, PublishError, Topic,
+};
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
+use crate::base::{Fault, drop_each};
+use crate::mailbox::{SendAll, TrySendError};
+
+/// The most outputs that one group keeps for the next attempts of their messages.
+const MOST_KEPT: usize = 1024;
+
+/// Opens a group that publishes what its handler makes to another topic; made by [`GroupBuilder::forward_to`].
+#[must_use = "nothing is opened before `run`"]
+pub struct Forward<T: Send + Sync + 'static, U: Send + Sync + 'static> {
+    builder: GroupBuilder<T>,
+    next: Topic<U>,
+}
+
+/// Opens such a group with a state for its handler; made by [`Forward::with`].
+#[must_use = "nothing is opened before `run`"]
+pub struct ForwardWith<T: Send + Sync + 'static, U: Send + Sync + 'static, S> {
+    forward: Forward<T, U>,
+    state: S,
+}
+
+impl<T: Send + Sync + 'static, U: Send + Sync + 'static> Forward<T, U> {
+    pub(crate) fn new(builder: GroupBuilder<T>, next: Topic<U>) -> Forward<T, U> {
+        Forward { builder, next }
+    }
+
+    /// Gives the handler a state, cloned for each call; see [`GroupBuilder::with`].
+    pub fn with<S: Clone + Send + Sync + 'static>(self, state: S) -> ForwardWith<T, U, S> {
+        ForwardWith { forward: self, state }
+    }
+
+    /// Opens the group, and publishes what the async closure answers for each message: none, one or many. See
+    /// [`GroupBuilder::forward_to`].
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    ///
+    /// # Cancel safety
+    /// As [`GroupBuilder::run`].
+    pub async fn run<F, Fut, O>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Fault>> + Send + 'static,
+        O: IntoIterator<Item = U>,
+    {
+        let (handler, onward) = (Arc::new(handler), Arc::new(Onward::new(self.next)));
+        self.builder.start(move || ForwardAsync(handler.clone(), onward.clone())).await
+    }
+
+    /// Opens the group as [`Forward::run`] does, with a closure that does not await, and must not block.
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    ///
+    /// # Cancel safety
+    /// As [`GroupBuilder::run`].
+    pub async fn run_fn<F, O>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(&Message<T>) -> Result<O, Fault> + Send + Sync + 'static,
+        O: IntoIterator<Item = U>,
+    {
+        let (handler, onward) = (Arc::new(handler), Arc::new(Onward::new(self.next)));
+        self.builder.start(move || ForwardBlocking(handler.clone(), onward.clone())).await
+    }
+}
+
+impl<T, U, S> ForwardWith<T, U, S>
+where
+    T: Send + Sync + 'static,
+    U: Send + Sync + 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    /// Opens the group as [`Forward::run`] does; the closure gets the message and a clone of the state.
+    ///
+    /// # Errors
+    /// As [`GroupBuilder::run`].
+    ///
+    /// # Cancel safety
+    /// As [`GroupBuilder::run`].
+    pub async fn run<F, Fut, O>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(Message<T>, S) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Fault>> + Send + 'static,
+        O: IntoIterator<Item = U>,
+    {
+        let ForwardWith { forward, state } = self;
+        forward.run(move |message| handler(message, state.clone())).await
+    }
+}
+
+/// An async closure whose outputs go onward, as a consumer's task runs it.
+struct ForwardAsync<F, U: Send + Sync + 'static>(Arc<F>, Arc<Onward<U>>);
+
+/// A sync closure whose outputs go onward.
+struct ForwardBlocking<F, U: Send + Sync + 'static>(Arc<F>, Arc<Onward<U>>);
+
+impl<T, U, F, Fut, O> Handle<T> for ForwardAsync<F, U>
+where
+    T: Send + Sync + 'static,
+    U: Send + Sync + 'static,
+    F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O, Fault>> + Send + 'static,
+    O: IntoIterator<Item = U>,
+{
+    async fn started(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn handle(&mut self, message: &Message<T>) -> Verdict {
+        let offset = message.id().offset();
+        let outputs = match self.1.kept(offset) {
+            Some(rest) => Ok(rest),
+            None => (self.0)(message.clone()).await.and_then(|outputs| self.1.items(outputs)),
+        };
+        self.1.publish(offset, outputs).await
+    }
+}
+
+impl<T, U, F, O> Handle<T> for ForwardBlocking<F, U>
+where
+    T: Send + Sync + 'static,
+    U: Send + Sync + 'static,
+    F: Fn(&Message<T>) -> Result<O, Fault> + Send + Sync + 'static,
+    O: IntoIterator<Item = U>,
+{
+    async fn started(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn handle(&mut self, message: &Message<T>) -> impl Future<Output = Verdict> + Send {
+        let offset = message.id().offset();
+        let outputs = match self.1.kept(offset) {
+            Some(rest) => Ok(rest),
+            None => (self.0)(message).and_then(|outputs| self.1.items(outputs)),
+        };
+        let onward = self.1.clone();
+        async move { onward.publish(offset, outputs).await }
+    }
+}
+
+/// The way to the next topic, of all consumers of a group.
+struct Onward<U: Send + Sync + 'static> {
+    topic: Topic<U>,
+    /// By the offsets of their messages: the outputs that found no room. Limit: `MOST_KEPT` outputs.
+    kept: Mutex<Kept<U>>,
+}
+
+struct Kept<U> {
+    rests: BTreeMap<u64, Vec<Item<U>>>,
+    outputs: usize,
+}
+
+impl<U: Send + Sync + 'static> Onward<U> {
+    fn new(topic: Topic<U>) -> Onward<U> {
+        Onward { topic, kept: Mutex::new(Kept { rests: BTreeMap::new(), outputs: 0 }) }
+    }
+
+    /// Makes messages of all outputs, or of none.
+    fn items(&self, outputs: impl IntoIterator<Item = U>) -> Result<Vec<Item<U>>, Fault> {
+        let item = |value| self.topic.shared.item(value).map_err(|(_, why): (U, InvalidMessage)| why);
+        let items: Result<Vec<_>, _> = outputs.into_iter().map(item).collect();
+        Ok(items.map_err(|why| PublishError::Invalid((), why))?)
+    }
+
+    async fn publish(&self, offset: u64, outputs: Result<Vec<Item<U>>, Fault>) -> Verdict {
+        let items = match outputs {
+            Ok(items) => items,
+            Err(fault) => return Outcome::from(fault).into(),
+        };
+        if items.is_empty() {
+            return Verdict::Ack;
+        }
+        let shared = &self.topic.shared;
+        let limit = match shared.wait() {
+            Wait::Not => return self.try_publish(offset, items),
+            wait => wait.limit(),
+        };
+        let send = shared.sender.send_all(items);
+        let mut sending = Sending { onward: self, offset, send, done: false };
+        let error = match shared.poll_send_all(&mut sending.send, limit).await {
+            Some(Ok(_)) => {
+                sending.done = true;
+                return Verdict::Ack;
+            }
+            Some(Err(_)) => PublishError::Closed(()),
+            None if shared.may_publish() => PublishError::TimedOut(()),
+            None => PublishError::Closed(()),
+        };
+        failed(error)
+    }
+
+    /// Where nobody waits.
+    fn try_publish(&self, offset: u64, items: Vec<Item<U>>) -> Verdict {
+        let shared = &self.topic.shared;
+        let mut items = items.into_iter();
+        while let Some(item) = items.next() {
+            let tried = match shared.may_publish() {
+                true => shared.sender.try_send(item),
+                false => Err(TrySendError::Closed(item)),
+            };
+            match tried {
+                Ok(_) => {}
+                // Dropped, as the topic says, and counted there.
+                Err(TrySendError::Full(item)) if shared.settings.overflow == Overflow::DropNewest => {
+                    shared.tally.on_dropped_newest(1);
+                    drop(drop_each([item]));
+                }
+                Err(TrySendError::Full(item)) => {
+                    self.keep(offset, std::iter::once(item).chain(items).collect());
+                    return failed(PublishError::Full(()));
+                }
+                Err(TrySendError::Closed(_)) => return failed(PublishError::Closed(())),
+            }
+        }
+        Verdict::Ack
+    }
+
+    /// What is left of an earlier attempt.
+    fn kept(&self, offset: u64) -> Option<Vec<Item<U>>> {
+        let mut kept = self.lock();
+        let rest = kept.rests.remove(&offset)?;
+        kept.outputs -= rest.len();
+        Some(rest)
+    }
+
+    /// Keeps what is left for the next attempt. What would be too much goes, of the oldest message first: that one's
+    /// handler is called again.
+    fn keep(&self, offset: u64, rest: Vec<Item<U>>) {
+        let mut gone = Vec::new();
+        let mut kept = self.lock();
+        kept.outputs += rest.len();
+        gone.extend(kept.rests.insert(offset, rest));
+        while kept.outputs > MOST_KEPT
+            && let Some((_, oldest)) = kept.rests.pop_first()
+        {
+            kept.outputs -= oldest.len();
+            gone.push(oldest);
+        }
+        drop(kept);
+        drop(drop_each(gone.into_iter().flatten()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept<U>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failed(error: PublishError<()>) -> Verdict {
+    Outcome::from(Fault::from(error)).into()
+}
+
+/// Outputs on their way. Dropped in the middle, by a deadline or for want of room, it keeps what was not accepted.
+struct Sending<'a, U: Send + Sync + 'static> {
+    onward: &'a Onward<U>,
+    offset: u64,
+    send: SendAll<'a, Item<U>, TopicWord<U>, IdStamp>,
+    done: bool,
+}
+
+impl<U: Send + Sync + 'static> Drop for Sending<'_, U> {
+    fn drop(&mut self) {
+        if !self.done {
+            let (_, rest) = self.send.take_back();
+            if !rest.is_empty() {
+                self.onward.keep(self.offset, rest);
+            }
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static, U: Send + Sync + 'static> fmt::Debug for Forward<T, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forward").field("group", &self.builder).field("next", self.next.name()).finish()
+    }
+}
+
+impl<T: Send + Sync + 'static, U: Send + Sync + 'static, S> fmt::Debug for ForwardWith<T, U, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.forward.fmt(f)
+    }
+}
