@@ -12,7 +12,7 @@ use super::group_word::GroupWord;
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::order::Order;
 use super::settings::GroupSettings;
-use super::{DeliveryStream, Forward, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
+use super::{DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
 use crate::base::{Fault, Name};
 use crate::mailbox::reply;
 use crate::supervise::{Backoff, Intensity};
@@ -29,7 +29,7 @@ pub struct GroupBuilder<T: Send + Sync + 'static> {
     /// None of the settings was named, so that an open group is taken as it is.
     unset: bool,
     /// The topic that its handlers publish to, as far as the broker knows.
-    forwards_to: Option<Name>,
+    pub(super) forwards_to: Option<Name>,
 }
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
@@ -256,47 +256,6 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// ```
     pub fn with<S: Clone + Send + Sync + 'static>(self, state: S) -> GroupWith<T, S> {
         GroupWith { builder: self, state }
-    }
-
-    /// Publishes what the handler makes of each message to `next`, and acks the message once all of that is accepted.
-    ///
-    /// The handler answers what can be iterated over: `None::<U>` or `Some(output)`, an array, a `Vec`. All outputs must be
-    /// there before the first one is published, so they must come to an end. While `next` is full this waits as
-    /// long as a publish in a handler may; then the message is tried again, without a failure
-    /// ([`NoRoom`](super::NoRoom)). What was not accepted by then is published on the next attempt, for which the
-    /// handler is not called again, as long as no more than 1,024 outputs of the group are kept like that. If
-    /// `next` is closed, or an output is [`Invalid`](super::InvalidMessage), the attempt has failed; of invalid outputs
-    /// none is published.
-    ///
-    /// It is at least once, as everything here: an attempt that crashes after the outputs were accepted, and before
-    /// the ack is, publishes them again. A reader that must not see them twice tells them apart by the id of the input and
-    /// the number of the output, which the handler can put in.
-    ///
-    /// Stages may form lines, meet, part, and run in a circle. One that makes more messages than it takes ends in
-    /// messages that are tried again and again for want of room, never in a standstill of everything else.
-    ///
-    /// # Examples
-    /// ```
-    /// use callboard::prelude::*;
-    /// use futures::StreamExt as _;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let broker = Broker::start()?;
-    /// let lines = broker.topic::<String>("lines").open().await?;
-    /// let words = broker.topic::<String>("words").open().await?;
-    /// let mut read = words.group("reader").stream().await?;
-    /// lines.group("split").forward_to(&words).run(async |line| {
-    ///     Ok(line.split(' ').map(str::to_string).collect::<Vec<_>>())
-    /// }).await?;
-    /// lines.publish("meep meep".to_string()).await?;
-    /// assert_eq!(**read.next().await.unwrap(), "meep");
-    /// assert_eq!(**read.next().await.unwrap(), "meep");
-    /// # Ok(()) }
-    /// ```
-    pub fn forward_to<U: Send + Sync + 'static>(mut self, next: &Topic<U>) -> Forward<T, U> {
-        self.forwards_to = Some(next.name().clone());
-        Forward::new(self, next.clone())
     }
 
     /// Opens the group and handles its messages with an async closure: `Ok` acks, `Err` retries.

@@ -174,6 +174,34 @@ const FUTURES: &[(&str, Make)] = &[
         "broker::group_with::GroupWith::run_outcome",
         |w| cut!(w: topic => topic.group("late").with(7).run_outcome(async |_, _| Outcome::Ack)),
     ),
+    (
+        "broker::forward::Forward::run",
+        |w| cut!(w: topic => topic.group("late").forward_to(&topic).run(async |_| Ok(None))),
+    ),
+    (
+        "broker::forward::Forward::run_fn",
+        |w| cut!(w: topic => topic.group("late").forward_to(&topic).run_fn(|_| Ok(None))),
+    ),
+    (
+        "broker::forward::ForwardWith::run",
+        |w| cut!(w: topic => topic.group("late").forward_to(&topic).with(7).run(async |_, _| Ok(None))),
+    ),
+    ("broker::group::GroupBuilder::run_actor", |w| {
+        let actor = w.actor.clone();
+        let make = |_, reply: Reply<Result<(), Fault>>| {
+            drop(reply.send(Ok(())));
+            Word::Number
+        };
+        cut!(w: topic => topic.group("late").run_actor(actor, make))
+    }),
+    ("broker::topic::Topic::publish_after", |w| cut!(w: topic => topic.publish_after(secs(1), 1))),
+    ("broker::topic::Topic::publish_at", |w| cut!(w: topic => topic.publish_at(0, 1))),
+    ("broker::topic::Topic::cancel_scheduled", |w| {
+        cut!(w: topic => async move {
+            let one = topic.publish_after(secs(9), 1).await.unwrap();
+            topic.cancel_scheduled(one).await
+        })
+    }),
     ("broker::group_handle::Group::consumer_stats", |w| cut!(w: group => group.consumer_stats())),
     ("broker::group_handle::Group::delete", |w| cut!(w: group => group.delete())),
     ("broker::group_handle::Group::redrive", |w| cut!(w: group => group.redrive())),

@@ -171,6 +171,30 @@ fn what_is_due_waits_for_room_in_order_and_holds_up_no_other_delay() {
     });
 }
 
+/// G3
+#[test]
+fn what_is_due_evicts_the_oldest_where_a_topic_does_so_and_its_hook_hears_of_that() {
+    every::runtime(|| async {
+        let broker = Broker::start().unwrap();
+        let (said, evicted) = async_channel::unbounded();
+        let topic = broker.topic::<u64>("t").capacity(2).overflow(Overflow::DropOldest);
+        let topic = topic.on_evicted(move |n| said.try_send(*n).unwrap()).open().await.unwrap();
+        topic.publish_all([0, 1]).await.unwrap();
+        for value in 2..7 {
+            topic.publish_after(millis(value), value).await.unwrap();
+        }
+        let mut gone = Vec::new();
+        while gone.len() < 5 {
+            gone.push(evicted.recv().await.unwrap());
+        }
+        assert_eq!(gone, [0, 1, 2, 3, 4]);
+        let mut stream = topic.group("g").stream().await.unwrap();
+        for value in [5, 6] {
+            assert_eq!(**stream.next().await.unwrap(), value);
+        }
+    });
+}
+
 /// G16
 #[test]
 fn what_is_cancelled_comes_back_and_what_has_moved_is_said_to_have() {
