@@ -176,7 +176,7 @@ fn what_is_due_waits_for_room_in_order_and_holds_up_no_other_delay() {
 fn what_is_due_evicts_the_oldest_where_a_topic_does_so_and_its_hook_hears_of_that() {
     every::runtime(|| async {
         let broker = Broker::start().unwrap();
-        let (said, evicted) = async_channel::unbounded();
+        let (said, evicted) = async_channel::bounded(8);
         let topic = broker.topic::<u64>("t").capacity(2).overflow(Overflow::DropOldest);
         let topic = topic.on_evicted(move |n| said.try_send(*n).unwrap()).open().await.unwrap();
         topic.publish_all([0, 1]).await.unwrap();

@@ -60,7 +60,7 @@ fn outputs(at: u64, value: u64) -> Vec<u64> {
     let next = value + 100 * (at + 1);
     match at {
         0 => (0..3).map(|number| next + 1_000 * number).collect(),
-        1 if value % 2 == 0 => Vec::new(),
+        1 if value.is_multiple_of(2) => Vec::new(),
         _ => vec![next, next + 10_000 * at],
     }
 }
