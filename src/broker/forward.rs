@@ -13,6 +13,9 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use super::dedup::dedup_key;
+use super::door::Checked;
+use super::extra::Extra;
 use super::handler::Handle;
 use super::message::{IdStamp, Item};
 use super::outcome::Verdict;
@@ -33,6 +36,7 @@ const MOST_KEPT: usize = 1024;
 pub struct Forward<T: Send + Sync + 'static, U: Send + Sync + 'static> {
     builder: GroupBuilder<T>,
     next: Topic<U>,
+    once: bool,
 }
 
 /// Opens such a group with a state for its handler; made by [`Forward::with`].
@@ -49,13 +53,12 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// there before the first one is published, so they must come to an end. While `next` is full this waits as
     /// long as a publish in a handler may; then the message is tried again, without a failure
     /// ([`NoRoom`](super::NoRoom)). What was not accepted by then is published on the next attempt, for which the
-    /// handler is not called again, as long as no more than 1,024 outputs of the group are kept like that. If
-    /// `next` is closed, or an output is [`Invalid`](super::InvalidMessage), the attempt has failed; of invalid outputs
+    /// handler is not called again, as long as no more than 1,024 outputs of the group are kept like that. A
+    /// topic that drops the newest drops what it has no room for, and counts it. If `next` is closed, or an output is [`Invalid`](super::InvalidMessage), the attempt has failed; of invalid outputs
     /// none is published.
     ///
     /// It is at least once, as everything here: an attempt that crashes after the outputs were accepted, and before
-    /// the ack is, publishes them again. A reader that must not see them twice tells them apart by the id of the input and
-    /// the number of the output, which the handler can put in.
+    /// the ack is, publishes them again, unless [`Forward::exactly_once_per_input`] is asked for.
     ///
     /// Stages may form lines, meet, part, and run in a circle. One that makes more messages than it takes ends in
     /// messages that are tried again and again for want of room, never in a standstill of everything else.
@@ -81,11 +84,45 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// ```
     pub fn forward_to<U: Send + Sync + 'static>(mut self, next: &Topic<U>) -> Forward<T, U> {
         self.forwards_to = Some(next.name().clone());
-        Forward { builder: self, next: next.clone() }
+        Forward { builder: self, next: next.clone(), once: false }
     }
 }
 
 impl<T: Send + Sync + 'static, U: Send + Sync + 'static> Forward<T, U> {
+    /// Lets the next topic take each output of a message once, however often the message is handled: an attempt that
+    /// crashes after its outputs were accepted repeats none of them. Default: it repeats them.
+    ///
+    /// It is by dedup keys, made of the message's topic, group and id and of the output's number, so it holds as long and for
+    /// as many as the next topic remembers them: see [`Dedup`](super::Dedup), which may need to be longer than retries take.
+    /// The output with a number must be the same in each attempt; one that is not gives way to the first.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let orders = broker.topic::<u32>("orders").open().await?;
+    /// let parcels = broker.topic::<u32>("parcels").open().await?;
+    /// let pack = orders.group("pack").forward_to(&parcels).exactly_once_per_input();
+    /// pack.run(async |order| Ok([*order, *order + 1])).await?;
+    /// orders.publish(1).await?;
+    /// broker.idle().await?;
+    /// assert_eq!(parcels.stats().await?.accepted, 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn exactly_once_per_input(mut self) -> Forward<T, U> {
+        self.once = true;
+        self
+    }
+
+    fn onward(&self) -> Arc<Onward<U>> {
+        let kept = Mutex::new(Kept { rests: BTreeMap::new(), outputs: 0 });
+        let once = self.once.then(|| self.builder.name.clone());
+        Arc::new(Onward { topic: self.next.clone(), once, kept })
+    }
+
     /// Gives the handler a state, cloned for each call; see [`GroupBuilder::with`].
     pub fn with<S: Clone + Send + Sync + 'static>(self, state: S) -> ForwardWith<T, U, S> {
         ForwardWith { forward: self, state }
@@ -105,7 +142,7 @@ impl<T: Send + Sync + 'static, U: Send + Sync + 'static> Forward<T, U> {
         Fut: Future<Output = Result<O, Fault>> + Send + 'static,
         O: IntoIterator<Item = U>,
     {
-        let (handler, onward) = (Arc::new(handler), Arc::new(Onward::new(self.next)));
+        let (handler, onward) = (Arc::new(handler), self.onward());
         self.builder.start(move || ForwardAsync(handler.clone(), onward.clone())).await
     }
 
@@ -121,7 +158,7 @@ impl<T: Send + Sync + 'static, U: Send + Sync + 'static> Forward<T, U> {
         F: Fn(&Message<T>) -> Result<O, Fault> + Send + Sync + 'static,
         O: IntoIterator<Item = U>,
     {
-        let (handler, onward) = (Arc::new(handler), Arc::new(Onward::new(self.next)));
+        let (handler, onward) = (Arc::new(handler), self.onward());
         self.builder.start(move || ForwardBlocking(handler.clone(), onward.clone())).await
     }
 }
@@ -172,7 +209,7 @@ where
         let offset = message.id().offset();
         let outputs = match self.1.kept(offset) {
             Some(rest) => Ok(rest),
-            None => (self.0)(message.clone()).await.and_then(|outputs| self.1.items(outputs)),
+            None => (self.0)(message.clone()).await.and_then(|outputs| self.1.items(message, outputs)),
         };
         self.1.publish(offset, outputs).await
     }
@@ -193,7 +230,7 @@ where
         let offset = message.id().offset();
         let outputs = match self.1.kept(offset) {
             Some(rest) => Ok(rest),
-            None => (self.0)(message).and_then(|outputs| self.1.items(outputs)),
+            None => (self.0)(message).and_then(|outputs| self.1.items(message, outputs)),
         };
         let onward = self.1.clone();
         async move { onward.publish(offset, outputs).await }
@@ -203,6 +240,8 @@ where
 /// The way to the next topic, of all consumers of a group.
 struct Onward<U: Send + Sync + 'static> {
     topic: Topic<U>,
+    /// The group's name, if each output is to be taken once.
+    once: Option<String>,
     /// By the offsets of their messages: the outputs that found no room. Limit: `MOST_KEPT` outputs.
     kept: Mutex<Kept<U>>,
 }
@@ -213,15 +252,25 @@ struct Kept<U> {
 }
 
 impl<U: Send + Sync + 'static> Onward<U> {
-    fn new(topic: Topic<U>) -> Onward<U> {
-        Onward { topic, kept: Mutex::new(Kept { rests: BTreeMap::new(), outputs: 0 }) }
+    /// Makes messages of all outputs, or of none.
+    fn items<T>(
+        &self,
+        message: &Message<T>,
+        outputs: impl IntoIterator<Item = U>,
+    ) -> Result<Vec<Item<U>>, Fault> {
+        let item = |(number, value)| self.item(message, number, value).map_err(|(_, why)| why);
+        let items: Result<Vec<_>, InvalidMessage> = (0..).zip(outputs).map(item).collect();
+        Ok(items.map_err(|why| PublishError::Invalid((), why))?)
     }
 
-    /// Makes messages of all outputs, or of none.
-    fn items(&self, outputs: impl IntoIterator<Item = U>) -> Result<Vec<Item<U>>, Fault> {
-        let item = |value| self.topic.shared.item(value).map_err(|(_, why): (U, InvalidMessage)| why);
-        let items: Result<Vec<_>, _> = outputs.into_iter().map(item).collect();
-        Ok(items.map_err(|why| PublishError::Invalid((), why))?)
+    fn item<T>(&self, message: &Message<T>, number: u64, value: U) -> Checked<U> {
+        let Some(group) = &self.once else { return self.topic.shared.item(value) };
+        // Why an id and no offset: that of a topic which was deleted and opened again has another time.
+        let key = format!("{}\0{group}\0{}\0{number}", message.topic(), message.id());
+        match dedup_key(key.as_bytes()) {
+            Ok(key) => self.topic.shared.item_with(value, Extra { dedup: Some(key), ..Extra::default() }),
+            Err(why) => Err((value, why)),
+        }
     }
 
     async fn publish(&self, offset: u64, outputs: Result<Vec<Item<U>>, Fault>) -> Verdict {

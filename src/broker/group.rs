@@ -24,7 +24,7 @@ use opening::Opened;
 #[must_use = "nothing is opened before `run` or `stream`"]
 pub struct GroupBuilder<T: Send + Sync + 'static> {
     topic: Topic<T>,
-    name: String,
+    pub(super) name: String,
     settings: GroupSettings,
     /// None of the settings was named, so that an open group is taken as it is.
     unset: bool,

@@ -195,6 +195,36 @@ fn what_is_due_evicts_the_oldest_where_a_topic_does_so_and_its_hook_hears_of_tha
     });
 }
 
+/// G2: bytes are for what is in the topic.
+#[test]
+fn what_is_due_waits_for_the_bytes_that_it_needs() {
+    every::seed(10, |sim| async move {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<u64>("t").capacity_bytes(10, |n| *n as usize).open().await.unwrap();
+        let mut stream = topic.group("g").stream().await.unwrap();
+        assert!(matches!(topic.publish_after(millis(1), 11).await, Err(PublishError::Invalid(11, _))));
+        topic.publish(6).await.unwrap();
+        let heavy = topic.publish_after(millis(10), 8).await.unwrap();
+        for (delay, bytes) in [(20, 3), (30, 1), (40, 9)] {
+            topic.publish_after(millis(delay), bytes).await.unwrap();
+        }
+        sim.sleep(millis(50)).await;
+        assert_eq!(scheduled(&topic).await, 4);
+        // What comes then needs less, and finds it.
+        assert_eq!(topic.cancel_scheduled(heavy).await, Ok(8));
+        sim.sleep(millis(5)).await;
+        let stats = topic.stats().await.unwrap();
+        assert_eq!((stats.scheduled, stats.bytes), (1, 10));
+        for bytes in [6, 3, 1, 9] {
+            let delivery = stream.next().await.unwrap();
+            assert_eq!(**delivery, bytes);
+            delivery.ack().unwrap();
+        }
+        topic.settled().await.unwrap();
+        assert_eq!(broker.shutdown().await.lost(), 0);
+    });
+}
+
 /// G16
 #[test]
 fn what_is_cancelled_comes_back_and_what_has_moved_is_said_to_have() {

@@ -160,6 +160,39 @@ fn a_crash_before_the_outputs_repeats_nothing_and_one_after_them_repeats_them() 
     });
 }
 
+/// G6, G8
+#[test]
+fn a_crash_after_the_outputs_repeats_none_where_each_is_taken_once() {
+    sim::seeds(0..20, |broker| async move {
+        let (a, b) = (topic(&broker, "a", 4).await, topic(&broker, "b", 2).await);
+        let came = collect(&b).await;
+        let group = a.group("g").retry(Retry::immediately().max_attempts(1000)).consumers(2).forward_to(&b);
+        group.exactly_once_per_input().run(async |n| Ok([*n, 100 + *n])).await.unwrap();
+        broker.set_faults(Faults::some());
+        a.publish_all(0..30).await.unwrap();
+        broker.idle().await.unwrap();
+        let want: BTreeMap<u64, u64> = (0..30).chain(100..130).map(|n| (n, 1)).collect();
+        // The reader of the outputs crashes too, and is handed them again; the topic took them once.
+        assert!(came.lock().unwrap().keys().eq(want.keys()));
+        assert_eq!(b.stats().await.unwrap().accepted, 60);
+    });
+}
+
+/// G3
+#[test]
+fn a_stage_before_a_topic_that_drops_the_newest_goes_on() {
+    every::runtime(|| async {
+        let broker = Broker::start().unwrap();
+        let a = topic(&broker, "a", 4).await;
+        let b = broker.topic::<u64>("b").capacity(3).overflow(Overflow::DropNewest).open().await.unwrap();
+        let group = a.group("g").forward_to(&b).run_fn(|n| Ok([**n, **n])).await.unwrap();
+        a.publish_all(0..5).await.unwrap();
+        a.settled().await.unwrap();
+        let (stats, of_b) = (group.stats().await.unwrap(), b.stats().await.unwrap());
+        assert_eq!((stats.acked, stats.no_room, of_b.accepted, of_b.dropped_newest), (5, 0, 3, 7));
+    });
+}
+
 #[test]
 fn of_outputs_of_which_one_is_invalid_none_is_published() {
     every::runtime(|| async {
