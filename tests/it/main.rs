@@ -25,6 +25,7 @@ mod dead_letters;
 mod deadline;
 mod dedup;
 mod delayed;
+mod delayed_ends;
 mod delete_group;
 mod delete_topic;
 mod delivery;
