@@ -141,13 +141,13 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             }
             match Pin::new(&mut *send).poll(cx) {
                 Poll::Ready(sent) => {
-                    patience.end(self, cx);
+                    patience.end();
                     Poll::Ready(Some(sent))
                 }
                 Poll::Pending => {
                     // The limit is for one message: each that gets in begins it anew.
                     if std::mem::replace(&mut accepted, send.accepted()) != send.accepted() {
-                        patience.end(self, cx);
+                        patience.end();
                     }
                     patience.poll(limit, self, cx).map(|()| None)
                 }
@@ -196,7 +196,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 pub(crate) struct Publish<'a, T: Send + Sync + 'static, A> {
     topic: &'a TopicShared<T>,
     send: mailbox::Send<'a, Item<T>, TopicWord<T>, IdStamp>,
-    wait: room::Wait<T>,
+    wait: room::Wait,
     /// Present if the message is not to be sent.
     invalid: Option<InvalidMessage>,
     /// An id, or more.
@@ -217,8 +217,7 @@ impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> 
         }
         match Pin::new(&mut self.send).poll(cx) {
             Poll::Ready(Ok(published)) => {
-                let this = &mut *self;
-                this.wait.end(this.topic, cx);
+                self.wait.end();
                 Poll::Ready(Ok(published.into()))
             }
             Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),

@@ -80,7 +80,7 @@ fn closed<T>(topic: &TopicShared<T>) -> RedriveError {
 struct Entry<'a, T: Send + Sync + 'static> {
     topic: &'a TopicShared<T>,
     sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
-    wait: room::Wait<T>,
+    wait: room::Wait,
 }
 
 impl<T: Send + Sync + 'static> Entry<'_, T> {

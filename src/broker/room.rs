@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The topic evicts for everybody who stands in its line, so a place that was made need not be anyone's in particular.
-//! What was evicted comes with the answer, and the hook is called here, in the task of whoever asked.
+//! The hook hears of each message in the topic's own task, before the place is anybody's: a publisher that asked may be gone.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -17,14 +17,14 @@ use std::time::Duration;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::{Message, Overflow};
-use crate::base::catch;
 use crate::mailbox::{Answer, reply};
 use crate::runtime::Sleep;
 
 /// A topic's answer to whoever asked for room.
-pub(crate) enum Room<T> {
-    /// There is some, or will be; these went for it.
-    Made(Vec<Message<T>>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// There is some, or will be.
+    Made,
     /// Consumers hold all that there is.
     None,
 }
@@ -33,21 +33,16 @@ pub(crate) enum Room<T> {
 pub(crate) type EvictedFn<T> = std::sync::Arc<dyn Fn(Message<T>) + Send + Sync>;
 
 /// A wait for room.
-pub(crate) struct Wait<T> {
+#[derive(Default)]
+pub(crate) struct Wait {
     /// Made when it is first needed: most publishes find room.
     limit: Option<Sleep>,
-    room: Option<Answer<Room<T>>>,
+    room: Option<Answer<Room>>,
     asked: bool,
     refused: bool,
 }
 
-impl<T> Default for Wait<T> {
-    fn default() -> Wait<T> {
-        Wait { limit: None, room: None, asked: false, refused: false }
-    }
-}
-
-impl<T: Send + Sync + 'static> Wait<T> {
+impl Wait {
     /// Whether the topic said that it can make no room.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused
@@ -59,7 +54,7 @@ impl<T: Send + Sync + 'static> Wait<T> {
     }
 
     /// What ends a wait: the limit, if there is one, a drain, or a topic that can make no room.
-    pub(crate) fn poll(
+    pub(crate) fn poll<T: Send + Sync + 'static>(
         &mut self,
         limit: Option<Duration>,
         topic: &TopicShared<T>,
@@ -75,7 +70,7 @@ impl<T: Send + Sync + 'static> Wait<T> {
                 drop(topic.sender.control(TopicWord::MakeRoom(port)));
                 self.room = Some(room);
             }
-            self.hear(topic, cx);
+            self.hear(cx);
             if self.refused {
                 return Poll::Ready(());
             }
@@ -89,29 +84,16 @@ impl<T: Send + Sync + 'static> Wait<T> {
     }
 
     /// The wait is over, and another one may begin.
-    pub(crate) fn end(&mut self, topic: &TopicShared<T>, cx: &mut Context<'_>) {
-        // Why now: the topic answers before it lets anyone in.
-        self.hear(topic, cx);
+    pub(crate) fn end(&mut self) {
         *self = Wait::default();
     }
 
-    /// Hears the topic's answer, if it is there, and calls the hook.
-    fn hear(&mut self, topic: &TopicShared<T>, cx: &mut Context<'_>) {
+    /// Hears the topic's answer, if it is there.
+    fn hear(&mut self, cx: &mut Context<'_>) {
         let Some(room) = &mut self.room else { return };
         let Poll::Ready(answer) = Pin::new(room).poll(cx) else { return };
         self.room = None;
-        match answer {
-            Ok(Room::Made(evicted)) => {
-                for message in evicted {
-                    let hook = topic.components.on_evicted.as_ref();
-                    if let Some(Err(text)) = hook.map(|hook| catch(|| hook(message))) {
-                        tracing::error!(target: "callboard::broker", topic = %topic.name, panic = %text, "an eviction hook panicked");
-                    }
-                }
-            }
-            Ok(Room::None) => self.refused = true,
-            // The topic is gone, and with it the line.
-            Err(_) => {}
-        }
+        // An error: the topic is gone, and with it the line.
+        self.refused = matches!(answer, Ok(Room::None));
     }
 }

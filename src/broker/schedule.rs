@@ -12,8 +12,6 @@
 //! The actor is started by the first delayed message: a topic without any has none.
 
 use std::collections::BTreeMap;
-use std::future::Future as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
@@ -22,13 +20,12 @@ use std::time::Duration;
 use super::agenda::Agenda;
 use super::blocked::Waits;
 use super::message::{IdStamp, Item};
-use super::room::{EvictedFn, Room};
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
 use super::{Overflow, Published};
 use crate::base::sync::{Mutex, MutexGuard, Ordering, PoisonError};
-use crate::base::{Bug, Moment, Name, catch, drop_each, planted};
+use crate::base::{Bug, Moment, Name, drop_each, planted};
 use crate::mailbox::{
     Answer, Event, Receiver, Reply, SendError, SendSink, Sender, Stamp, WeakSender, mailbox, reply,
 };
@@ -151,12 +148,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             weight: 0,
             line: self.sender.downgrade(),
             waits: self.waits.clone(),
-            evictions: Evictions {
-                evicts: self.settings.overflow == Overflow::DropOldest,
-                hook: self.components.on_evicted.clone(),
-                asked: None,
-                made: None,
-            },
+            evicts: self.settings.overflow == Overflow::DropOldest,
+            asked_for: None,
             asked: BTreeMap::new(),
             moved: Vec::new(),
             look_at: None,
@@ -182,32 +175,6 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 }
 
-/// What a topic evicts for what is due.
-struct Evictions<T> {
-    evicts: bool,
-    hook: Option<EvictedFn<T>>,
-    /// For which message it was asked.
-    asked: Option<u64>,
-    made: Option<Answer<Room<T>>>,
-}
-
-impl<T> Evictions<T> {
-    /// Hears the topic's answer, if it is there, and calls the hook with what was evicted.
-    ///
-    /// Where there was nothing to evict, what is due waits like everybody.
-    fn hear(&mut self, topic: &Name, cx: &mut Context<'_>) {
-        let Some(made) = &mut self.made else { return };
-        let Poll::Ready(answer) = Pin::new(made).poll(cx) else { return };
-        self.made = None;
-        let (Ok(Room::Made(evicted)), Some(hook)) = (answer, &self.hook) else { return };
-        for message in evicted {
-            if let Err(text) = catch(|| hook(message)) {
-                tracing::error!(target: "callboard::broker", %topic, panic = %text, "an eviction hook panicked");
-            }
-        }
-    }
-}
-
 struct ScheduleActor<T: 'static> {
     topic: Name,
     rt: Rt,
@@ -218,7 +185,10 @@ struct ScheduleActor<T: 'static> {
     weight: u64,
     line: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
     waits: Arc<Waits>,
-    evictions: Evictions<T>,
+    /// The topic evicts its oldest for what is due.
+    evicts: bool,
+    /// The message that it was last asked to do so for.
+    asked_for: Option<u64>,
     clock: Clock,
     /// The time when it was last read.
     now: Moment,
@@ -246,7 +216,6 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
                 // The topic is gone, by a runtime that shuts down.
                 Poll::Ready(Event::Closed) => return Poll::Ready(()),
                 Poll::Pending => {
-                    self.evictions.hear(&self.topic, cx);
                     self.move_what_is_due(cx);
                     return Poll::Pending;
                 }
@@ -319,7 +288,7 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
                 // It is to make way for other tasks.
                 Poll::Pending if !self.entry.is_in_line() => return,
                 Poll::Pending if self.entry.is_stuck() => {
-                    self.ask_for_room(first.1, cx);
+                    self.ask_for_room(first.1);
                     self.rt.waits(format_args!("for room in topic {}", self.topic));
                     return self.answer(Some(first.1));
                 }
@@ -361,19 +330,15 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
         }
     }
 
-    /// Tells the topic that somebody waits; or that it is to evict its oldest for the message with this number.
-    fn ask_for_room(&mut self, number: u64, cx: &mut Context<'_>) {
-        let evictions = &mut self.evictions;
-        if !evictions.evicts {
+    /// Tells the topic that somebody waits; or that it is to evict its oldest for the message with this number. Where there
+    /// is nothing to evict, that waits like everybody.
+    fn ask_for_room(&mut self, number: u64) {
+        if !self.evicts {
             if self.waits.raise() {
                 drop(self.line.control(TopicWord::Waits));
             }
-        } else if evictions.asked.replace(number) != Some(number) {
-            evictions.hear(&self.topic, cx);
-            let (port, made) = reply();
-            drop(self.line.control(TopicWord::MakeRoom(port)));
-            evictions.made = Some(made);
-            evictions.hear(&self.topic, cx);
+        } else if self.asked_for.replace(number) != Some(number) {
+            drop(self.line.control(TopicWord::MakeRoom(reply().0)));
         }
     }
 

@@ -40,7 +40,7 @@ pub struct TopicSink<T: Send + Sync + 'static> {
     sink: SendSink<Item<T>, TopicWord<T>, IdStamp>,
     /// A message that waits for its bytes.
     held: Option<Item<T>>,
-    wait: Wait<T>,
+    wait: Wait,
 }
 
 // Why: a message is moved through, never pinned.
@@ -76,7 +76,7 @@ impl<T: Send + Sync + 'static> TopicSink<T> {
         if shared.may_publish() {
             match self.sink.poll_reserve(weight, cx) {
                 Poll::Ready(Ok(())) => {
-                    self.wait.end(shared, cx);
+                    self.wait.end();
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(self.fail(PublishError::Closed)),

@@ -69,6 +69,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             watch,
             watched: core.watched.clone(),
             teller: core.teller.clone(),
+            on_evicted: components.on_evicted.clone(),
             mailbox: receiver,
         };
         core.rt.spawn(&format!("topic {name}"), actor.run());

@@ -15,7 +15,7 @@ use super::books::{Books, GroupId};
 use super::events::Teller;
 use super::group_word::{GroupWord, Handout};
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
-use super::room::Room;
+use super::room::{EvictedFn, Room};
 use super::settings::TopicSettings;
 use super::tally::Tally;
 use super::witness::{Sight, Watched};
@@ -38,6 +38,7 @@ pub(crate) struct TopicActor<T> {
     pub(crate) watch: Watch,
     pub(crate) watched: Watched,
     pub(crate) teller: Arc<Teller>,
+    pub(crate) on_evicted: Option<EvictedFn<T>>,
     pub(crate) mailbox: Receiver<Item<T>, TopicWord<T>, IdStamp>,
 }
 
@@ -55,7 +56,7 @@ struct Life<T> {
     over: Option<Reply<Unread>>,
     origin: Arc<Origin>,
     /// Those who wait for room in a topic that evicts. Limit: each is a future somewhere.
-    askers: Vec<Reply<Room<T>>>,
+    askers: Vec<Reply<Room>>,
     evicted: u64,
     expired: u64,
     clock: Clock,

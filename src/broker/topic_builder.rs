@@ -112,9 +112,9 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     /// Calls `hook` with each message that a topic which [drops its oldest](Overflow::DropOldest) evicts. Default: they are
     /// counted only.
     ///
-    /// It is called in the task of a publisher that waited for the room, once its publish goes on; one that is dropped
-    /// just then takes the call with it. It must not block. A panic in it is logged. Of a topic that is open the hook
-    /// stays as it is.
+    /// It is called in the topic's own task, once for each of them and in their order, before what came in their place is
+    /// accepted. While it runs the topic stands still, so it must not block: hand the message on, as to a channel that is
+    /// not full. A panic in it is logged. Of a topic that is open the hook stays as it is.
     ///
     /// # Examples
     /// ```

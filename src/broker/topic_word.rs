@@ -90,7 +90,7 @@ pub(crate) enum TopicWord<T> {
         index: u16,
     },
     /// Somebody waits for room in a topic that evicts.
-    MakeRoom(Reply<Room<T>>),
+    MakeRoom(Reply<Room>),
     /// End.
     Stop(Reply<Unread>),
 }

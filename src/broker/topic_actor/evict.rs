@@ -4,7 +4,7 @@
 use std::task::{Context, Poll};
 
 use super::Life;
-use crate::base::Moment;
+use crate::base::{Moment, catch};
 use crate::broker::bits::Bits;
 use crate::broker::room::Room;
 use crate::broker::weight::Weighed as _;
@@ -22,25 +22,30 @@ impl<T: Send + Sync + 'static> Life<T> {
             return;
         }
         let (places, weight) = self.actor.mailbox.lacking();
-        let (mut evicted, mut bytes) = (Vec::new(), 0);
-        while ((evicted.len() as u64) < places || bytes < weight)
+        let (mut made, mut bytes) = (0, 0);
+        while (made < places || bytes < weight)
             && let Some(message) = self.evict_oldest()
         {
             bytes += message.batch.weight(Bits::range(message.index, message.index + 1));
-            evicted.push(message);
+            made += 1;
+            self.call_hook(message);
         }
-        let made = evicted.len() as u64;
-        let short = made < places || bytes < weight;
-        for asker in std::mem::take(&mut self.askers) {
-            let room = if short { Room::None } else { Room::Made(std::mem::take(&mut evicted)) };
-            // Whoever went away does not take the others' with it.
-            if let Err(Room::Made(back)) = asker.send(room) {
-                evicted = back;
-            }
+        let room = if made < places || bytes < weight { Room::None } else { Room::Made };
+        for asker in self.askers.drain(..) {
+            // Whoever went away needs none.
+            let _ = asker.send(room);
         }
         self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Evicted, made);
         // Why last: whoever comes in by it has its answer.
         self.free(made);
+    }
+
+    fn call_hook(&self, evicted: Message<T>) {
+        let Some(hook) = &self.actor.on_evicted else { return };
+        if let Err(text) = catch(|| hook(evicted)) {
+            let topic = &self.actor.name;
+            tracing::error!(target: "callboard::broker", %topic, panic = %text, "an eviction hook panicked");
+        }
     }
 
     pub(super) fn evicts(&self) -> bool {
