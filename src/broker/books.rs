@@ -260,15 +260,10 @@ impl<B: Clone + Weighed> Books<B> {
         Some((batch, index, groups))
     }
 
-    /// Lets go of the oldest batch, which no group has to settle. Returns how many places that frees.
-    pub(crate) fn let_go_oldest(&mut self) -> u64 {
-        let oldest = self.live.first_key_value().map(|(base, live)| (*base, live.kept));
-        oldest.map_or(0, |(base, kept)| self.free(base, kept))
-    }
-
-    /// A message went elsewhere: it is not kept for groups to come. Returns how many places that frees.
-    pub(crate) fn on_moved(&mut self, base: u64, index: u16) -> u64 {
-        self.free(base, Bits::range(index, index + 1))
+    /// These are not kept for groups to come: they went elsewhere, or are past their time. Returns how many places that
+    /// frees.
+    pub(crate) fn let_go(&mut self, base: u64, which: Bits) -> u64 {
+        self.free(base, which)
     }
 
     /// The first batch that begins at the offset `from` or later, and what is kept of it.

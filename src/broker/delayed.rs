@@ -40,10 +40,10 @@ impl<B: Clone> Delayed<B> {
         Some(waiting)
     }
 
-    /// The oldest one.
-    pub(crate) fn oldest(&self) -> Option<&Slice<B>> {
+    /// The oldest one, and how often it was redriven.
+    pub(crate) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
         let (offset, due) = self.by_offset.first_key_value()?;
-        self.by_moment.get(&(*due, *offset)).map(|(slice, _)| slice)
+        self.by_moment.get(&(*due, *offset)).map(|(slice, past)| (slice, past.redrives))
     }
 
     /// Takes the one with this offset.

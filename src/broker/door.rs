@@ -51,6 +51,9 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         if TraceContext::of(&extra.headers).is_some() {
             self.tally.on_traced();
         }
+        if extra.ttl.is_some() {
+            self.tally.on_own_time();
+        }
         Item::made(value, key, extra.boxed())
     }
 

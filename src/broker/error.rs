@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use super::{Dedup, Dropped, InvalidHeader, MessageId, NoRoom};
 use crate::base::{InvalidName, Name};
@@ -52,6 +53,8 @@ pub enum InvalidMessage {
         /// What the topic may hold.
         limit: usize,
     },
+    /// Its [`ttl`](super::MessageBuilder::ttl) is zero or over a year.
+    Ttl(Duration),
 }
 
 impl<T> PublishError<T> {
@@ -288,6 +291,7 @@ impl fmt::Display for InvalidMessage {
                 write!(f, "a dedup key has 1 to {} bytes, not {bytes}", Dedup::MOST_KEY)
             }
             InvalidMessage::WeigherPanicked => f.write_str("the topic's size function panicked at it"),
+            InvalidMessage::Ttl(ttl) => write!(f, "its ttl of {ttl:?} is not above zero and at most a year"),
             InvalidMessage::TooLarge { bytes, limit } => {
                 write!(f, "it has {bytes} bytes, and the topic may hold {limit}")
             }

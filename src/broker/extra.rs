@@ -1,7 +1,10 @@
 //! What few messages have beside their payload, so that the others pay no more than an empty pointer.
 
+use std::time::Duration;
+
 use super::Headers;
 use super::dedup::DedupKey;
+use crate::base::Moment;
 
 /// Beside a payload, behind one pointer: whoever needs none of it allocates nothing.
 #[derive(Debug, Default)]
@@ -11,6 +14,10 @@ pub(crate) struct Extra {
     pub(crate) dedup: Option<DedupKey>,
     /// Its bytes, in a topic that has a limit in bytes; else 0.
     pub(crate) weight: u64,
+    /// How long it is of use once it is accepted, if it says so itself.
+    pub(crate) ttl: Option<Duration>,
+    /// When that is over: known as it is accepted.
+    pub(crate) expires: Option<Moment>,
 }
 
 /// What a message without headers shows.
@@ -23,7 +30,7 @@ impl Extra {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.dedup.is_none() && self.weight == 0
+        self.headers.is_empty() && self.dedup.is_none() && self.weight == 0 && self.ttl.is_none()
     }
 
     pub(crate) fn headers(this: Option<&Extra>) -> &Headers {

@@ -129,7 +129,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         self.set(|settings| settings.max_lag = Some(messages))
     }
 
-    /// Moves messages that are past the topic's [`ttl`](super::TopicBuilder::ttl) to the dead letters, for the reason
+    /// Moves messages that are past the [`ttl`](super::TopicBuilder::ttl) of their topic, or their
+    /// [own](super::MessageBuilder::ttl), to the dead letters, for the reason
     /// [`DeadReason::Expired`](super::DeadReason::Expired). Default: they are counted only.
     pub fn dead_letter_expired(self) -> GroupBuilder<T> {
         self.set(|settings| settings.dead_letter_expired = true)

@@ -34,6 +34,7 @@ use super::lease::LeaseId;
 use super::order::{BatchHandle, Order};
 use super::outcome::Verdict;
 use super::stats::Counts;
+use super::ttls::Ttls;
 use super::workers::{ConsumerId, Credit, WorkerCounts, Workers};
 use super::{DeadReason, GroupSettings, Retry};
 use crate::base::{Bug, Moment, planted};
@@ -51,6 +52,8 @@ pub(crate) struct Ledger<B> {
     order: Order,
     queue: Queue<B>,
     delayed: Delayed<B>,
+    /// Of the messages in the queue and among the delayed, those with a time of their own.
+    ttls: Ttls<B>,
     max_lag: Option<u64>,
     dead_letter_expired: bool,
     leases: BTreeMap<LeaseId, Lease<B>>,
@@ -79,6 +82,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
             order: settings.order,
             queue: Queue::new(settings, ttl || settings.max_lag.is_some()),
             delayed: Delayed::default(),
+            ttls: Ttls::default(),
             max_lag: settings.max_lag.map(u64::from),
             dead_letter_expired: settings.dead_letter_expired,
             leases: BTreeMap::new(),
@@ -110,6 +114,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         if messages > 0 {
             self.counts.entered += messages;
             self.counts.backlog += messages;
+            self.ttls.add(&slice.batch, slice.base, slice.bits());
             self.queue.push(slice);
         }
     }
@@ -313,6 +318,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
     fn count_out(&mut self, slice: &Slice<B>, past: &Past) {
         let waiting = if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready };
         *waiting -= u64::from(slice.len());
+        self.ttls.remove(&slice.batch, slice.base, slice.bits());
     }
 
     /// Nobody has these leased any more.
@@ -332,7 +338,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
     /// Gives up what waits behind a message that failed, as far as there is too much of it.
     pub(crate) fn give_up_surplus(&mut self, effects: &mut Vec<Effect<B>>) {
         while let Some(slice) = self.queue.take_surplus() {
-            self.counts.backlog -= 1;
+            self.count_out(&slice, &Past::default());
             self.counts.parked += 1;
             effects.push(Effect::Dead { slice, past: Past::default(), reason: DeadReason::KeyFull });
         }
@@ -359,6 +365,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
     fn put_back(&mut self, slice: Slice<B>, past: Past) {
         *(if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready }) +=
             u64::from(slice.len());
+        self.wait(&slice, &past);
         self.queue.put_back(slice, past);
     }
 }

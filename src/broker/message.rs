@@ -57,6 +57,11 @@ impl<T> Item<T> {
         self.extra.as_ref().map_or(0, |extra| extra.weight)
     }
 
+    /// When its own time is over, if it has one.
+    fn expires(&self) -> Option<Moment> {
+        self.extra.as_ref()?.expires
+    }
+
     #[inline]
     fn dedup_key(&self) -> Option<&DedupKey> {
         self.extra.as_ref()?.dedup.as_ref()
@@ -111,13 +116,16 @@ impl<T: 'static> Stamp<Item<T>> for IdStamp {
         }
         item.millis = self.millis;
         let id = MessageId::new(self.millis, offset);
-        if let Some(extra) = &mut item.extra
-            && let Some(key) = extra.dedup.take()
-        {
-            if extra.is_empty() {
-                item.extra = None;
+        if let Some(extra) = &mut item.extra {
+            if let Some(ttl) = extra.ttl {
+                extra.expires = Some(self.rt.now() + ttl);
             }
-            self.keep(key, id);
+            if let Some(key) = extra.dedup.take() {
+                if extra.is_empty() {
+                    item.extra = None;
+                }
+                self.keep(key, id);
+            }
         }
         Published { id, repeated: false }
     }
@@ -172,6 +180,8 @@ pub(crate) struct Batch<T> {
     items: Vec<Item<T>>,
     claims: Claims,
     expires: Option<Moment>,
+    /// Some message has a time of its own.
+    own_times: bool,
 }
 
 impl<T> Batch<T> {
@@ -184,7 +194,8 @@ impl<T> Batch<T> {
     ) -> Batch<T> {
         origin.alive.fetch_add(items.len() as u64, Ordering::Relaxed);
         let claims = Claims::new(if origin.evicts { items.len() } else { 0 });
-        Batch { origin: origin.clone(), base, items, claims, expires }
+        let own_times = origin.tally.has_own_times() && items.iter().any(|item| item.expires().is_some());
+        Batch { origin: origin.clone(), base, items, claims, expires, own_times }
     }
 
     pub(crate) fn expires(&self) -> Option<Moment> {
@@ -259,8 +270,25 @@ impl<T> BatchHandle for Arc<Batch<T>> {
     }
 
     #[inline]
+    fn has_own_times(&self) -> bool {
+        self.own_times
+    }
+
+    fn own_time(&self, index: u16) -> Option<Moment> {
+        self.items.get(usize::from(index)).and_then(Item::expires)
+    }
+
+    #[inline]
     fn expired(&self, which: Bits, now: Moment) -> Bits {
-        if self.expires.is_some_and(|at| at <= now) { which } else { Bits::default() }
+        if self.expires.is_some_and(|at| at <= now) {
+            return which;
+        }
+        let mut over = Bits::default();
+        if self.own_times {
+            let is_over = |index: &u16| self.own_time(*index).is_some_and(|at| at <= now);
+            which.iter().filter(is_over).for_each(|index| over.insert(index));
+        }
+        over
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use super::dedup::dedup_key;
 use super::door::Checked;
 use super::extra::Extra;
 use super::follow::Following;
+use super::settings::is_time;
 use super::topic::TopicShared;
-use super::{Headers, InvalidMessage, Message, MessageId, PublishError};
+use super::{Headers, InvalidMessage, Message, MessageId, PublishError, Scheduled};
 
 /// Publishes a message with headers and the like; made by [`Topic::message`](super::Topic::message).
 ///
@@ -100,6 +102,39 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
         self
     }
 
+    /// Lets the message be of use for so long once the topic has it: then it is not delivered any more, as if the whole
+    /// topic had this [`ttl`](super::TopicBuilder::ttl). Default: as long as the topic's, if that has one; the shorter of both
+    /// counts. At most a year.
+    ///
+    /// A delayed message is in its topic when it is due, and its time begins then. One that comes back from the dead
+    /// letters has no such time any more. A time of zero, or over a year, makes the publish fail, with
+    /// [`InvalidMessage::Ttl`] and the message.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let codes = broker.topic::<u32>("codes").open().await?;
+    /// codes.publish(1111).await?;
+    /// codes.message(2222).ttl(Duration::from_millis(5)).publish().await?;
+    /// while codes.stats().await?.expired == 0 {
+    ///     tokio::time::sleep(Duration::from_millis(1)).await;
+    /// }
+    /// assert_eq!(codes.stats().await?.unsettled, 1, "the other one stays");
+    /// # Ok(()) }
+    /// ```
+    pub fn ttl(mut self, ttl: Duration) -> MessageBuilder<'a, T> {
+        match is_time(ttl) {
+            true => self.extra.ttl = Some(ttl),
+            false => _ = self.fault.get_or_insert(InvalidMessage::Ttl(ttl)),
+        }
+        self
+    }
+
     /// Publishes the message as [`Topic::publish`](super::Topic::publish) does, and answers once the topic has it.
     ///
     /// # Errors
@@ -119,6 +154,40 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     pub fn try_publish(self) -> Result<Published, PublishError<T>> {
         let topic = self.topic;
         topic.try_publish_checked(self.check())
+    }
+
+    /// Publishes the message once `delay` has passed, as [`Topic::publish_after`](super::Topic::publish_after) does.
+    ///
+    /// Its dedup key is looked at when it is due, and so is that of any other message with the same: the one that comes
+    /// into the topic first is the message, and the other one a repeat.
+    ///
+    /// # Errors
+    /// As of [`Topic::publish_after`](super::Topic::publish_after).
+    ///
+    /// # Cancel safety
+    /// As of [`Topic::publish_after`](super::Topic::publish_after).
+    pub fn publish_after(
+        self,
+        delay: Duration,
+    ) -> impl Future<Output = Result<Scheduled, PublishError<T>>> + Send + 'a {
+        let topic = self.topic;
+        topic.schedule_checked(topic.core.rt.now() + delay, self.check())
+    }
+
+    /// Publishes the message at a time of the wall clock, in milliseconds since 1970, as
+    /// [`Topic::publish_at`](super::Topic::publish_at) does.
+    ///
+    /// # Errors
+    /// As of [`Topic::publish_after`](super::Topic::publish_after).
+    ///
+    /// # Cancel safety
+    /// As of [`Topic::publish_after`](super::Topic::publish_after).
+    pub fn publish_at(
+        self,
+        unix_millis: u64,
+    ) -> impl Future<Output = Result<Scheduled, PublishError<T>>> + Send + 'a {
+        let delay = self.topic.until(unix_millis);
+        self.publish_after(delay)
     }
 
     fn check(self) -> Checked<T> {

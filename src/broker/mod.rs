@@ -145,6 +145,7 @@ mod topic_builder;
 mod topic_word;
 mod topology;
 mod trace;
+mod ttls;
 mod weight;
 mod window;
 mod witness;

@@ -33,6 +33,16 @@ pub(crate) trait BatchHandle {
         None
     }
 
+    /// Whether some message has a time of its own, and not only its topic's.
+    fn has_own_times(&self) -> bool {
+        false
+    }
+
+    /// When a message's own time is over, if it has one.
+    fn own_time(&self, _index: u16) -> Option<Moment> {
+        None
+    }
+
     /// Those of `which` that are past their time.
     fn expired(&self, _which: Bits, _now: Moment) -> Bits {
         Bits::default()

@@ -118,8 +118,7 @@ impl<T: Send + Sync + 'static> Topic<T> {
         delay: Duration,
         value: T,
     ) -> impl Future<Output = Result<Scheduled, PublishError<T>>> + Send + '_ {
-        let (due, item) = (self.shared.core.rt.now() + delay, self.shared.item(value));
-        async move { self.shared.schedule_checked(due, item).await }
+        self.shared.schedule_checked(self.shared.core.rt.now() + delay, self.shared.item(value))
     }
 
     /// Publishes `value` at a time of the wall clock, in milliseconds since 1970: as by [`Topic::publish_after`], at once
@@ -138,8 +137,7 @@ impl<T: Send + Sync + 'static> Topic<T> {
         unix_millis: u64,
         value: T,
     ) -> impl Future<Output = Result<Scheduled, PublishError<T>>> + Send + '_ {
-        let ahead = unix_millis.saturating_sub(self.shared.core.rt.wall_millis());
-        self.publish_after(Duration::from_millis(ahead), value)
+        self.publish_after(self.shared.until(unix_millis), value)
     }
 
     /// Takes a delayed message back that is not in the topic yet.
@@ -169,7 +167,17 @@ impl<T: Send + Sync + 'static> Topic<T> {
 }
 
 impl<T: Send + Sync + 'static> TopicShared<T> {
-    async fn schedule_checked(&self, due: Moment, item: Checked<T>) -> Result<Scheduled, PublishError<T>> {
+    /// How long it is until this time of the wall clock.
+    pub(super) fn until(&self, unix_millis: u64) -> Duration {
+        Duration::from_millis(unix_millis.saturating_sub(self.core.rt.wall_millis()))
+    }
+
+    /// Puts a message into the schedule.
+    pub(super) async fn schedule_checked(
+        &self,
+        due: Moment,
+        item: Checked<T>,
+    ) -> Result<Scheduled, PublishError<T>> {
         match item {
             Ok(item) => self.schedule_item(due, item).await,
             Err((value, why)) => Err(PublishError::Invalid(value, why)),

@@ -201,6 +201,11 @@ impl GroupSettings {
     }
 }
 
+/// Whether a time is one that can be set.
+pub(super) fn is_time(time: Duration) -> bool {
+    !time.is_zero() && time <= LONGEST
+}
+
 #[derive(Default)]
 pub(super) struct Faults(pub(super) Vec<String>);
 
@@ -216,7 +221,7 @@ impl Faults {
     }
 
     pub(super) fn time(&mut self, what: &str, time: Duration) {
-        if time.is_zero() || time > LONGEST {
+        if !is_time(time) {
             self.0.push(format!("{what} of {time:?} is not above zero and at most a year"));
         }
     }

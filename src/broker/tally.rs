@@ -11,6 +11,8 @@ pub(crate) struct Tally {
     /// Some message has a trace context. Ordering: set before that goes through the mailbox's lock, so whoever handles
     /// it knows.
     traced: AtomicBool,
+    /// Some message has a time of its own. Ordering: as that of `traced`.
+    own_times: AtomicBool,
 }
 
 impl Tally {
@@ -30,6 +32,16 @@ impl Tally {
 
     pub(crate) fn is_traced(&self) -> bool {
         self.traced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn on_own_time(&self) {
+        if !self.has_own_times() {
+            self.own_times.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn has_own_times(&self) -> bool {
+        self.own_times.load(Ordering::Relaxed)
     }
 
     pub(crate) fn repeated(&self) -> u64 {

@@ -18,6 +18,7 @@ use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::room::{EvictedFn, Room};
 use super::settings::TopicSettings;
 use super::tally::Tally;
+use super::ttls::Ttls;
 use super::witness::{Sight, Watched};
 use super::{Blocked, Event as Told, TopicStats, WhyBlocked};
 use crate::base::{Bug, Name, planted};
@@ -59,6 +60,8 @@ struct Life<T> {
     askers: Vec<Reply<Room>>,
     evicted: u64,
     expired: u64,
+    /// Of the messages that are kept while there is no group, those with a time of their own.
+    ttls: Ttls<Arc<Batch<T>>>,
     clock: Clock,
     /// The clock is set for what is past its time.
     expiry_set: bool,
@@ -74,6 +77,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             askers: Vec::new(),
             evicted: 0,
             expired: 0,
+            ttls: Ttls::default(),
             clock: self.watch.rt().clock(),
             expiry_set: false,
             actor: self,
@@ -135,6 +139,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         let (topic, base) = (&self.actor.name, batch.base());
         let keys = || (0..len).filter_map(|at| batch.key(at)).collect();
         self.actor.watched.show(|| Sight::Accepted { topic, base, len, keys: keys() });
+        if self.links.is_empty() {
+            self.ttls.add(&batch, base, all);
+        }
         let mut some_skipped = false;
         let mut wanted = std::mem::take(&mut self.wanted);
         for link in &mut self.links {
@@ -203,6 +210,8 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             TopicWord::AddGroup { group, name, to, start, done } => {
                 self.changes += 1;
+                // The groups look after it from now on.
+                self.ttls.clear();
                 let mut link = Link::new(group, name, to, start);
                 let (topic, group) = (&self.actor.name, &link.name);
                 self.actor.watched.show(|| Sight::Joined { topic, group });
@@ -226,6 +235,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 }
                 let freed = self.books.on_group_gone(group, self.actor.held);
                 self.free(freed);
+                if self.links.is_empty() {
+                    self.begin_expiry();
+                }
                 let _ = done.send(link.map_or(0, |link| link.withheld()));
             }
             TopicWord::Once { upto, word } => {
@@ -288,7 +300,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             TopicWord::Peek { from, answer } => drop(answer.send(self.books.first_kept(from))),
             TopicWord::Moved { base, index } => {
-                let freed = self.books.on_moved(base, index);
+                let freed = self.books.let_go(base, Bits::range(index, index + 1));
                 self.free(freed);
             }
             TopicWord::MakeRoom(_) if !self.evicts() => {}

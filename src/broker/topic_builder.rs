@@ -141,7 +141,9 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     ///
     /// The time begins when the topic takes a message in, at the latest when it leaves the mailbox. What is past it is
     /// settled for its group and counted as `expired`, or becomes a dead letter if the group wants that, see
-    /// [`GroupBuilder::dead_letter_expired`](super::GroupBuilder::dead_letter_expired). An attempt that goes on is not cut short; one that fails is the last.
+    /// [`GroupBuilder::dead_letter_expired`](super::GroupBuilder::dead_letter_expired). An attempt that goes on is not cut short; one
+    /// that fails is the last. What a consumer was handed and has not begun, up to its prefetch, it still handles. What is
+    /// redriven has no such time any more. [`MessageBuilder::ttl`](super::MessageBuilder::ttl) sets one for a single message.
     ///
     /// # Examples
     /// ```

@@ -239,6 +239,14 @@ const FUTURES: &[(&str, Make)] = &[
         "broker::message_builder::MessageBuilder::publish",
         |w| cut!(w: topic => topic.message(1).header("a", "b").publish()),
     ),
+    (
+        "broker::message_builder::MessageBuilder::publish_after",
+        |w| cut!(w: topic => topic.message(1).ttl(secs(9)).publish_after(secs(1))),
+    ),
+    (
+        "broker::message_builder::MessageBuilder::publish_at",
+        |w| cut!(w: topic => topic.message(1).publish_at(0)),
+    ),
     ("broker::topic::Topic::publish", |w| cut!(w: topic => topic.publish(1))),
     ("broker::topic::Topic::publish_all", |w| cut!(w: topic => topic.publish_all([1, 2, 3]))),
     ("broker::topic::Topic::settled", |w| cut!(w: topic => topic.settled())),

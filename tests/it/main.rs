@@ -48,6 +48,7 @@ mod logs;
 mod memory;
 mod metrics;
 mod ordering;
+mod own_ttl;
 mod pull;
 mod pull_ends;
 mod redelivery;

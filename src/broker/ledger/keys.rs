@@ -194,7 +194,7 @@ impl<B: Clone + BatchHandle> Keys<B> {
         Some((Slice::of(batch, base, bits), Past::default()))
     }
 
-    pub(super) fn oldest(&self) -> Option<&Slice<B>> {
+    pub(super) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
         let (_, key) = self.by_age.as_ref()?.first()?;
         self.lanes.get(key)?.waiting.oldest()
     }
@@ -220,7 +220,7 @@ impl<B: Clone + BatchHandle> Keys<B> {
         if lane.turn.is_some() {
             self.available -= lane.waiting.len();
         }
-        let oldest = |lane: &Lane<B>| lane.waiting.oldest().map(Slice::first);
+        let oldest = |lane: &Lane<B>| lane.waiting.oldest().map(|(slice, _)| slice.first());
         let before = if self.by_age.is_some() { oldest(lane) } else { None };
         change(lane);
         if let Some(by_age) = &mut self.by_age {

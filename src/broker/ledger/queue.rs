@@ -100,8 +100,9 @@ impl<B: Clone + BatchHandle> Queue<B> {
         }
     }
 
-    /// The oldest message that waits. In a group by key only as far as it was made to know; see [`Keys::new`].
-    pub(super) fn oldest(&self) -> Option<&Slice<B>> {
+    /// The oldest message that waits, and how often it was redriven. In a group by key only as far as it was made to know;
+    /// see [`Keys::new`].
+    pub(super) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
         match self {
             Queue::Shared { waiting, .. } => waiting.oldest(),
             Queue::Lanes(keys) => keys.oldest(),

@@ -5,10 +5,12 @@
 //! | the topic drops its oldest | what the topic says, which nobody holds | at once; or, if it is still on its way, as it comes in |
 //! | the group's `max_lag` | the oldest that nobody holds, until no more are unsettled than that | as messages come in |
 //! | the topic's `ttl` | what is past its time | when it is the oldest, and whenever it would be handed out |
+//! | the message's own | it | at that moment, or as it comes back from a consumer |
 
 use super::{BatchHandle, DeadReason, Effect, Ledger, Past, Slice};
 use crate::base::Moment;
 use crate::broker::bits::Bits;
+use crate::broker::ttls::Timed;
 
 impl<B: Clone + BatchHandle> Ledger<B> {
     /// The topic evicted these. Those that are not here are on their way, or went.
@@ -19,10 +21,8 @@ impl<B: Clone + BatchHandle> Ledger<B> {
                 self.count_out(&slice, &past);
                 self.counts.evicted += 1;
                 effects.push(removed(&slice, &past));
-            } else if let Some((slice, past)) = self.delayed.take(base + u64::from(index)) {
-                self.counts.delayed -= 1;
+            } else if let Some((slice, past)) = self.take_delayed(base + u64::from(index)) {
                 self.counts.evicted += 1;
-                self.queue.on_done(&slice);
                 effects.push(removed(&slice, &past));
             }
         }
@@ -60,28 +60,51 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         }
     }
 
-    /// When the oldest message is past its time.
-    pub(crate) fn next_expiry(&self) -> Option<Moment> {
-        let waiting = self.queue.oldest().and_then(|slice| slice.batch.expires(slice.from));
-        let delayed = self.delayed.oldest().and_then(|slice| slice.batch.expires(slice.from));
-        [waiting, delayed].into_iter().flatten().min()
+    /// These wait from now on, also for their time to be over. What was redriven has all the time in the world: whoever
+    /// asked for it knew how old it was.
+    pub(super) fn wait(&mut self, slice: &Slice<B>, past: &Past) {
+        if past.redrives == 0 {
+            self.ttls.add(&slice.batch, slice.base, slice.bits());
+        }
     }
 
-    /// Removes the oldest messages, as far as they are past their time.
+    /// Takes a message out that waits for its next attempt; its lane goes on.
+    fn take_delayed(&mut self, offset: u64) -> Option<(Slice<B>, Past)> {
+        let (slice, past) = self.delayed.take(offset)?;
+        self.counts.delayed -= 1;
+        self.ttls.remove(&slice.batch, slice.base, slice.bits());
+        self.queue.on_done(&slice);
+        Some((slice, past))
+    }
+
+    /// When the oldest message is past its time, or the first one with a time of its own.
+    pub(crate) fn next_expiry(&self) -> Option<Moment> {
+        let waiting = self.queue.oldest().and_then(expires);
+        let delayed = self.delayed.oldest().and_then(expires);
+        [waiting, delayed, self.ttls.first()].into_iter().flatten().min()
+    }
+
+    /// Removes the oldest messages as far as they are past their time, and those that are past their own.
     pub(crate) fn expire(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
-        let is_over = |slice: &Slice<B>| slice.batch.expires(slice.from).is_some_and(|at| at <= now);
-        while self.queue.oldest().is_some_and(is_over)
+        let is_over = |oldest: &(&Slice<B>, u16)| expires(*oldest).is_some_and(|at| at <= now);
+        while self.queue.oldest().is_some_and(|oldest| is_over(&oldest))
             && let Some((slice, past)) = self.queue.take_oldest(1)
         {
             self.count_out(&slice, &past);
             self.expire_these(slice, past, effects);
         }
-        while let Some(slice) = self.delayed.oldest().filter(|slice| is_over(slice))
-            && let Some((slice, past)) = self.delayed.take(slice.first())
+        while let Some((oldest, _)) = self.delayed.oldest().filter(is_over)
+            && let Some((slice, past)) = self.take_delayed(oldest.first())
         {
-            self.counts.delayed -= 1;
-            self.queue.on_done(&slice);
             self.expire_these(slice, past, effects);
+        }
+        while let Some(Timed { batch, base, index }) = self.ttls.take_due(now) {
+            if let Some((slice, past)) = self.queue.take_one(&batch, base, index) {
+                self.count_out(&slice, &past);
+                self.expire_these(slice, past, effects);
+            } else if let Some((slice, past)) = self.take_delayed(base + u64::from(index)) {
+                self.expire_these(slice, past, effects);
+            }
         }
     }
 
@@ -94,8 +117,8 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         effects: &mut Vec<Effect<B>>,
     ) -> Slice<B> {
         let all = slice.bits();
-        let over = slice.batch.expired(all, now);
-        // What was redriven holds a place of its own, which nobody evicts.
+        // What was redriven is past no time, and holds a place of its own, which nobody evicts.
+        let over = if past.redrives == 0 { slice.batch.expired(all, now) } else { Bits::default() };
         let wanted = all.without(over);
         let evicted = if past.redrives == 0 { slice.batch.claim(wanted) } else { Bits::default() };
         if over.is_empty() && evicted.is_empty() {
@@ -124,6 +147,13 @@ impl<B: Clone + BatchHandle> Ledger<B> {
             effects.push(removed(&slice, &past));
         }
     }
+}
+
+/// When the oldest is past the topic's time.
+///
+/// One that was redriven never is, and what waits behind it is looked at when that is handed out.
+fn expires<B: BatchHandle>((slice, redrives): (&Slice<B>, u16)) -> Option<Moment> {
+    slice.batch.expires(slice.from).filter(|_| redrives == 0)
 }
 
 /// A limit settled these. Which account the place belongs to depends on how they came.

@@ -70,6 +70,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
             return self.put_back(slice, past);
         }
         self.counts.delayed += 1;
+        self.wait(&slice, &past);
         self.delayed.insert(now + wait, slice, past);
     }
 

@@ -1,12 +1,15 @@
 //! What leaves a topic before it was settled, by a limit: the oldest for want of room, and what no group was there for in
 //! time.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Life;
 use crate::base::{Moment, catch};
 use crate::broker::bits::Bits;
+use crate::broker::message::Batch;
 use crate::broker::room::Room;
+use crate::broker::ttls::Timed;
 use crate::broker::weight::Weighed as _;
 use crate::broker::witness::Sight;
 use crate::broker::{Message, Overflow, WhyDropped};
@@ -53,12 +56,13 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn evict_oldest(&mut self) -> Option<Message<T>> {
-        let can = |batch: &std::sync::Arc<crate::broker::message::Batch<T>>, at| batch.claims().evict(at);
+        let can = |batch: &Arc<Batch<T>>, at| batch.claims().evict(at);
         let (batch, index, groups) = self.books.evict_oldest(can)?;
         self.evicted += 1;
         self.changes += 1;
         let (topic, base) = (&self.actor.name, batch.base());
         self.actor.watched.show(|| Sight::Evicted { topic, base, at: index });
+        self.ttls.remove(&batch, base, Bits::range(index, index + 1));
         for link in &mut self.links {
             if groups.contains(&link.group) {
                 link.evict(&batch, index);
@@ -70,27 +74,54 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Lets go of what is past its time, while no group is there to do it.
     pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>) {
         loop {
-            let nobody = self.links.is_empty();
-            let next = self.books.oldest().filter(|_| nobody).and_then(|(batch, _)| batch.expires());
+            let next = if self.links.is_empty() { self.next_expiry() } else { None };
             if next.is_none() && !self.expiry_set {
                 return;
             }
             self.expiry_set = next.is_some();
             let Poll::Ready(now) = self.clock.poll_alarm(next, cx) else { return };
             if next.is_some_and(|at: Moment| at <= now) {
-                self.show_gone();
-                let gone = self.books.let_go_oldest();
-                self.expired += gone;
-                self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Expired, gone);
-                self.free(gone);
+                self.expire(now);
             }
         }
     }
 
-    fn show_gone(&self) {
-        if let Some((batch, kept)) = self.books.first_kept(0).filter(|_| self.actor.watched.is_watched()) {
-            let (topic, base) = (&self.actor.name, batch.base());
-            kept.iter().for_each(|at| self.actor.watched.show(|| Sight::Evicted { topic, base, at }));
+    fn next_expiry(&self) -> Option<Moment> {
+        let oldest = self.books.oldest().and_then(|(batch, _)| batch.expires());
+        oldest.into_iter().chain(self.ttls.first()).min()
+    }
+
+    fn expire(&mut self, now: Moment) {
+        let mut gone = 0;
+        while let Some(Timed { batch, base, index }) = self.ttls.take_due(now) {
+            gone += self.let_go(&batch, base, Bits::range(index, index + 1));
+        }
+        while let Some((batch, kept)) = self.books.first_kept(0)
+            && batch.expires().is_some_and(|at| at <= now)
+        {
+            gone += self.let_go(&batch, batch.base(), kept);
+        }
+        self.expired += gone;
+        self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Expired, gone);
+        self.free(gone);
+    }
+
+    /// Keeps these no longer for groups to come.
+    fn let_go(&mut self, batch: &Arc<Batch<T>>, base: u64, which: Bits) -> u64 {
+        let topic = &self.actor.name;
+        if self.actor.watched.is_watched() {
+            which.iter().for_each(|at| self.actor.watched.show(|| Sight::Evicted { topic, base, at }));
+        }
+        self.ttls.remove(batch, base, which);
+        self.books.let_go(base, which)
+    }
+
+    /// The last group is gone: what is kept is past its time by itself from now on.
+    pub(super) fn begin_expiry(&mut self) {
+        let mut from = 0;
+        while let Some((batch, kept)) = self.books.first_kept(from) {
+            self.ttls.add(&batch, batch.base(), kept);
+            from = batch.base() + 1;
         }
     }
 

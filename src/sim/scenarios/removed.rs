@@ -3,10 +3,11 @@
 use super::competing::publish_all;
 use super::stage::{Stage, millis};
 use super::worker::{Temper, Worker};
-use crate::broker::{GroupBuilder, Overflow, Topic, TopicBuilder};
+use crate::broker::{GroupBuilder, MessageId, Overflow, Topic, TopicBuilder};
 
 pub(super) async fn run(stage: Stage) {
     let capacity = stage.pick("capacity", &[1, 3, 16, 64]);
+    let own_times = stage.pick("times", &["the topic's", "their own"]) == "their own";
     let topic = limited(&stage, stage.broker().topic::<u64>("t").capacity(capacity));
     let topic = topic.key_by(|value| value % 5).open().await.unwrap();
     let groups = stage.below(3);
@@ -22,15 +23,30 @@ pub(super) async fn run(stage: Stage) {
     if groups == 0 || held {
         // What nobody takes away blocks a topic that does not evict.
         let (kept, to) = (stage.clone(), topic.clone());
-        let publisher = stage.spawn("publishers", async move { publish_all(&kept, &to, messages).await });
+        let publisher =
+            stage.spawn("publishers", async move { publish(&kept, &to, messages, own_times).await });
         stage.a_while(millis(60)).await;
         drop(publisher);
         open(&stage, &topic, "late").await;
     } else {
-        publish_all(&stage, &topic, messages).await;
+        publish(&stage, &topic, messages, own_times).await;
     }
     topic.release();
     stage.calm().await;
+}
+
+/// With `own_times`, every second message has a ttl of its own.
+async fn publish(stage: &Stage, topic: &Topic<u64>, messages: u64, own_times: bool) {
+    if !own_times {
+        return publish_all(stage, topic, messages).await;
+    }
+    for value in 0..messages {
+        let (tried, message) = (stage.try_out(topic.name(), value), topic.message(value));
+        let ttl = millis(1 + stage.below(40) as u64);
+        let message = if stage.chance(2) { message.ttl(ttl) } else { message };
+        tried.answer(message.publish().await.map(MessageId::from));
+        stage.a_while(millis(2)).await;
+    }
 }
 
 fn limited(stage: &Stage, topic: TopicBuilder<u64>) -> TopicBuilder<u64> {
