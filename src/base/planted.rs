@@ -69,6 +69,8 @@ pub(crate) enum Bug {
     DeafPause,
     /// Tokens of a rate limit come twice as fast.
     DoubleTokens,
+    /// Whatever a message weighs, it takes one token of a rate limit.
+    Weightless,
     /// A group may have one message more in flight than it may.
     OneTooMany,
     /// A breaker that is half open lets through as much as there is.

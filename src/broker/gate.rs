@@ -29,6 +29,8 @@ impl Room {
 pub(crate) struct Gate {
     most: u64,
     bucket: Option<Bucket>,
+    /// Messages take tokens by what they weigh.
+    weighed: bool,
     fuse: Option<Fuse>,
     /// It left no room when last asked, for what was handed out then included.
     shut: bool,
@@ -39,6 +41,7 @@ impl Gate {
         Gate {
             most: settings.max_in_flight.map_or(NONE, u64::from),
             bucket: settings.rate_limit.map(|limit| Bucket::full(limit, now)),
+            weighed: settings.weighed,
             fuse: settings.breaker.map(Fuse::new),
             shut: false,
         }
@@ -52,6 +55,7 @@ impl Gate {
         }
         let most = self.most.saturating_add(u64::from(planted(Bug::OneTooMany)));
         let tokens = self.bucket.as_mut().map_or(NONE, |bucket| bucket.tokens(now));
+        let tokens = if self.is_weighed() { tokens.min(1) } else { tokens };
         let (may, each) = self.fuse.as_ref().map_or((NONE, NONE), |fuse| (fuse.room(), fuse.lease()));
         let may = if planted(Bug::WideProbe) && may == 1 { NONE } else { may };
         Room { all: most.saturating_sub(in_flight).min(tokens).min(may), each }
@@ -61,15 +65,24 @@ impl Gate {
     #[inline]
     pub(crate) fn on_handed(&mut self, room: Room, messages: u64) {
         self.shut = messages >= room.all;
-        if let Some(bucket) = &mut self.bucket {
-            bucket.take(messages);
-        }
     }
 
-    /// This lease is being handed out.
-    pub(crate) fn on_lease(&mut self, lease: LeaseId) {
+    /// Whether what is handed out takes tokens by what it weighs: then one message at a time goes, since what it leaves is
+    /// known only after it.
+    pub(crate) fn is_weighed(&self) -> bool {
+        self.weighed && self.bucket.is_some()
+    }
+
+    /// Whether it must hear of each lease.
+    #[inline]
+    pub(crate) fn hears_leases(&self) -> bool {
+        self.bucket.is_some() || self.fuse.is_some()
+    }
+
+    /// This lease is being handed out, and weighs so much.
+    pub(crate) fn on_lease(&mut self, lease: LeaseId, weight: u64) {
         if let Some(bucket) = &mut self.bucket {
-            bucket.on_lease(lease);
+            bucket.take(lease, weight);
         }
         if let Some(fuse) = &mut self.fuse {
             fuse.on_lease(lease);
@@ -83,6 +96,13 @@ impl Gate {
         }
         if let Some(fuse) = self.fuse.as_mut().filter(|_| messages > 0) {
             fuse.on_over(lease);
+        }
+    }
+
+    /// This lease is over: its messages were begun, and what it took is spent.
+    pub(crate) fn on_over(&mut self, lease: LeaseId) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.on_over(lease);
         }
     }
 
@@ -156,10 +176,10 @@ mod tests {
         assert_eq!(room(&mut all, 5).all, 2);
         assert_eq!(room(&mut all, 9).all, 0);
         all.on_handed(Room { all: 4, each: 3 }, 4);
+        (0..4).for_each(|lease| all.on_lease(LeaseId::new(lease), 1));
         assert!(all.is_shut());
         assert_eq!((room(&mut all, 4).all, all.next_alarm(false)), (0, None));
         assert_eq!(all.next_alarm(true), Some(Moment::ZERO + Duration::from_secs(1)), "for the next token");
-        (0..4).for_each(|lease| all.on_lease(LeaseId::new(lease)));
         (0..3).for_each(|lease| all.on_given_back(LeaseId::new(lease), 1));
         all.on_given_back(LeaseId::new(3), 0);
         assert_eq!(room(&mut all, 1).all, 3);
@@ -178,7 +198,7 @@ mod tests {
         gate.set_rate_limit(Some(RateLimit::per_second(1).burst(5)), Moment::ZERO);
         let room = gate.room(0, Moment::ZERO);
         assert_eq!(room.all, 5);
-        gate.on_handed(room, 4);
+        (0..4).for_each(|lease| gate.on_lease(LeaseId::new(lease), 1));
         gate.set_rate_limit(Some(RateLimit::per_second(1).burst(9)), Moment::ZERO);
         assert_eq!(gate.room(0, Moment::ZERO).all, 1);
         gate.set_rate_limit(None, Moment::ZERO);

@@ -12,6 +12,7 @@ use super::group_word::GroupWord;
 use super::handler::{Async, Blocking, Consumer, Handle, WithState};
 use super::order::Order;
 use super::settings::GroupSettings;
+use super::weight::Weigher;
 use super::{DeliveryStream, Group, GroupWith, Message, OpenError, Outcome, Retry, Start, Topic};
 use crate::base::{Fault, Name};
 use crate::mailbox::reply;
@@ -30,12 +31,13 @@ pub struct GroupBuilder<T: Send + Sync + 'static> {
     unset: bool,
     /// The topic that its handlers publish to, as far as the broker knows.
     pub(super) forwards_to: Option<Name>,
+    pub(super) weigher: Option<Weigher<T>>,
 }
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
     pub(crate) fn new(topic: Topic<T>, name: &str) -> GroupBuilder<T> {
         let (name, settings) = (name.to_string(), GroupSettings::default());
-        GroupBuilder { topic, name, settings, unset: true, forwards_to: None }
+        GroupBuilder { topic, name, settings, unset: true, forwards_to: None, weigher: None }
     }
 
     pub(super) fn set(mut self, change: impl FnOnce(&mut GroupSettings)) -> GroupBuilder<T> {

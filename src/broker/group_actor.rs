@@ -22,6 +22,7 @@ use super::message::{Batch, IdStamp, Item};
 use super::outcome::{TIMED_OUT, Verdict};
 use super::scope::Scope;
 use super::topic_actor::{GroupNews, TopicWord};
+use super::weight::Weigher;
 use super::witness::{Sight, Watched};
 use super::{GroupSettings, GroupState, GroupStats};
 use crate::base::{Bug, Moment, Name, planted};
@@ -52,6 +53,8 @@ pub(crate) struct GroupActor<T> {
     pub(crate) own: WeakSender<Handout<T>, GroupWord<T>>,
     pub(crate) topic: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) dying: Dying<T>,
+    /// What a message takes of the rate limit, if not one.
+    pub(crate) weigher: Option<Weigher<T>>,
     pub(crate) watched: Watched,
     pub(crate) teller: Arc<Teller>,
     /// Present if the group ends with its last consumer: takes it off the topic's list, and deletes it.
@@ -212,6 +215,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         let heard = self.gate.fuse().is_some().then(|| Tally::of(report.upto, &report.exceptions));
         let (lease, well) = (report.lease, self.good_ends());
         let known = self.ledger.on_report(report, now, random, &mut self.effects);
+        // Where a rate counts, a lease is one message.
+        self.gate.on_over(lease);
         if let Some(tally) = heard.filter(|_| known) {
             self.on_ends(lease, tally, well, now);
         }
@@ -242,6 +247,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.show_expired(lease, by, &verdict);
             let random = self.actor.rt.random();
             let well = self.good_ends();
+            self.gate.on_over(lease);
             if self.ledger.on_sole(lease, verdict, now, random, &mut self.effects) {
                 self.on_ends(lease, Tally::ONE, well, now);
             }
@@ -293,7 +299,6 @@ impl<T: Send + Sync + 'static> Life<T> {
             Effect::Dead { slice, past, reason } => self.actor.dying.push(slice, past, reason),
             Effect::Lease { consumer, id, slice, past } => {
                 self.shared = false;
-                self.note_lease(id);
                 if !self.members.hand(consumer, id, slice, past) {
                     // The consumer ended and its word is on the way.
                     self.ledger.on_ready(consumer, false);

@@ -13,6 +13,7 @@ use super::scope::Scope;
 use super::settings::GroupSettings;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
+use super::weight::Weigher;
 use super::witness::Sight;
 use super::{
     Closed, ConsumerStats, DeadLetter, DeleteError, GroupReport, GroupStats, RedriveAllError, Start, Topic,
@@ -223,6 +224,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     name: Name,
     settings: GroupSettings,
     dead: Topic<DeadLetter>,
+    weigher: Option<Weigher<T>>,
 ) -> (Arc<GroupShared<T>>, Answer<()>) {
     let id = GroupId(topic.next_group.fetch_add(1, Ordering::Relaxed));
     let (sender, receiver) = mailbox(topic.settings.capacity, ());
@@ -233,6 +235,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     let actor = GroupActor {
         id,
         leave,
+        weigher,
         name: name.clone(),
         topic_name: topic.name.clone(),
         settings: settings.clone(),

@@ -1,5 +1,7 @@
 //! What a group may be told not to exceed.
 
+use std::sync::Arc;
+
 use super::{Breaker, GroupBuilder, RateLimit};
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
@@ -36,6 +38,35 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// ```
     pub fn rate_limit(self, limit: RateLimit) -> GroupBuilder<T> {
         self.set(|settings| settings.rate_limit = Some(limit))
+    }
+
+    /// Tells what a message takes of the [`rate_limit`](GroupBuilder::rate_limit): bytes, recipients, rows. Default: each takes
+    /// one.
+    ///
+    /// Where [`RateLimit`] says messages, it then means these. A message goes as soon as there is one, and the next one
+    /// waits until what it took is paid, so that none is too heavy; in any window the group hands out at most what
+    /// [`RateLimit`] says, and what the last message weighs beside. One that weighs 0 goes with the next that is let
+    /// through. The function runs in the group's own task and must be quick; where it panics the log says so, and the
+    /// message takes the whole burst. Of a group that is open it stays as it is.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::broker::RateLimit;
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let images = broker.topic::<Vec<u8>>("images").open().await?;
+    /// let uplink = RateLimit::per_second(1_000_000).burst(10_000);
+    /// images.group("upload").rate_limit(uplink).rate_by(Vec::len).run_fn(|_| Ok(())).await?;
+    /// images.publish_all((0..10).map(|_| vec![0; 10_000])).await?;
+    /// images.settled().await?; // in 80 ms or more: 100,000 bytes, the first and the last 10,000 at once
+    /// # Ok(()) }
+    /// ```
+    pub fn rate_by(mut self, weight: impl Fn(&T) -> usize + Send + Sync + 'static) -> GroupBuilder<T> {
+        self.weigher = Some(Arc::new(weight));
+        self.set(|settings| settings.weighed = true)
     }
 
     /// Stops the group for a while when all that comes of it is failures. Default: no breaker.

@@ -7,9 +7,14 @@
 //!
 //! A message that comes back unbegun brings its token back; but only if there would have been room for it all the time,
 //! had it not been handed out. Else it would have been lost above the burst, and now makes one too many. So the leases
-//! whose tokens may come back, and the level, together never exceed the burst: as that fills up, the oldest are forgotten.
+//! whose tokens may come back, and the level, together never exceed the burst: as that fills up, the oldest tokens are
+//! forgotten.
+//!
+//! A message may weigh several tokens. It goes when one is there, and takes all it weighs: what is missing is owed, and
+//! the next one waits until that is paid. So none is too heavy to go, nobody looks at what is next, and a window sees at
+//! most what the last message weighs more than the rule says.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::lease::LeaseId;
@@ -23,7 +28,8 @@ use crate::base::{Bug, Moment, planted};
 /// many. A handler is handed one message at a time, when it can begin at once. A stream may be handed up to `prefetch`
 /// messages before it reads them, so that one that reads late reads those at once: give it a small prefetch.
 ///
-/// Messages count, whatever they weigh. Runtimes wake a task to the millisecond, and not earlier than asked: a burst
+/// Messages count, unless the group was told what each of them takes:
+/// [`GroupBuilder::rate_by`](super::GroupBuilder::rate_by). Runtimes wake a task to the millisecond, and not earlier than asked: a burst
 /// smaller than what the limit allows in a few milliseconds lowers the rate.
 ///
 /// # Examples
@@ -58,7 +64,7 @@ impl RateLimit {
     }
 
     /// Sets how many messages may go at once after a time without any. Default: a tenth of the interval's messages, at
-    /// least 1, so that no interval sees more than a tenth over its messages. At most 16,777,216.
+    /// least 1, so that no interval sees more than a tenth over its messages.
     ///
     /// With 1 they are spaced evenly.
     pub const fn burst(self, messages: u32) -> RateLimit {
@@ -81,8 +87,11 @@ impl RateLimit {
     }
 
     pub(super) fn check(&self, faults: &mut Faults) {
-        faults.messages("the rate limit", self.messages as usize);
-        faults.messages("the rate limit's burst", self.burst as usize);
+        for (what, number) in [("the rate limit", self.messages), ("the rate limit's burst", self.burst)] {
+            if number == 0 {
+                faults.add(format!("{what} is 0, so that nothing could go"));
+            }
+        }
         faults.time("the rate limit's interval", self.interval);
     }
 }
@@ -91,16 +100,30 @@ impl RateLimit {
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
     limit: RateLimit,
-    /// Units at `at`; never more than those of the burst.
-    level: u128,
+    /// Units at `at`; never more than those of the burst. Below zero after a message that took more than there was.
+    level: i128,
     at: Moment,
-    /// Leases whose tokens may come back. Invariant: with the level they are at most the burst. Limit: the burst.
-    lent: BTreeSet<LeaseId>,
+    lent: Lent,
+}
+
+/// Leases, and how many tokens may come back of each. Invariant: with the level they are at most the burst. Limit: leases that are out.
+#[derive(Clone, Debug, Default)]
+struct Lent {
+    tokens: BTreeMap<LeaseId, u64>,
+    sum: u128,
+}
+
+impl Lent {
+    fn remove(&mut self, lease: LeaseId) -> Option<u64> {
+        let tokens = self.tokens.remove(&lease)?;
+        self.sum -= u128::from(tokens);
+        Some(tokens)
+    }
 }
 
 impl Bucket {
     pub(crate) fn full(limit: RateLimit, now: Moment) -> Bucket {
-        let mut bucket = Bucket { limit, level: 0, at: now, lent: BTreeSet::new() };
+        let mut bucket = Bucket { limit, level: 0, at: now, lent: Lent::default() };
         bucket.level = bucket.most();
         bucket
     }
@@ -109,70 +132,78 @@ impl Bucket {
         self.limit
     }
 
-    /// So many messages may be handed out now.
+    /// So many tokens are there now.
     pub(crate) fn tokens(&mut self, now: Moment) -> u64 {
         // Why no step back: a moment may be a little older than the one before, and its time was counted.
         if now > self.at {
-            let brought = now.since(self.at).as_nanos() * u128::from(self.limit.messages);
+            let brought = now.since(self.at).as_nanos().cast_signed() * i128::from(self.limit.messages);
             let brought = if planted(Bug::DoubleTokens) { 2 * brought } else { brought };
             self.level = (self.level + brought).min(self.most());
             self.at = now;
             self.forget_old();
         }
-        u64::try_from(self.level / self.token()).unwrap_or(u64::MAX)
+        u64::try_from((self.level / self.token()).max(0)).unwrap_or(u64::MAX)
     }
 
-    /// So many were handed out.
-    pub(crate) fn take(&mut self, messages: u64) {
-        debug_assert!(
-            self.token() * u128::from(messages) <= self.level,
-            "only tokens that are there are taken"
-        );
-        self.level = self.level.saturating_sub(self.token() * u128::from(messages));
-    }
-
-    /// One of them is this.
-    pub(crate) fn on_lease(&mut self, lease: LeaseId) {
-        self.lent.insert(lease);
+    /// A lease goes out and takes so many: more than there are, if it is the only one and weighs more.
+    pub(crate) fn take(&mut self, lease: LeaseId, tokens: u64) {
+        let tokens = if planted(Bug::Weightless) { 1 } else { tokens };
+        self.level -= self.token() * i128::from(tokens);
+        self.lent.tokens.insert(lease, tokens);
+        self.lent.sum += u128::from(tokens);
         self.forget_old();
     }
 
     /// It came back unbegun.
     pub(crate) fn put_back(&mut self, lease: LeaseId) {
-        if self.lent.remove(&lease) {
-            self.level = (self.level + self.token()).min(self.most());
+        if let Some(tokens) = self.lent.remove(lease) {
+            self.level = (self.level + self.token() * i128::from(tokens)).min(self.most());
         }
     }
 
+    /// It is over, and what it took is spent.
+    pub(crate) fn on_over(&mut self, lease: LeaseId) {
+        self.lent.remove(lease);
+    }
+
     fn forget_old(&mut self) {
-        let room = (self.most() - self.level) / self.token();
-        while self.lent.len() as u128 > room {
-            self.lent.pop_first();
+        let room = ((self.most() - self.level) / self.token()).cast_unsigned();
+        while let Some(surplus) = self.lent.sum.checked_sub(room).filter(|surplus| *surplus > 0)
+            && let Some(mut oldest) = self.lent.tokens.first_entry()
+        {
+            let tokens = oldest.get_mut();
+            let forgotten = u64::try_from(surplus).unwrap_or(u64::MAX).min(*tokens);
+            *tokens -= forgotten;
+            if *tokens == 0 {
+                oldest.remove();
+            }
+            self.lent.sum -= u128::from(forgotten);
         }
     }
 
     /// When the next token is there; `None` if one is.
     pub(crate) fn next_token(&self) -> Option<Moment> {
-        let missing = self.token().checked_sub(self.level).filter(|missing| *missing > 0)?;
+        let missing = u128::try_from(self.token() - self.level).ok().filter(|missing| *missing > 0)?;
         let nanos = missing.div_ceil(u128::from(self.limit.messages.max(1)));
         Some(self.at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
-    /// Another limit from now on, with the tokens there are.
+    /// Another limit from now on, with the tokens there are, or are owed.
     pub(crate) fn changed(mut self, limit: RateLimit, now: Moment) -> Bucket {
-        let tokens = self.tokens(now);
+        self.tokens(now);
+        let tokens = self.level.div_euclid(self.token());
         let mut bucket = Bucket::full(limit, self.at);
-        bucket.level = bucket.most().min(bucket.token() * u128::from(tokens));
+        bucket.level = bucket.most().min(bucket.token() * tokens);
         bucket
     }
 
     /// The units of one token.
-    fn token(&self) -> u128 {
-        self.limit.interval.as_nanos().max(1)
+    fn token(&self) -> i128 {
+        self.limit.interval.as_nanos().max(1).cast_signed()
     }
 
-    fn most(&self) -> u128 {
-        self.token() * u128::from(self.limit.burst)
+    fn most(&self) -> i128 {
+        self.token() * i128::from(self.limit.burst)
     }
 }
 

@@ -123,6 +123,8 @@ pub(crate) struct GroupSettings {
     pub(crate) dead_letter_expired: bool,
     pub(crate) max_in_flight: Option<u32>,
     pub(crate) rate_limit: Option<RateLimit>,
+    /// It finds out itself what its messages take of that.
+    pub(crate) weighed: bool,
     pub(crate) breaker: Option<Breaker>,
 }
 
@@ -145,6 +147,7 @@ impl Default for GroupSettings {
             dead_letter_expired: false,
             max_in_flight: None,
             rate_limit: None,
+            weighed: false,
             breaker: None,
         }
     }

@@ -82,7 +82,7 @@ pub(crate) enum Sight<'a> {
     /// From now on so many messages of a group may begin, until it says otherwise.
     MayBegin { topic: &'a Name, group: &'a Name, most: u64 },
     /// A group with a limit on its rate handed out a message.
-    Handed { topic: &'a Name, group: &'a Name, lease: LeaseId },
+    Handed { topic: &'a Name, group: &'a Name, lease: LeaseId, weight: u64 },
     /// And it came back, or was taken back, and had not begun.
     Returned { topic: &'a Name, group: &'a Name, lease: LeaseId },
     /// From now on this limit on its rate holds for a group.

@@ -10,7 +10,7 @@ use callboard::sim::Sim;
 use futures::{FutureExt as _, StreamExt as _};
 
 use crate::every;
-use crate::kit::{Valve, millis, secs, until, yield_now};
+use crate::kit::{Valve, millis, secs, stays_pending, until, yield_now};
 use crate::steer::topic;
 
 #[test]
@@ -227,6 +227,64 @@ fn a_limited_group_settles_all_and_no_faster_on_every_runtime() {
         group.resume().await.unwrap();
         group.drain().await.unwrap();
         assert_eq!(group.stats().await.unwrap().acked, 31);
+    });
+}
+
+#[test]
+fn a_rate_by_weight_waits_for_what_the_messages_before_took() {
+    every::seed(20, |sim| async move {
+        let (_broker, topic) = topic(100).await;
+        let starts = Starts::default();
+        let open = topic.group("g").consumers(3).rate_limit(RateLimit::per_second(100).burst(10));
+        let open = open.rate_by(|weight| *weight as usize).with((starts.clone(), sim.clone()));
+        let note = async |_, (starts, sim): (Starts, Sim)| {
+            starts.note(&sim);
+            Ok(())
+        };
+        let group = open.run(note).await.unwrap();
+        // The burst is gone after the second, which owes 40; the third owes 20; those of no weight go with the last.
+        let began = sim.now().since(callboard::base::Moment::ZERO);
+        topic.publish_all([9, 41, 20, 0, 0]).await.unwrap();
+        topic.settled().await.unwrap();
+        let mut after: Vec<_> = starts.0.lock().unwrap().iter().map(|at| (*at - began).as_millis()).collect();
+        after.sort_unstable();
+        assert!(after[2] >= 410 && after[3] >= 610 && after[4] < 2_000, "{after:?}");
+        // Lifted, and set anew, while it runs.
+        group.set_rate_limit(None).await.unwrap();
+        topic.publish_all([1_000; 50]).await.unwrap();
+        topic.settled().await.unwrap();
+        group.set_rate_limit(Some(RateLimit::per_second(1000).burst(1))).await.unwrap();
+        let began = sim.now();
+        topic.publish_all([500, 1]).await.unwrap();
+        topic.settled().await.unwrap();
+        assert!(sim.now().since(began) >= Duration::from_millis(500 - SLACK), "{:?}", sim.now().since(began));
+    });
+}
+
+#[test]
+fn a_message_at_which_the_weigher_panics_takes_the_burst_and_is_handled() {
+    every::runtime(|| async {
+        let (_broker, topic) = topic(100).await;
+        let open = topic.group("g").rate_limit(RateLimit::new(1, secs(3600)).burst(3));
+        let open = open.rate_by(|n| if *n == 0 { panic!("no scales") } else { 1 });
+        let mut pulled = open.stream().await.unwrap();
+        topic.publish_all(0..2).await.unwrap();
+        let first = pulled.next().await.unwrap();
+        assert_eq!(**first, 0);
+        first.ack().unwrap();
+        assert!(stays_pending(&mut pulled.next(), 8).await, "nothing is left of the burst");
+    });
+}
+
+/// It is part of the settings, as far as there is something to compare.
+#[test]
+fn a_group_that_counts_by_weight_is_another_one_than_one_that_does_not() {
+    every::runtime(|| async {
+        let (_broker, topic) = topic(100).await;
+        topic.group("g").rate_by(|n| *n as usize).run_fn(|_| Ok(())).await.unwrap();
+        topic.group("g").run_fn(|_| Ok(())).await.unwrap();
+        let other = topic.group("g").prefetch(512).run_fn(|_| Ok(())).await;
+        assert!(matches!(other, Err(OpenError::OtherSettings { .. })), "{other:?}");
     });
 }
 

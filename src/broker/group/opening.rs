@@ -58,7 +58,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
             return Ok(opened);
         }
         let dead = self.open_dead_letters(&topic, &name, told)?;
-        let (shared, done) = start_group(&topic, name.clone(), self.settings.clone(), dead);
+        let (shared, done) =
+            start_group(&topic, name.clone(), self.settings.clone(), dead, self.weigher.clone());
         shared.note_forward(self.forwards_to.as_ref());
         told.push(Event::GroupOpened { topic: topic.name.clone(), group: name.clone() });
         groups.open.insert(name, shared.clone());

@@ -1,23 +1,49 @@
 //! What a group hands out, and what it takes back so that others have something to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Life, PATIENCE};
-use crate::base::Moment;
+use super::{GroupActor, Life, PATIENCE};
+use crate::base::{Moment, catch};
+use crate::broker::RateLimit;
 use crate::broker::breaker::Tally;
 use crate::broker::lease::LeaseId;
+use crate::broker::ledger::{Effect, Slice};
+use crate::broker::message::Batch;
 use crate::broker::witness::Sight;
 use crate::broker::workers::Credit;
 
 impl<T: Send + Sync + 'static> Life<T> {
     /// Hands out what there is, as far as consumers and limits have room.
     pub(super) fn hand_out(&mut self, now: Moment) {
-        let before = self.ledger.counts().in_flight;
-        let room = self.gate.room(before, now);
-        if room.all > 0 {
-            self.ledger.dispatch_up_to(room, now, &mut self.effects);
+        loop {
+            let (before, first) = (self.ledger.counts().in_flight, self.effects.len());
+            let room = self.gate.room(before, now);
+            if room.all > 0 {
+                self.ledger.dispatch_up_to(room, now, &mut self.effects);
+            }
+            let handed = self.ledger.counts().in_flight - before;
+            self.gate.on_handed(room, handed);
+            if self.gate.hears_leases() {
+                self.note_leases(first);
+            }
+            if handed == 0 || !self.gate.is_weighed() {
+                return;
+            }
         }
-        self.gate.on_handed(room, self.ledger.counts().in_flight - before);
+    }
+
+    /// Leases go out: the effects from the one at `first` on.
+    fn note_leases(&mut self, first: usize) {
+        for effect in self.effects.iter().skip(first) {
+            let Effect::Lease { id, slice, .. } = effect else { continue };
+            let weight = self.actor.weight(slice, self.gate.rate_limit());
+            self.gate.on_lease(*id, weight);
+            if self.gate.rate_limit().is_some() {
+                let (topic, group, lease) = (&self.actor.topic_name, &self.actor.name, *id);
+                self.actor.watched.show(|| Sight::Handed { topic, group, lease, weight });
+            }
+        }
     }
 
     /// When there may be more room for what waits, or a breaker's pause is over.
@@ -64,15 +90,6 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    /// A lease goes out.
-    pub(super) fn note_lease(&mut self, lease: LeaseId) {
-        self.gate.on_lease(lease);
-        if self.gate.rate_limit().is_some() {
-            let (topic, group) = (&self.actor.topic_name, &self.actor.name);
-            self.actor.watched.show(|| Sight::Handed { topic, group, lease });
-        }
-    }
-
     /// Attempts of this lease have ended, with so many failures; the books had `well` good ends before them.
     pub(super) fn on_ends(&mut self, lease: LeaseId, tally: Tally, well: u64, now: Moment) {
         let success = self.good_ends() > well;
@@ -105,5 +122,20 @@ impl<T: Send + Sync + 'static> Life<T> {
         let most = if self.paused { 0 } else { room };
         let (topic, group) = (&self.actor.topic_name, &self.actor.name);
         self.actor.watched.show(|| Sight::MayBegin { topic, group, most });
+    }
+}
+
+impl<T> GroupActor<T> {
+    /// What these take of a rate limit. One at which the function for that panics takes the whole burst.
+    fn weight(&self, slice: &Slice<Arc<Batch<T>>>, limit: Option<RateLimit>) -> u64 {
+        let (Some(weigher), Some(limit)) = (&self.weigher, limit) else { return slice.len().into() };
+        let weight = |at| {
+            catch(|| weigher(slice.batch.value(at)) as u64).unwrap_or_else(|text| {
+                let (topic, group) = (&self.topic_name, &self.name);
+                tracing::error!(target: "callboard::broker", %topic, %group, panic = %text, "a rate's weigher panicked");
+                limit.burst_size().into()
+            })
+        };
+        slice.bits().iter().map(weight).fold(0, u64::saturating_add)
     }
 }

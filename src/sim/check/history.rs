@@ -147,10 +147,11 @@ pub(in crate::sim) enum What {
         group: GroupKey,
         most: u64,
     },
-    /// A message was handed out under a limit on the rate.
+    /// A message that weighs so much was handed out under a limit on the rate.
     Handed {
         group: GroupKey,
         lease: u64,
+        weight: u64,
     },
     /// It was not begun, and came back.
     Returned {
@@ -328,7 +329,9 @@ impl fmt::Display for Shown<'_> {
             What::Redriven { group, offset } => write!(f, "{} has {offset} back", name(group)),
             What::MayBegin { group, most: u64::MAX } => write!(f, "{} may begin", name(group)),
             What::MayBegin { group, most } => write!(f, "{} may begin {most} and no more", name(group)),
-            What::Handed { group, lease } => write!(f, "{} handed out {lease}", name(group)),
+            What::Handed { group, lease, weight } => {
+                write!(f, "{} handed out {lease}, of {weight}", name(group))
+            }
             What::Returned { group, lease } => write!(f, "{} has {lease} back", name(group)),
             What::Limited { group, limit } => write!(f, "{} has the limit {limit:?}", name(group)),
             What::Left(group) => write!(f, "{} left", name(group)),

@@ -72,7 +72,12 @@ impl Story {
 
     pub(super) fn handed(self, group: &str, lease: u64) -> Story {
         let key = self.key(group);
-        self.and(What::Handed { group: key, lease })
+        self.and(What::Handed { group: key, lease, weight: 1 })
+    }
+
+    pub(super) fn handed_heavy(self, group: &str, lease: u64, weight: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::Handed { group: key, lease, weight })
     }
 
     pub(super) fn returned(self, group: &str, lease: u64) -> Story {

@@ -63,7 +63,7 @@ pub(super) fn rates_are_kept(history: &History, finds: &mut Finds<'_>) {
         }
     }
     let mut limits: BTreeMap<GroupKey, RateLimit> = BTreeMap::new();
-    let mut handed: BTreeMap<GroupKey, Vec<Moment>> = BTreeMap::new();
+    let mut handed: BTreeMap<GroupKey, Vec<(Moment, u64)>> = BTreeMap::new();
     for Event { at, what } in &history.events {
         match what {
             What::Opened(group) => {
@@ -77,10 +77,10 @@ pub(super) fn rates_are_kept(history: &History, finds: &mut Finds<'_>) {
                     None => drop(limits.remove(group)),
                 }
             }
-            What::Handed { group, lease } if !returned.contains(&(*group, *lease)) => {
+            What::Handed { group, lease, weight } if !returned.contains(&(*group, *lease)) => {
                 let Some(limit) = limits.get(group) else { continue };
                 let handed = handed.entry(*group).or_default();
-                handed.push(*at);
+                handed.push((*at, *weight));
                 if let Some((count, since)) = too_many(limit, handed) {
                     let (name, took) = (history.name(*group), at.since(since));
                     finds.say(format_args!("{name} handed out {count} within {took:?}, under {limit:?}"));
@@ -92,12 +92,18 @@ pub(super) fn rates_are_kept(history: &History, finds: &mut Finds<'_>) {
 }
 
 /// The window that ends with the last of these, and has too many.
-fn too_many(limit: &RateLimit, handed: &[Moment]) -> Option<(u64, Moment)> {
-    let end = *handed.last()?;
-    let windows = handed.iter().rev().zip(1_u64..);
-    windows.map(|(since, count)| (count, *since)).find(|(count, since)| {
+///
+/// The last one goes if there is one token, whatever it weighs.
+fn too_many(limit: &RateLimit, handed: &[(Moment, u64)]) -> Option<(u64, Moment)> {
+    let ((end, weight), before) = handed.split_last()?;
+    let mut sum = (*weight).min(1);
+    let mut windows = std::iter::once((sum, *end)).chain(before.iter().rev().map(|(since, weight)| {
+        sum += weight;
+        (sum, *since)
+    }));
+    windows.find(|(sum, since)| {
         let (took, interval) = (end.since(*since).as_nanos(), limit.interval().as_nanos());
-        let over = count.saturating_sub(u64::from(limit.burst_size()));
+        let over = sum.saturating_sub(u64::from(limit.burst_size()));
         u128::from(over) * interval > took * u128::from(limit.messages())
     })
 }
@@ -147,5 +153,18 @@ mod tests {
         assert_eq!(apply(rates_are_kept, &third(100).end()), [""; 0]);
         assert_eq!(apply(rates_are_kept, &third(99).end()).len(), 1);
         assert_eq!(apply(rates_are_kept, &third(99).returned("g", 1).end()), [""; 0], "it was not begun");
+    }
+
+    #[test]
+    fn a_window_with_too_much_weight_is_found_and_the_last_may_weigh_what_it_does() {
+        let limit = RateLimit::per_second(10).burst(2);
+        let second = |after: u64| {
+            let heavy = story().limited("g", limit).handed_heavy("g", 0, 5);
+            heavy.wait(Duration::from_millis(after)).handed_heavy("g", 1, 50)
+        };
+        assert_eq!(apply(rates_are_kept, &second(400).end()), [""; 0]);
+        assert_eq!(apply(rates_are_kept, &second(399).end()).len(), 1);
+        let weightless = second(400).handed_heavy("g", 2, 0);
+        assert_eq!(apply(rates_are_kept, &weightless.end()).len(), 1, "it waits for a token all the same");
     }
 }

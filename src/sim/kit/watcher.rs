@@ -164,8 +164,8 @@ impl Notes {
             Sight::MayBegin { topic, group, most } => {
                 self.of(topic, group, |group| What::MayBegin { group, most })
             }
-            Sight::Handed { topic, group, lease } => {
-                self.of(topic, group, |group| What::Handed { group, lease: lease.number() })
+            Sight::Handed { topic, group, lease, weight } => {
+                self.of(topic, group, |group| What::Handed { group, lease: lease.number(), weight })
             }
             Sight::Returned { topic, group, lease } => {
                 self.of(topic, group, |group| What::Returned { group, lease: lease.number() })

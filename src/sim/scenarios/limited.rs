@@ -19,6 +19,7 @@ pub(super) async fn run(stage: Stage) {
     let open = open.prefetch(stage.pick("prefetch", &[1, 3, 512])).ack_timeout(millis(50));
     let (rated, bounded) = [(true, false), (false, true), (true, true)][stage.below(3)];
     let open = if rated { open.rate_limit(limit(&stage)) } else { open };
+    let open = if rated && stage.chance(3) { open.rate_by(|value| (value % 7) as usize) } else { open };
     let open = if bounded { open.max_in_flight(stage.pick("in flight", &[1, 2, 5])) } else { open };
     let (shared, kept) = (stage.chance(2), stage.clone());
     let open = if shared { open } else { ordered(&stage, open) };

@@ -33,6 +33,7 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::WrongStrategy, "actors_under_a_supervisor", &["P14"]),
     (Bug::DeafPause, "groups_that_are_steered", &["P7"]),
     (Bug::DoubleTokens, "groups_with_limits", &["P7"]),
+    (Bug::Weightless, "groups_with_limits", &["P7"]),
     (Bug::OneTooMany, "groups_with_limits", &["P7"]),
     (Bug::WideProbe, "groups_with_a_breaker", &["P7"]),
     (Bug::UntoldDeadLetter, "competing_consumers_and_groups", &["P25"]),
