@@ -4,13 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use super::dedup::dedup_key;
-use super::door::Checked;
-use super::extra::Extra;
 use super::follow::Following;
-use super::settings::is_time;
 use super::topic::TopicShared;
-use super::{Headers, InvalidMessage, Message, MessageId, PublishError, Scheduled};
+use super::{Headers, Message, MessageId, Outgoing, PublishError, Scheduled};
 
 /// Publishes a message with headers and the like; made by [`Topic::message`](super::Topic::message).
 ///
@@ -34,10 +30,7 @@ use super::{Headers, InvalidMessage, Message, MessageId, PublishError, Scheduled
 #[must_use = "nothing is published before `publish`"]
 pub struct MessageBuilder<'a, T: Send + Sync + 'static> {
     topic: &'a TopicShared<T>,
-    value: T,
-    extra: Extra,
-    /// The first thing that was wrong.
-    fault: Option<InvalidMessage>,
+    message: Outgoing<T>,
 }
 
 /// Answers a publish: the topic has the message.
@@ -60,31 +53,27 @@ impl From<Published> for MessageId {
 
 impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     pub(super) fn new(topic: &'a TopicShared<T>, value: T) -> MessageBuilder<'a, T> {
-        MessageBuilder { topic, value, extra: Extra::default(), fault: None }
+        MessageBuilder { topic, message: Outgoing::new(value) }
     }
 
     /// Adds a header, behind those that there are. The value is text or any bytes.
     ///
     /// Headers stay with the message through every attempt, into the dead letters and back. What can't be one makes
-    /// the publish fail, with [`InvalidMessage::Header`] and the message.
-    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> MessageBuilder<'a, T> {
-        if let Err(invalid) = self.extra.headers.append(name, value) {
-            self.fault.get_or_insert(InvalidMessage::Header(invalid));
-        }
-        self
+    /// the publish fail, with [`InvalidMessage::Header`](super::InvalidMessage::Header) and the message.
+    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> MessageBuilder<'a, T> {
+        MessageBuilder { message: self.message.header(name, value), ..self }
     }
 
     /// Gives it these headers, in place of those that there are.
-    pub fn headers(mut self, headers: Headers) -> MessageBuilder<'a, T> {
-        self.extra.headers = headers;
-        self
+    pub fn headers(self, headers: Headers) -> MessageBuilder<'a, T> {
+        MessageBuilder { message: self.message.headers(headers), ..self }
     }
 
     /// Continues the trace of `message`, if that has one, as what its handler publishes does by itself; for whoever pulls
     /// deliveries, or publishes from a task of its own. See [`TraceContext`](super::TraceContext).
     pub fn follow<U>(mut self, message: &Message<U>) -> MessageBuilder<'a, T> {
         if let Some(following) = Following::begin(message.headers(), &self.topic.core.rt) {
-            following.continue_in(&mut self.extra.headers);
+            following.continue_in(&mut self.message.extra.headers);
         }
         self
     }
@@ -93,13 +82,9 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     ///
     /// It goes before the one that the topic's [`dedup_by`](super::TopicBuilder::dedup_by) would find. An empty key, or one
     /// of more than [`Dedup::MOST_KEY`](super::Dedup::MOST_KEY) bytes, makes the publish fail, with
-    /// [`InvalidMessage::DedupKey`] and the message.
-    pub fn dedup_key(mut self, key: impl AsRef<[u8]>) -> MessageBuilder<'a, T> {
-        match dedup_key(key.as_ref()) {
-            Ok(key) => self.extra.dedup = Some(key),
-            Err(fault) => _ = self.fault.get_or_insert(fault),
-        }
-        self
+    /// [`InvalidMessage::DedupKey`](super::InvalidMessage::DedupKey) and the message.
+    pub fn dedup_key(self, key: impl AsRef<[u8]>) -> MessageBuilder<'a, T> {
+        MessageBuilder { message: self.message.dedup_key(key), ..self }
     }
 
     /// Lets the message be of use for so long once the topic has it: then it is not delivered any more, as if the whole
@@ -108,7 +93,7 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     ///
     /// A delayed message is in its topic when it is due, and its time begins then. One that comes back from the dead
     /// letters has no such time any more. A time of zero, or over a year, makes the publish fail, with
-    /// [`InvalidMessage::Ttl`] and the message.
+    /// [`InvalidMessage::Ttl`](super::InvalidMessage::Ttl) and the message.
     ///
     /// # Examples
     /// ```
@@ -127,12 +112,8 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     /// assert_eq!(codes.stats().await?.unsettled, 1, "the other one stays");
     /// # Ok(()) }
     /// ```
-    pub fn ttl(mut self, ttl: Duration) -> MessageBuilder<'a, T> {
-        match is_time(ttl) {
-            true => self.extra.ttl = Some(ttl),
-            false => _ = self.fault.get_or_insert(InvalidMessage::Ttl(ttl)),
-        }
-        self
+    pub fn ttl(self, ttl: Duration) -> MessageBuilder<'a, T> {
+        MessageBuilder { message: self.message.ttl(ttl), ..self }
     }
 
     /// Publishes the message as [`Topic::publish`](super::Topic::publish) does, and answers once the topic has it.
@@ -144,7 +125,7 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     /// As of [`Topic::publish`](super::Topic::publish): dropped before it is ready, it was not accepted.
     pub fn publish(self) -> impl Future<Output = Result<Published, PublishError<T>>> + Send + 'a {
         let topic = self.topic;
-        topic.publish_checked(self.check())
+        topic.publish_checked(self.message.check(topic))
     }
 
     /// Publishes the message if there is room and nobody waits for it.
@@ -153,7 +134,7 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     /// [`PublishError`] gives the message back.
     pub fn try_publish(self) -> Result<Published, PublishError<T>> {
         let topic = self.topic;
-        topic.try_publish_checked(self.check())
+        topic.try_publish_checked(self.message.check(topic))
     }
 
     /// Publishes the message once `delay` has passed, as [`Topic::publish_after`](super::Topic::publish_after) does.
@@ -171,7 +152,7 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
         delay: Duration,
     ) -> impl Future<Output = Result<Scheduled, PublishError<T>>> + Send + 'a {
         let topic = self.topic;
-        topic.schedule_checked(topic.core.rt.now() + delay, self.check())
+        topic.schedule_checked(topic.core.rt.now() + delay, self.message.check(topic))
     }
 
     /// Publishes the message at a time of the wall clock, in milliseconds since 1970, as
@@ -189,20 +170,13 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
         let delay = self.topic.until(unix_millis);
         self.publish_after(delay)
     }
-
-    fn check(self) -> Checked<T> {
-        match self.fault {
-            Some(fault) => Err((self.value, fault)),
-            None => self.topic.item_with(self.value, self.extra),
-        }
-    }
 }
 
 impl<T: Send + Sync + 'static> fmt::Debug for MessageBuilder<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageBuilder")
             .field("topic", &self.topic.name)
-            .field("headers", &self.extra.headers)
+            .field("message", &self.message)
             .finish_non_exhaustive()
     }
 }

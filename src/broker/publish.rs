@@ -65,7 +65,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 
     /// Counts, and tells, what was not accepted for want of room.
     #[cold]
-    fn drop_newest(&self, messages: usize) {
+    pub(super) fn drop_newest(&self, messages: usize) {
         self.tally.on_dropped_newest(messages);
         self.core.teller.dropped(&self.name, None, WhyDropped::Newest, messages as u64);
     }

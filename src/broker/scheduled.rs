@@ -198,7 +198,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             Wait::Not => {
                 return door.try_send(item).map(scheduled).map_err(|error| match error {
                     TrySendError::Full(due) if self.settings.overflow == Overflow::DropNewest => {
-                        self.tally.on_dropped_newest(1);
+                        self.drop_newest(1);
                         PublishError::Dropped(due.into_value())
                     }
                     TrySendError::Full(due) => PublishError::Full(due.into_value()),

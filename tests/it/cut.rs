@@ -186,6 +186,14 @@ const FUTURES: &[(&str, Make)] = &[
         "broker::forward::ForwardWith::run",
         |w| cut!(w: topic => topic.group("late").forward_to(&topic).with(7).run(async |_, _| Ok(None))),
     ),
+    (
+        "broker::forward::Forward::run_messages",
+        |w| cut!(w: topic => topic.group("late").forward_to(&topic).run_messages(async |_| Ok(None))),
+    ),
+    (
+        "broker::forward::ForwardWith::run_messages",
+        |w| cut!(w: topic => topic.group("late").forward_to(&topic).with(7).run_messages(async |_, _| Ok(None))),
+    ),
     ("broker::group::GroupBuilder::run_actor", |w| {
         let actor = w.actor.clone();
         let make = |_, reply: Reply<Result<(), Fault>>| {

@@ -128,6 +128,15 @@ fn what_leaves_by_a_limit_is_told_with_the_limit_and_as_the_stats_count_it() {
         newest.publish(1).await.unwrap();
         newest.publish(2).await.unwrap_err();
         newest.publish_all(3..6).await.unwrap_err();
+        // Of a stage, and of a schedule.
+        let inputs = broker.topic::<u64>("inputs").open().await.unwrap();
+        inputs.group("stage").forward_to(&newest).run_fn(|n| Ok([**n])).await.unwrap();
+        inputs.publish(6).await.unwrap();
+        inputs.settled().await.unwrap();
+        let later = broker.topic::<u64>("later").delay_capacity(1).overflow(Overflow::DropNewest);
+        let later = later.open().await.unwrap();
+        later.publish_after(secs(3600), 1).await.unwrap();
+        later.publish_after(secs(3600), 2).await.unwrap_err();
         let old = broker.topic::<u64>("old").ttl(secs(1)).open().await.unwrap();
         old.publish(1).await.unwrap();
         sim.sleep(secs(3)).await;
@@ -160,7 +169,7 @@ fn what_leaves_by_a_limit_is_told_with_the_limit_and_as_the_stats_count_it() {
             dropped.sum::<u64>()
         };
         assert_eq!(sum("full", None, WhyDropped::Evicted), 3);
-        assert_eq!(sum("newest", None, WhyDropped::Newest), 4);
+        assert_eq!([sum("newest", None, WhyDropped::Newest), sum("later", None, WhyDropped::Newest)], [5, 1]);
         let in_all = |of| events.iter().filter(|event| event.to_string().starts_with(of)).count();
         assert_eq!(in_all("old dropped 1: past their time"), 1, "there was no group");
         assert!(in_all("old.g dropped") >= 1 && expired == 2, "{expired}");

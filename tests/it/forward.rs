@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use callboard::broker::{InvalidMessage, OpenError};
+use callboard::broker::{InvalidMessage, OpenError, Outgoing};
 use callboard::prelude::*;
 use callboard::sim::{self, Faults, Point};
 use callboard::supervise::{Backoff, Intensity};
@@ -213,6 +213,45 @@ fn of_outputs_of_which_one_is_invalid_none_is_published() {
         assert!(
             matches!(b.publish(0).await, Err(callboard::broker::PublishError::Invalid(0, said)) if said == why)
         );
+    });
+}
+
+#[test]
+fn outputs_may_have_headers_times_and_dedup_keys_of_their_own() {
+    every::seed(20, |sim| async move {
+        let broker = Broker::start().unwrap();
+        let (a, b) = (topic(&broker, "a", 9).await, topic(&broker, "b", 9).await);
+        let stage = a.group("g").forward_to(&b).exactly_once_per_input().with("static");
+        let make = async |n: Message<u64>, from: &'static str| {
+            let made = Outgoing::new(*n).headers(n.headers().clone()).header("from", from);
+            // Of both the first output has its own key, the second one is known by the stage's.
+            Ok([made.dedup_key("the same"), Outgoing::from(10 + *n).ttl(secs(5))])
+        };
+        stage.run_messages(make).await.unwrap();
+        a.message(1).header("tenant", "acme").publish().await.unwrap();
+        a.publish(2).await.unwrap();
+        a.settled().await.unwrap();
+        let stats = b.stats().await.unwrap();
+        assert_eq!((stats.accepted, stats.repeated), (3, 1));
+        sim.sleep(secs(6)).await;
+        assert_eq!(b.stats().await.unwrap().expired, 2);
+        let mut read = b.group("reader").stream().await.unwrap();
+        let one = read.next().await.unwrap();
+        assert_eq!(
+            (**one, one.headers().text("tenant"), one.headers().text("from")),
+            (1, Some("acme"), Some("static"))
+        );
+        one.ack().unwrap();
+
+        let bad = a.group("bad").retry(Retry::none()).forward_to(&b);
+        bad.run_messages(async |n| Ok([Outgoing::new(*n), Outgoing::new(0).header("no name?", "")]))
+            .await
+            .unwrap();
+        a.publish(3).await.unwrap();
+        a.settled().await.unwrap();
+        let dead = broker.find_topic::<DeadLetter>("a.bad.dead").unwrap();
+        let letter = dead.group("clerk").stream().await.unwrap().next().await.unwrap();
+        assert!(letter.error().unwrap().contains("header"), "{:?}", letter.error());
     });
 }
 
