@@ -28,15 +28,17 @@ impl<T> Default for Components<T> {
 pub(super) type Checked<T> = Result<Item<T>, (T, InvalidMessage)>;
 
 impl<T: Send + Sync + 'static> TopicShared<T> {
+    /// Whether a value makes a message as it is: there is nothing to find out, or to add.
+    #[inline]
+    pub(super) fn takes_as_is(&self) -> bool {
+        let Components { key, dedup, weigher, .. } = &self.components;
+        key.is_none() && dedup.is_none() && weigher.is_none() && !follow::is_followed()
+    }
+
     /// Makes a message of a value, or says why it can't be one.
     #[inline]
     pub(super) fn item(&self, value: T) -> Checked<T> {
-        match &self.components {
-            Components { key: None, dedup: None, weigher: None, .. } if !follow::is_followed() => {
-                Ok(Item::new(value))
-            }
-            _ => self.item_with(value, Extra::default()),
-        }
+        if self.takes_as_is() { Ok(Item::new(value)) } else { self.item_with(value, Extra::default()) }
     }
 
     /// Makes a message of a value and what it is to have beside it.

@@ -114,7 +114,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         if messages > 0 {
             self.counts.entered += messages;
             self.counts.backlog += messages;
-            self.ttls.add(&slice.batch, slice.base, slice.bits());
+            self.ttls.add(&slice);
             self.queue.push(slice);
         }
     }
@@ -318,12 +318,12 @@ impl<B: Clone + BatchHandle> Ledger<B> {
     fn count_out(&mut self, slice: &Slice<B>, past: &Past) {
         let waiting = if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready };
         *waiting -= u64::from(slice.len());
-        self.ttls.remove(&slice.batch, slice.base, slice.bits());
+        self.ttls.remove(slice);
     }
 
     /// Nobody has these leased any more.
     fn let_go(slice: &Slice<B>, past: &Past) {
-        if past.redrives == 0 {
+        if past.redrives == 0 && slice.batch.may_be_unwanted() {
             slice.batch.let_go(slice.bits());
         }
     }
@@ -351,12 +351,15 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         if from >= to {
             return 0;
         }
-        let acked = lease.slice.part(from, to);
+        // Why not always a part: it is one more handle of the batch, for each lease.
+        let all = (from, to) == (lease.slice.from, lease.slice.to);
+        let part = (!all).then(|| lease.slice.part(from, to));
+        let acked = part.as_ref().unwrap_or(&lease.slice);
         if acked.len() > 0 {
             self.counts.acked += u64::from(acked.len());
-            Self::let_go(&acked, &lease.past);
-            self.queue.on_done(&acked);
-            effects.push(settled(&acked, &lease.past));
+            Self::let_go(acked, &lease.past);
+            self.queue.on_done(acked);
+            effects.push(settled(acked, &lease.past));
         }
         acked.len()
     }

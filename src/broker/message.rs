@@ -1,6 +1,7 @@
 //! Messages, and the batches in which they travel.
 
 use std::fmt;
+use std::mem::needs_drop;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -100,9 +101,18 @@ impl IdStamp {
     }
 
     #[cold]
-    fn keep(&mut self, key: DedupKey, id: MessageId) {
-        let now = self.rt.now();
-        self.window.get_or_insert_default().insert(&self.dedup, key, id, now);
+    fn stamp_extra(&mut self, its: &mut Option<Box<Extra>>, id: MessageId) {
+        let Some(extra) = its else { return };
+        if let Some(ttl) = extra.ttl {
+            extra.expires = Some(self.rt.now() + ttl);
+        }
+        if let Some(key) = extra.dedup.take() {
+            if extra.is_empty() {
+                *its = None;
+            }
+            let now = self.rt.now();
+            self.window.get_or_insert_default().insert(&self.dedup, key, id, now);
+        }
     }
 }
 
@@ -110,22 +120,15 @@ impl<T: 'static> Stamp<Item<T>> for IdStamp {
     type Receipt = Published;
 
     /// Reads the clock for the first message of a burst and for each 256th after it.
+    #[inline]
     fn stamp(&mut self, item: &mut Item<T>, offset: u64, first: bool) -> Published {
         if first || offset.is_multiple_of(BATCH as u64) {
             self.millis = self.millis.max(self.rt.wall_millis());
         }
         item.millis = self.millis;
         let id = MessageId::new(self.millis, offset);
-        if let Some(extra) = &mut item.extra {
-            if let Some(ttl) = extra.ttl {
-                extra.expires = Some(self.rt.now() + ttl);
-            }
-            if let Some(key) = extra.dedup.take() {
-                if extra.is_empty() {
-                    item.extra = None;
-                }
-                self.keep(key, id);
-            }
+        if item.extra.is_some() {
+            self.stamp_extra(&mut item.extra, id);
         }
         Published { id, repeated: false }
     }
@@ -255,6 +258,11 @@ impl<T> BatchHandle for Arc<Batch<T>> {
     }
 
     #[inline]
+    fn may_be_unwanted(&self) -> bool {
+        self.own_times || self.expires.is_some() || self.origin.evicts
+    }
+
+    #[inline]
     fn claim(&self, which: Bits) -> Bits {
         self.claims.claim(which)
     }
@@ -306,8 +314,11 @@ impl<T> Drop for Batch<T> {
     /// Drops the payloads one by one, so that one that panics takes no other with it, and no actor (G15).
     fn drop(&mut self) {
         self.origin.alive.fetch_sub(self.items.len() as u64, Ordering::Relaxed);
-        for item in self.items.drain(..) {
-            if let Err(text) = catch(move || drop(item)) {
+        if !needs_drop::<T>() {
+            return;
+        }
+        for Item { value, .. } in self.items.drain(..) {
+            if let Err(text) = catch(move || drop(value)) {
                 tracing::error!(target: "callboard::broker", topic = %self.origin.topic, panic = %text, "a payload's drop panicked");
             }
         }

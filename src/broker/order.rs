@@ -20,6 +20,11 @@ pub(crate) enum Order {
 pub(crate) trait BatchHandle {
     fn key(&self, index: u16) -> KeyHash;
 
+    /// Whether some of its messages may have to be claimed, or be past their time.
+    fn may_be_unwanted(&self) -> bool {
+        false
+    }
+
     /// The group leases these. Answers those that it does not get, since the topic has evicted them.
     fn claim(&self, _which: Bits) -> Bits {
         Bits::default()

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::door::Checked;
+use super::extra::Extra;
 use super::message::{IdStamp, Item};
 use super::room;
 use super::scope::Scope;
@@ -86,17 +87,24 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 
     #[inline]
     pub(crate) fn publish(&self, value: T) -> Publish<'_, T, MessageId> {
-        self.publish_checked(self.item(value))
+        // Why not only the other way: what is checked has been moved once more.
+        if self.takes_as_is() {
+            return self.publishing(Item::new(value), None);
+        }
+        self.publish_checked(self.item_with(value, Extra::default()))
     }
 
     #[inline]
     pub(super) fn publish_checked<A>(&self, item: Checked<T>) -> Publish<'_, T, A> {
-        let (item, invalid) = match item {
-            Ok(item) => (item, None),
-            Err((value, why)) => (Item::new(value), Some(why)),
-        };
-        let wait = room::Wait::default();
-        Publish { topic: self, send: self.sender.send(item), wait, invalid, answer: PhantomData }
+        match item {
+            Ok(item) => self.publishing(item, None),
+            Err((value, why)) => self.publishing(Item::new(value), Some(Box::new(why))),
+        }
+    }
+
+    #[inline]
+    fn publishing<A>(&self, item: Item<T>, invalid: Option<Box<InvalidMessage>>) -> Publish<'_, T, A> {
+        Publish { topic: self, send: self.sender.send(item), wait: None, invalid, answer: PhantomData }
     }
 
     pub(crate) async fn publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
@@ -196,9 +204,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 pub(crate) struct Publish<'a, T: Send + Sync + 'static, A> {
     topic: &'a TopicShared<T>,
     send: mailbox::Send<'a, Item<T>, TopicWord<T>, IdStamp>,
-    wait: room::Wait,
-    /// Present if the message is not to be sent.
-    invalid: Option<InvalidMessage>,
+    /// Present once it has waited. Boxed, as most don't wait, and nothing is to be dropped then.
+    wait: Option<Box<room::Wait>>,
+    /// Present if the message is not to be sent. Boxed, as few are not.
+    invalid: Option<Box<InvalidMessage>>,
     /// An id, or more.
     answer: PhantomData<fn() -> A>,
 }
@@ -216,10 +225,7 @@ impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> 
             return self.poll_at_once();
         }
         match Pin::new(&mut self.send).poll(cx) {
-            Poll::Ready(Ok(published)) => {
-                self.wait.end();
-                Poll::Ready(Ok(published.into()))
-            }
+            Poll::Ready(Ok(published)) => Poll::Ready(Ok(published.into())),
             Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
             Poll::Pending if planted(Bug::EarlyConfirm) => {
                 drop(self.send.take_back());
@@ -237,7 +243,7 @@ impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
     fn poll_at_once(&mut self) -> Poll<Result<A, PublishError<T>>> {
         match (self.send.take_back(), self.invalid.take()) {
             (Some(item), None) => Poll::Ready(self.topic.try_publish_item(item).map(A::from)),
-            (Some(item), Some(why)) => Poll::Ready(Err(PublishError::Invalid(item.into_value(), why))),
+            (Some(item), Some(why)) => Poll::Ready(Err(PublishError::Invalid(item.into_value(), *why))),
             // Polled again after it was ready.
             (None, _) => Poll::Pending,
         }
@@ -245,9 +251,10 @@ impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
 
     #[cold]
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<A, PublishError<T>>> {
-        std::task::ready!(self.wait.poll(self.topic.wait().limit(), self.topic, cx));
+        let wait = self.wait.get_or_insert_default();
+        std::task::ready!(wait.poll(self.topic.wait().limit(), self.topic, cx));
         match self.send.take_back() {
-            Some(item) if self.topic.may_publish() && self.wait.is_refused() => {
+            Some(item) if self.topic.may_publish() && wait.is_refused() => {
                 Poll::Ready(Err(PublishError::Full(item.into_value())))
             }
             Some(item) if self.topic.may_publish() => {

@@ -14,6 +14,7 @@ use super::blocked::Watch;
 use super::books::{Books, GroupId};
 use super::events::Teller;
 use super::group_word::{GroupWord, Handout};
+use super::ledger::Slice;
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::room::{EvictedFn, Room};
 use super::settings::TopicSettings;
@@ -140,7 +141,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let keys = || (0..len).filter_map(|at| batch.key(at)).collect();
         self.actor.watched.show(|| Sight::Accepted { topic, base, len, keys: keys() });
         if self.links.is_empty() {
-            self.ttls.add(&batch, base, all);
+            self.ttls.add(&Slice::new(batch.clone(), base, 0, len));
         }
         let mut some_skipped = false;
         let mut wanted = std::mem::take(&mut self.wanted);

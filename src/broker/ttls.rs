@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::bits::Bits;
+use super::ledger::Slice;
 use super::order::BatchHandle;
 use crate::base::Moment;
 
@@ -32,31 +32,27 @@ impl<B> Default for Ttls<B> {
 impl<B: Clone + BatchHandle> Ttls<B> {
     /// These wait from now on; without effect on those that do already.
     #[inline]
-    pub(crate) fn add(&mut self, batch: &B, base: u64, which: Bits) {
-        if batch.has_own_times() {
-            self.each(batch, base, which, |this, key, one| _ = this.0.insert(key, one));
+    pub(crate) fn add(&mut self, slice: &Slice<B>) {
+        if slice.batch.has_own_times() {
+            self.each(slice, |this, key, one| _ = this.0.insert(key, one));
         }
     }
 
     /// These don't wait any more.
     #[inline]
-    pub(crate) fn remove(&mut self, batch: &B, base: u64, which: Bits) {
-        if !self.0.is_empty() && batch.has_own_times() {
-            self.each(batch, base, which, |this, key, _| _ = this.0.remove(&key));
+    pub(crate) fn remove(&mut self, slice: &Slice<B>) {
+        if !self.0.is_empty() && slice.batch.has_own_times() {
+            self.each(slice, |this, key, _| _ = this.0.remove(&key));
         }
     }
 
     #[cold]
-    fn each(
-        &mut self,
-        batch: &B,
-        base: u64,
-        which: Bits,
-        change: impl Fn(&mut Ttls<B>, (Moment, u64), Timed<B>),
-    ) {
-        for index in which.iter() {
+    fn each(&mut self, slice: &Slice<B>, change: impl Fn(&mut Ttls<B>, (Moment, u64), Timed<B>)) {
+        let Slice { batch, base, .. } = slice;
+        for index in slice.bits().iter() {
             if let Some(at) = batch.own_time(index) {
-                change(self, (at, base + u64::from(index)), Timed { batch: batch.clone(), base, index });
+                let one = Timed { batch: batch.clone(), base: *base, index };
+                change(self, (at, base + u64::from(index)), one);
             }
         }
     }
@@ -102,10 +98,10 @@ mod tests {
     #[test]
     fn the_first_whose_time_is_over_comes_first_and_what_left_does_not_come() {
         let (mut ttls, batch) = (Ttls::default(), Times(&[0, 30, 10, 20]));
-        ttls.add(&batch, 100, Bits::range(0, 4));
-        ttls.add(&batch, 100, Bits::range(2, 3));
-        ttls.add(&Times(&[]), 104, Bits::range(0, 4));
-        ttls.remove(&batch, 100, Bits::range(3, 4));
+        ttls.add(&Slice::new(batch.clone(), 100, 0, 4));
+        ttls.add(&Slice::new(batch.clone(), 100, 2, 3));
+        ttls.add(&Slice::new(Times(&[]), 104, 0, 4));
+        ttls.remove(&Slice::new(batch, 100, 3, 4));
         assert_eq!(ttls.first(), Some(Moment::from_nanos(10)));
         assert_eq!(ttls.take_due(Moment::from_nanos(9)), None);
         let mut next = || ttls.take_due(Moment::from_nanos(30)).map(|one| one.base + u64::from(one.index));

@@ -64,7 +64,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
     /// asked for it knew how old it was.
     pub(super) fn wait(&mut self, slice: &Slice<B>, past: &Past) {
         if past.redrives == 0 {
-            self.ttls.add(&slice.batch, slice.base, slice.bits());
+            self.ttls.add(slice);
         }
     }
 
@@ -72,7 +72,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
     fn take_delayed(&mut self, offset: u64) -> Option<(Slice<B>, Past)> {
         let (slice, past) = self.delayed.take(offset)?;
         self.counts.delayed -= 1;
-        self.ttls.remove(&slice.batch, slice.base, slice.bits());
+        self.ttls.remove(&slice);
         self.queue.on_done(&slice);
         Some((slice, past))
     }
@@ -116,6 +116,9 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         now: Moment,
         effects: &mut Vec<Effect<B>>,
     ) -> Slice<B> {
+        if !slice.batch.may_be_unwanted() {
+            return slice;
+        }
         let all = slice.bits();
         // What was redriven is past no time, and holds a place of its own, which nobody evicts.
         let over = if past.redrives == 0 { slice.batch.expired(all, now) } else { Bits::default() };

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use super::Life;
 use crate::base::{Moment, catch};
 use crate::broker::bits::Bits;
+use crate::broker::ledger::Slice;
 use crate::broker::message::Batch;
 use crate::broker::room::Room;
 use crate::broker::ttls::Timed;
@@ -62,7 +63,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.changes += 1;
         let (topic, base) = (&self.actor.name, batch.base());
         self.actor.watched.show(|| Sight::Evicted { topic, base, at: index });
-        self.ttls.remove(&batch, base, Bits::range(index, index + 1));
+        self.ttls.remove(&Slice::new(batch.clone(), base, index, index + 1));
         for link in &mut self.links {
             if groups.contains(&link.group) {
                 link.evict(&batch, index);
@@ -112,7 +113,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if self.actor.watched.is_watched() {
             which.iter().for_each(|at| self.actor.watched.show(|| Sight::Evicted { topic, base, at }));
         }
-        self.ttls.remove(batch, base, which);
+        self.ttls.remove(&Slice::of(batch.clone(), base, which));
         self.books.let_go(base, which)
     }
 
@@ -120,8 +121,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn begin_expiry(&mut self) {
         let mut from = 0;
         while let Some((batch, kept)) = self.books.first_kept(from) {
-            self.ttls.add(&batch, batch.base(), kept);
             from = batch.base() + 1;
+            self.ttls.add(&Slice::of(batch, from - 1, kept));
         }
     }
 
