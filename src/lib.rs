@@ -33,6 +33,9 @@
 //! - [`runtime`]: tokio, smol, or one of your own. Needed only to name another than the one the code runs in.
 //! - [`prelude`]: the few names most programs need.
 //!
+//! Patterns made of these (outbox, idempotent consumer, fan-in, ordered retries and others), as programs and with the
+//! edges where they end, are in `docs/recipes.md`.
+//!
 //! # What it promises
 //! Accepted messages reach every group that was open, and are delivered again until they are acked, dead-lettered
 //! or dropped on purpose: at least once, marked with their attempt, bounded in memory. A full topic makes its
@@ -71,3 +74,8 @@ struct Readme;
 #[cfg(all(doctest, feature = "sim"))]
 #[doc = include_str!("../docs/testing.md")]
 struct Testing;
+
+/// Runs the recipes.
+#[cfg(all(doctest, feature = "sim"))]
+#[doc = include_str!("../docs/recipes.md")]
+struct Recipes;

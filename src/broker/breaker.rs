@@ -27,6 +27,9 @@ use crate::supervise::Backoff;
 /// longer. A handler that has gone bad, or whose database is gone, so gives up few messages instead of all of them: with
 /// the breaker open, at most one attempt in each pause is spent.
 ///
+/// What is tried in the pauses is mostly the same message, the oldest that failed: for that one not to be given up, the
+/// group's [`Retry`](super::Retry) must allow more attempts than an outage has pauses.
+///
 /// What consumers are at when it opens goes on to its end, so that before it opens each consumer may fail about as often
 /// as all together should. A consumer is handed no more messages at a time than there may be failures: with a small
 /// number, quick handlers are slower.

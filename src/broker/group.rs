@@ -90,7 +90,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
 
     /// Sets the capacity of the dead-letter topic, if it is opened by this group. Default: 1,024.
     ///
-    /// Once it is full, messages that are given up stay parked in the group, and hold their place in the topic.
+    /// Once it is full, messages that are given up stay parked in the group, and hold their place in the topic. So
+    /// somebody must read it, or it must drop what nobody reads: `docs/recipes.md` shows the ways.
     pub fn dead_letter_capacity(self, messages: usize) -> GroupBuilder<T> {
         self.set(|settings| settings.dead_letter_capacity = messages)
     }

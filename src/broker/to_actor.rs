@@ -30,6 +30,10 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// handles the message twice: [`Reply::is_abandoned`] tells it that nobody waits. The actor gets as many messages at
     /// a time as the group has consumers, one by default.
     ///
+    /// The actor is no handler of the broker: while that drains, what the actor publishes itself is refused, as everybody's
+    /// is. Wait for [`Broker::idle`](super::Broker::idle) before a shutdown, or ask the actor in a group that publishes
+    /// its answers, by [`GroupBuilder::forward_to`].
+    ///
     /// The group keeps the address: the actor ends when it is stopped, or some time after the group is deleted.
     ///
     /// # Errors

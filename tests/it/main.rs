@@ -51,6 +51,7 @@ mod ordering;
 mod own_ttl;
 mod pull;
 mod pull_ends;
+mod recipes;
 mod redelivery;
 mod redrive;
 mod redrive_all;
