@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use callboard::prelude::*;
 
@@ -10,13 +11,19 @@ use crate::runtime::Runtime;
 pub(crate) const HELP: &str = "\
 Counts words with topics and consumer groups, crashes on request, and checks its own result.
 
-usage: pipeline [--runtime tokio|smol] [--consumers N] [--crash N | --crash-after N] [FILE...]
+usage: pipeline [OPTION...] [FILE...]
 
   FILE...            what to read, line by line; - is standard input. Without: the crate's own sources
   --runtime NAME     tokio (the default) or smol
   --consumers N      how many consumers count the words, 1 to 4096 (4)
   --crash N          every Nth delivery panics before it has done anything: the counts stay exact
-  --crash-after N    every Nth delivery panics after it was done: it is done again, and the surplus is accounted for
+  --crash-after N    every Nth delivery panics after it was done: it is done again, and the surplus is accounted for.
+                     Only parse never does anything twice: its words are published once its handler has returned
+  --slow MICROS      how long each word takes to be counted, 1 to 1000000: all that is before it gets to wait
+  --overflow ANSWER  what the topic of the lines does while it is full. wait (the default): the reader waits;
+                     reject: it tries again; drop-newest: the line that comes is dropped; drop-oldest: the topic
+                     evicts its oldest line. What was dropped is missing from the counts, and accounted for
+  --capacity N       how many lines that topic holds, 1 to 1000000 (4096); the topic of the words holds 4 times that
   --help             this text
 
 exit code: 0 the counts are right, 1 they are not or something failed, 2 bad arguments";
@@ -27,6 +34,9 @@ pub(crate) struct Args {
     pub(crate) runtime: Runtime,
     pub(crate) consumers: u32,
     pub(crate) crash: Crash,
+    pub(crate) slow: Option<Duration>,
+    pub(crate) overflow: Overflow,
+    pub(crate) capacity: usize,
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -36,7 +46,7 @@ pub(crate) enum Crash {
     Never,
     /// Every Nth delivery, before any effect.
     Before(NonZeroU64),
-    /// Every Nth delivery, after its effect.
+    /// Every Nth delivery, at its end.
     After(NonZeroU64),
 }
 
@@ -45,6 +55,7 @@ impl Args {
     pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Args>, Fault> {
         let mut args = args.into_iter();
         let (mut runtime, mut consumers, mut crash) = (None, None, None);
+        let (mut slow, mut overflow, mut capacity) = (None, None, None);
         let mut files = Vec::new();
         while let Some(arg) = args.next() {
             let (option, mut joined) = match arg.split_once('=') {
@@ -55,16 +66,18 @@ impl Args {
             };
             let mut value =
                 || joined.take().or_else(|| args.next()).ok_or(Fault::new(format!("{option} needs a value")));
+            let mut number = |most| number(&option, &value()?, most);
             match option.as_str() {
                 "--help" | "-h" => return Ok(None),
-                "--runtime" => set(&mut runtime, &option, value()?.parse()?)?,
-                "--consumers" => set(&mut consumers, &option, number(&option, &value()?)?)?,
-                "--crash" => {
-                    set(&mut crash, "--crash or --crash-after", Crash::Before(number(&option, &value()?)?))?
-                }
+                "--consumers" => set(&mut consumers, &option, number(4096)?)?,
+                "--crash" => set(&mut crash, "--crash or --crash-after", Crash::Before(number(u64::MAX)?))?,
                 "--crash-after" => {
-                    set(&mut crash, "--crash or --crash-after", Crash::After(number(&option, &value()?)?))?
+                    set(&mut crash, "--crash or --crash-after", Crash::After(number(u64::MAX)?))?
                 }
+                "--slow" => set(&mut slow, &option, Duration::from_micros(number(1_000_000)?.get()))?,
+                "--capacity" => set(&mut capacity, &option, number(1_000_000)?)?,
+                "--runtime" => set(&mut runtime, &option, value()?.parse()?)?,
+                "--overflow" => set(&mut overflow, &option, answer(&value()?)?)?,
                 "-" => files.push(PathBuf::from(option)),
                 unknown if unknown.starts_with('-') => {
                     return Err(Fault::new(format!("there is no option {unknown}")));
@@ -72,11 +85,15 @@ impl Args {
                 _ => files.push(PathBuf::from(option)),
             }
         }
-        let consumers =
-            u32::try_from(consumers.map_or(4, NonZeroU64::get)).ok().filter(|consumers| *consumers <= 4096);
-        let consumers = consumers.ok_or(Fault::new("--consumers: at most 4096"))?;
-        let (runtime, crash) = (runtime.unwrap_or_default(), crash.unwrap_or(Crash::Never));
-        Ok(Some(Args { runtime, consumers, crash, files }))
+        Ok(Some(Args {
+            runtime: runtime.unwrap_or_default(),
+            consumers: consumers.map_or(4, |consumers| consumers.get() as u32),
+            crash: crash.unwrap_or(Crash::Never),
+            slow,
+            overflow: overflow.unwrap_or_default(),
+            capacity: capacity.map_or(4096, |capacity| capacity.get() as usize),
+            files,
+        }))
     }
 }
 
@@ -87,6 +104,23 @@ fn set<T>(slot: &mut Option<T>, option: &str, value: T) -> Result<(), Fault> {
     }
 }
 
-fn number(option: &str, text: &str) -> Result<NonZeroU64, Fault> {
-    text.parse().map_err(|_| Fault::new(format!("{option}: {text:?} is not a whole number above 0")))
+fn number(option: &str, text: &str, most: u64) -> Result<NonZeroU64, Fault> {
+    let number: NonZeroU64 =
+        text.parse().map_err(|_| Fault::new(format!("{option}: {text:?} is not a whole number above 0")))?;
+    if number.get() > most {
+        return Err(Fault::new(format!("{option}: at most {most}")));
+    }
+    Ok(number)
+}
+
+fn answer(name: &str) -> Result<Overflow, Fault> {
+    match name {
+        "wait" => Ok(Overflow::default()),
+        "reject" => Ok(Overflow::Reject),
+        "drop-newest" => Ok(Overflow::DropNewest),
+        "drop-oldest" => Ok(Overflow::DropOldest),
+        _ => {
+            Err(Fault::new(format!("--overflow: {name:?} is none of wait, reject, drop-newest, drop-oldest")))
+        }
+    }
 }

@@ -2,40 +2,62 @@
 //! is `verified: ...`, after a check against a plain count of the same input. `--help` says what it can be asked for.
 //!
 //! ```text
-//!   FILE... ──▶ topic lines ──┬──▶ group parse ──▶ topic words ──▶ group count, N consumers ──▶ counts
-//!                             │        └─ dead letters ─▶ lines.parse.dead     └─▶ words.count.dead
-//!                             └──▶ group audit ──▶ number of lines
-//!                                      └─ dead letters ─▶ lines.audit.dead
+//!   FILE... ──▶ topic lines ─┬─▶ group parse ──forward_to──▶ topic words ──▶ group count, N consumers ──▶ counts
+//!               (--overflow) │     acks a line once its words are in              (--slow)
+//!                            ├─▶ group order, key_ordered ──▶ lines, those that begin alike in their order
+//!                            └─▶ group audit ──▶ number of lines
+//!
+//!   dead letters: lines.parse.dead, lines.order.dead, lines.audit.dead, words.count.dead ──▶ losses
+//!   evicted lines: on_evicted ──▶ losses
 //! ```
 
 mod args;
+mod check;
 mod count;
 mod faults;
+mod feed;
 mod input;
+mod line;
+mod losses;
+mod order;
+#[path = "../shared/pause.rs"]
+mod pause;
+mod progress;
 mod report;
 #[path = "../shared/runtime.rs"]
 mod runtime;
+mod steps;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callboard::broker::ErrorKind;
 use callboard::prelude::*;
 
 use args::{Args, HELP};
-use count::{Counts, words};
-use faults::{Faults, Step};
-use report::{Letters, Run};
+use count::Counts;
+use faults::Faults;
+use line::{Line, Step};
+use losses::Losses;
+use order::Order;
+use progress::Progress;
+use report::Run;
+use steps::Counter;
+
+/// How long parse may take to be rid of a line's words, so that it holds the line until all are in. Cut short halfway,
+/// a line could be given up, or evicted, of which some words are counted.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// What the handlers of all groups share. It outlives every one of them.
 struct Work {
+    slow: Option<Duration>,
     faults: Faults,
+    order: Order,
     counts: Counts,
     /// Effects that happened once more, since their delivery crashed after them.
     surplus: Counts,
-    letters: Letters,
+    losses: Losses,
 }
 
 fn main() -> ExitCode {
@@ -67,44 +89,23 @@ fn fail(error: &Fault, code: u8) -> ExitCode {
 async fn pipeline(args: Args) -> Result<Run, Fault> {
     Faults::quiet();
     let work = Arc::new(Work {
+        slow: args.slow,
         faults: Faults::new(args.crash),
+        order: Order::default(),
         counts: Counts::default(),
         surplus: Counts::default(),
-        letters: Letters::default(),
+        losses: Losses::default(),
     });
 
     let broker = Broker::start()?;
-    let lines = broker.topic::<String>("lines").capacity(4096).open().await?;
-    let words = broker.topic::<String>("words").capacity(16 * 1024).open().await?;
-    let retry = Retry::immediately().max_attempts(5);
-
-    // A group's handler is an async closure with a state...
-    let parse = lines.group("parse").consumers(2).retry(retry).with((words.clone(), work.clone()));
-    parse.run(async |line, (words, work)| parse_line(&line, &words, &work).await).await?;
-    // ... or a consumer of a type of its own, built again from this factory after each crash...
-    let shared = work.clone();
-    let count = words.group("count").consumers(args.consumers).retry(retry);
-    count.run_with(move || Counter { work: shared.clone() }).await?;
-    // ... or a closure that has nothing to await.
-    let shared = work.clone();
-    let audit = lines.group("audit").retry(retry);
-    audit.run_fn(move |line| audit_line(line, &shared)).await?;
-
-    for (step, topic) in [
-        (Step::Parse, "lines.parse.dead"),
-        (Step::Count, "words.count.dead"),
-        (Step::Audit, "lines.audit.dead"),
-    ] {
-        let (letters, work) = (broker.find_topic::<DeadLetter>(topic)?, work.clone());
-        letters.group("reader").run_fn(move |letter| bury(step, letter, &work)).await?;
-    }
+    let lines = open(&broker, &args, &work).await?;
 
     let began = Instant::now();
     let (pieces, reader) = input::start(args.files);
     let mut progress = Progress::new(began);
+    let mut refused = 0;
     while let Ok(piece) = pieces.recv().await {
-        // Waits while the topic is full, so however long the input is, only this much of it is in memory.
-        lines.publish_all(piece).await?;
+        refused += feed::publish(&lines, piece, &work).await?;
         progress.show(&work);
     }
     broker.idle().await?;
@@ -113,91 +114,44 @@ async fn pipeline(args: Args) -> Result<Run, Fault> {
 
     let plain = reader.join().map_err(|_| Fault::new("the reading thread panicked"))??;
     let report = broker.shutdown().await;
+    // With the topic goes its hook.
+    drop(lines);
     let work = Arc::into_inner(work).ok_or(Fault::new("a handler outlived the shutdown"))?;
-    Ok(Run { plain, work, report, took })
+    Ok(Run { plain, work, report, refused, took })
 }
 
-/// Publishes the words of a line.
-async fn parse_line(line: &Message<String>, topic: &Topic<String>, work: &Work) -> Result<(), Fault> {
-    let entered = work.faults.enter(Step::Parse, line);
-    let mut rest: Vec<String> = words(line).collect();
-    if entered.again {
-        rest.iter().for_each(|word| work.surplus.add_word(word));
+/// Opens all topics and groups, of which the lines' topic is where everything begins.
+async fn open(broker: &Broker, args: &Args, work: &Arc<Work>) -> Result<Topic<Line>, Fault> {
+    let shared = work.clone();
+    let lines = broker.topic::<Line>("lines").capacity(args.capacity).overflow(args.overflow);
+    let lines = lines.on_evicted(move |line| shared.losses.evict(&line, &shared.faults));
+    let lines = lines.key(|line| line.token()).open().await?;
+    let words = broker.topic::<String>("words").capacity(4 * args.capacity).publish_timeout(PATIENCE);
+    let words = words.open().await?;
+    let retry = Retry::immediately().max_attempts(5);
+    // What a consumer holds is not evicted. All of these together hold less than half of what there is room for.
+    let held = (args.capacity / 16).clamp(1, 512) as u32;
+
+    // A group's handler is a closure that has nothing to await...
+    let shared = work.clone();
+    let audit = lines.group("audit").retry(retry).prefetch(held);
+    audit.run_fn(move |line| steps::audit(line, &shared)).await?;
+    // ... the answers of which may go to the next topic...
+    let shared = work.clone();
+    let parse = lines.group("parse").consumers(2).retry(retry).prefetch(held).ack_timeout(2 * PATIENCE);
+    parse.forward_to(&words).run_fn(move |line| steps::parse(line, &shared)).await?;
+    // ... or an async closure with a state...
+    let order = lines.group("order").consumers(4).retry(retry).prefetch(held).key_ordered();
+    order.with(work.clone()).run(async |line, work| steps::order(&line, &work).await).await?;
+    // ... or a consumer of a type of its own, built again from this factory after each crash.
+    let shared = work.clone();
+    let count = words.group("count").consumers(args.consumers).retry(retry);
+    count.run_with(move || Counter { work: shared.clone() }).await?;
+
+    for (step, topic, group) in Step::ALL {
+        let letters = broker.find_topic::<DeadLetter>(&format!("{topic}.{group}.dead"))?;
+        let work = work.clone();
+        letters.group("reader").run_fn(move |letter| work.losses.bury(step, letter, &work.faults)).await?;
     }
-    // From inside a handler a publish waits only so long for room. Failing here would publish the first words of the
-    // line twice, so it asks again for the rest.
-    while let Err(error) = topic.publish_all(rest).await {
-        if error.kind != ErrorKind::Full {
-            return Err(error.into());
-        }
-        rest = error.rest;
-    }
-    entered.leave();
-    Ok(())
-}
-
-/// Counts words. What it counts is not its own: that would be gone with the first crash.
-struct Counter {
-    work: Arc<Work>,
-}
-
-impl Consumer<String> for Counter {
-    async fn handle(&mut self, word: &Message<String>) -> Result<Outcome, Fault> {
-        let entered = self.work.faults.enter(Step::Count, word);
-        if entered.again {
-            self.work.surplus.add_word(word);
-        }
-        self.work.counts.add_word(word);
-        entered.leave();
-        Ok(Outcome::Ack)
-    }
-}
-
-/// Counts lines.
-fn audit_line(line: &Message<String>, work: &Work) -> Result<(), Fault> {
-    let entered = work.faults.enter(Step::Audit, line);
-    if entered.again {
-        work.surplus.add_line();
-    }
-    work.counts.add_line();
-    entered.leave();
-    Ok(())
-}
-
-/// Notes a dead letter, and what is not in the counts because of it.
-fn bury(step: Step, letter: &DeadLetter, work: &Work) -> Result<(), Fault> {
-    let text = letter.message::<String>().ok_or(Fault::new("a dead letter that is no text"))?;
-    let had_its_effect = work.faults.buried(step, letter);
-    work.letters.add(step, letter, &text, had_its_effect);
-    Ok(())
-}
-
-/// A line on the terminal that is written over and over.
-struct Progress {
-    shown: Option<Instant>,
-    began: Instant,
-}
-
-impl Progress {
-    fn new(began: Instant) -> Progress {
-        Progress { shown: io::stderr().is_terminal().then_some(began), began }
-    }
-
-    fn show(&mut self, work: &Work) {
-        if self.shown.is_none_or(|shown| shown.elapsed() < Duration::from_millis(200)) {
-            return;
-        }
-        #[expect(clippy::disallowed_methods, reason = "a terminal is a matter of the wall clock")]
-        let now = Instant::now();
-        self.shown = Some(now);
-        let (lines, deliveries) = (work.counts.lines(), work.faults.deliveries());
-        let seconds = now.duration_since(self.began).as_secs_f64();
-        let _ = write!(io::stderr(), "\r\x1b[K{seconds:5.1} s  {lines} lines  {deliveries} deliveries");
-    }
-
-    fn clear(&self) {
-        if self.shown.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
+    Ok(lines)
 }

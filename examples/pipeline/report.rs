@@ -1,56 +1,23 @@
-//! What is said at the end, and the check.
+//! What is said at the end.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use callboard::broker::{GroupStats, Report};
-use callboard::prelude::*;
+use callboard::broker::Report;
 
 use crate::Work;
-use crate::count::{Counts, Plain, lock, words};
-use crate::faults::Step;
-
-/// How many dead letters, differences and top words are listed; the rest is only counted.
-const LISTED: usize = 10;
-/// The groups, as (topic, group).
-const GROUPS: [(&str, &str); 3] = [("lines", "parse"), ("words", "count"), ("lines", "audit")];
-
-/// Dead letters: the first of them, and what is missing from the counts because of them.
-#[derive(Default)]
-pub(crate) struct Letters {
-    first: Mutex<Vec<String>>,
-    count: AtomicU64,
-    missing: Counts,
-}
+use crate::check::delivered;
+use crate::count::{Plain, get, grouped};
+use crate::losses::LISTED;
 
 /// A run that is over.
 pub(crate) struct Run {
     pub(crate) plain: Plain,
     pub(crate) work: Work,
     pub(crate) report: Report,
+    /// How often the topic of the lines refused to take more.
+    pub(crate) refused: u64,
     pub(crate) took: Duration,
-}
-
-impl Letters {
-    pub(crate) fn add(&self, step: Step, letter: &DeadLetter, text: &str, had_its_effect: bool) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        match step {
-            _ if had_its_effect => {}
-            Step::Parse => words(text).for_each(|word| self.missing.add_word(&word)),
-            Step::Count => self.missing.add_word(text),
-            Step::Audit => self.missing.add_line(),
-        }
-        let mut first = lock(&self.first);
-        if first.len() < LISTED {
-            let start: String = text.chars().take(40).collect();
-            let (topic, group, id) = (letter.original_topic(), letter.group(), letter.original_id());
-            let error = letter.error().unwrap_or("no error");
-            first.push(format!("{topic}.{group} {id}: {}: {error}: {start:?}", letter.reason()));
-        }
-    }
 }
 
 impl Run {
@@ -64,25 +31,8 @@ impl Run {
 
     fn write(&self, said: &mut String) -> std::fmt::Result {
         self.write_top_words(said)?;
-        let (lines, words) = (self.plain.lines, self.plain.total());
-        let messages: u64 = self.groups().map(|(_, stats)| stats.entered).sum();
-        let rate = messages as f64 / self.took.as_secs_f64().max(1e-9);
-        writeln!(said, "{:>12}  lines, with {} words, came in", grouped(lines), grouped(words))?;
-        writeln!(
-            said,
-            "{:>12}  messages were handled in {:.3} s",
-            grouped(messages),
-            self.took.as_secs_f64()
-        )?;
-        writeln!(said, "{:>12}  messages per second", grouped(rate as u64))?;
-        writeln!(said, "{:>12}  dead letters", grouped(self.dead_letters()))?;
-        writeln!(said, "\n  group   deliveries  redeliveries    restarts  dead letters")?;
-        for (group, stats) in self.groups() {
-            let figures =
-                [delivered(stats), stats.redeliveries, stats.restarts, stats.dead_lettered].map(grouped);
-            let [deliveries, redeliveries, restarts, dead] = figures;
-            writeln!(said, "  {group}   {deliveries:>10}  {redeliveries:>12}  {restarts:>10}  {dead:>12}")?;
-        }
+        self.write_numbers(said)?;
+        self.write_groups(said)?;
         self.write_letters(said)?;
         self.write_verdict(said)
     }
@@ -96,8 +46,43 @@ impl Run {
         writeln!(said)
     }
 
+    fn write_numbers(&self, said: &mut String) -> std::fmt::Result {
+        let losses = &self.work.losses;
+        let mut number = |number: u64, what: &str| writeln!(said, "{:>12}  {what}", grouped(number));
+        let words = grouped(self.plain.total());
+        number(self.plain.lines, &format!("lines, with {words} words, came in"))?;
+        for (lines, what) in [
+            (self.refused, "times the topic refused more lines, and was asked again"),
+            (get(&losses.dropped), "of the lines were dropped, since the topic was full"),
+            (get(&losses.evicted), "times the topic evicted its oldest line"),
+        ] {
+            if lines > 0 {
+                number(lines, what)?;
+            }
+        }
+        let messages: u64 = self.groups().map(|(_, _, stats)| stats.entered).sum();
+        let seconds = self.took.as_secs_f64();
+        number(messages, &format!("messages were handled in {seconds:.3} s"))?;
+        number((messages as f64 / seconds.max(1e-9)) as u64, "messages per second")?;
+        number(self.dead_letters(), "dead letters")
+    }
+
+    fn write_groups(&self, said: &mut String) -> std::fmt::Result {
+        writeln!(said, "\n  group   deliveries  redeliveries    restarts  dead letters     evicted")?;
+        for (_, group, stats) in self.groups() {
+            let figures =
+                [delivered(stats), stats.redeliveries, stats.restarts, stats.dead_lettered, stats.evicted];
+            let [deliveries, again, restarts, dead, evicted] = figures.map(grouped);
+            writeln!(
+                said,
+                "  {group}   {deliveries:>10}  {again:>12}  {restarts:>10}  {dead:>12}  {evicted:>10}"
+            )?;
+        }
+        Ok(())
+    }
+
     fn write_letters(&self, said: &mut String) -> std::fmt::Result {
-        let first = lock(&self.work.letters.first);
+        let first = self.work.losses.first();
         if !first.is_empty() {
             writeln!(said, "\n  the first dead letters")?;
         }
@@ -105,7 +90,7 @@ impl Run {
     }
 
     fn write_verdict(&self, said: &mut String) -> std::fmt::Result {
-        let (differences, counts) = (self.differences(), &self.work.counts);
+        let (differences, Work { counts, order, surplus, losses, .. }) = (self.differences(), &self.work);
         writeln!(said)?;
         for difference in differences.iter().take(LISTED) {
             writeln!(said, "{difference}")?;
@@ -113,81 +98,14 @@ impl Run {
         if !differences.is_empty() {
             return write!(said, "not verified, differences to a plain count: {}", differences.len());
         }
-        write!(said, "verified: {} counted, as in a plain count", amount(counts))?;
-        let (surplus, missing) = (&self.work.surplus, &self.work.letters.missing);
-        if total(surplus) + surplus.lines() > 0 {
-            write!(said, ", with {} that redeliveries did again", amount(surplus))?;
+        let keys = grouped(order.keys());
+        write!(said, "verified: {counts}, as in a plain count, each of {keys} keys in order")?;
+        if !surplus.is_empty() {
+            write!(said, ", with {surplus} that redeliveries did again")?;
         }
-        if total(missing) + missing.lines() > 0 {
-            write!(said, ", without {} of dead letters", amount(missing))?;
+        if !losses.missing.is_empty() {
+            write!(said, ", without {} that were dropped, evicted or given up", losses.missing)?;
         }
         Ok(())
     }
-
-    /// What is not as it must be, one sentence each. Empty: all is well.
-    pub(crate) fn differences(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut check = |what: &str, is: u64, must: u64| {
-            if is != must {
-                found.push(format!("{what}: {is}, and must be {must}"));
-            }
-        };
-        let Work { faults, counts, surplus, letters } = &self.work;
-        let missing = &letters.missing;
-        check("lines", counts.lines() + missing.lines(), self.plain.lines + surplus.lines());
-        let counted = counts.words();
-        let words: BTreeSet<&str> = self
-            .plain
-            .words
-            .keys()
-            .map(String::as_str)
-            .chain(counted.iter().map(|(word, _)| &**word))
-            .collect();
-        for word in words {
-            let plain = self.plain.words.get(word).copied().unwrap_or(0);
-            let is = counts.word(word) + missing.word(word);
-            check(&format!("the word {word:?}"), is, plain + surplus.word(word));
-        }
-        // What the broker says of itself must be what the handlers saw.
-        check("deliveries", self.groups().map(|(_, stats)| delivered(stats)).sum(), faults.deliveries());
-        check("dead letters", self.dead_letters(), letters.count.load(Ordering::Relaxed));
-        check("crashes after an effect that nothing followed", faults.unheard() as u64, 0);
-        check("messages lost", self.report.lost(), 0);
-        check("shutdowns that timed out", self.report.timed_out.into(), 0);
-        found
-    }
-
-    fn groups(&self) -> impl Iterator<Item = (&'static str, &GroupStats)> {
-        GROUPS.iter().filter_map(|(topic, group)| {
-            self.report.group(topic, group).map(|report| (*group, &report.stats))
-        })
-    }
-
-    fn dead_letters(&self) -> u64 {
-        self.groups().map(|(_, stats)| stats.dead_lettered).sum()
-    }
-}
-
-fn total(counts: &Counts) -> u64 {
-    counts.words().iter().map(|(_, count)| count).sum()
-}
-
-fn amount(counts: &Counts) -> String {
-    format!("{} words and {} lines", grouped(total(counts)), grouped(counts.lines()))
-}
-
-/// Handlings that ended, well or not.
-fn delivered(stats: &GroupStats) -> u64 {
-    stats.acked + stats.failures
-}
-
-/// Writes a number in groups of three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = {
-        let (first, rest) = digits.split_at(digits.len() % 3);
-        let rest = (0..rest.len()).step_by(3).filter_map(|at| rest.get(at..at + 3));
-        std::iter::once(first).filter(|first| !first.is_empty()).chain(rest).collect()
-    };
-    groups.join(",")
 }
