@@ -26,17 +26,25 @@ pub(super) struct Ticket(u64);
 #[derive(Debug)]
 pub(super) struct Line {
     capacity: u64,
-    /// The most weight that may be inside.
-    limit: u64,
     /// Places ever taken, by messages and reservations, less those that were given back unused.
     taken: u64,
+    /// Present where weight is limited; else everything weighs nothing. Boxed, since each actor has a mailbox, and few
+    /// have this.
+    scales: Option<Box<Scales>>,
+    /// In the order of their tickets. Only the front is ever told.
+    waiting: VecDeque<Waits>,
+    next: u64,
+}
+
+/// The second gate.
+#[derive(Debug)]
+struct Scales {
+    /// The most weight that may be inside.
+    limit: u64,
     /// What is inside weighs so much.
     load: u64,
     /// What waits weighs so much.
     wanted: u64,
-    /// In the order of their tickets. Only the front is ever told.
-    waiting: VecDeque<Waits>,
-    next: u64,
 }
 
 #[derive(Debug)]
@@ -48,16 +56,10 @@ struct Waits {
 }
 
 impl Line {
+    /// `limit`: the most weight that may be inside; `u64::MAX` is none.
     pub(super) fn new(capacity: usize, limit: u64) -> Line {
-        Line {
-            capacity: capacity as u64,
-            limit,
-            taken: 0,
-            load: 0,
-            wanted: 0,
-            waiting: VecDeque::new(),
-            next: 0,
-        }
+        let scales = (limit < u64::MAX).then(|| Box::new(Scales { limit, load: 0, wanted: 0 }));
+        Line { capacity: capacity as u64, taken: 0, scales, waiting: VecDeque::new(), next: 0 }
     }
 
     /// Tells whether the holder of `ticket` (`None`: a newcomer) may enter now with so much `weight`, when `done` places
@@ -66,7 +68,7 @@ impl Line {
     pub(super) fn admits(&self, ticket: Option<Ticket>, weight: u64, done: u64) -> bool {
         match ticket {
             // Why also if it weighs nothing: it must not overtake one who waits for weight.
-            None => self.spare(done) > 0 && self.bears(self.wanted.saturating_add(weight)),
+            None => self.spare(done) > 0 && self.bears_beside_those_who_wait(weight),
             Some(_) => self.is_first(ticket) && self.has_room(weight, done),
         }
     }
@@ -94,7 +96,8 @@ impl Line {
     /// The places, and the weight, that are to come free before all of those in it can enter.
     pub(super) fn lacking(&self, done: u64) -> (u64, u64) {
         let places = (self.waiting.len() as u64).saturating_sub(self.free(done));
-        (places, self.wanted.saturating_sub(self.limit.saturating_sub(self.load)))
+        let weight = self.scales.as_ref().map_or(0, |scales| scales.wanted.saturating_sub(scales.left()));
+        (places, weight)
     }
 
     /// How many places are left for newcomers once each one who waits has one.
@@ -107,7 +110,9 @@ impl Line {
     #[inline]
     pub(super) fn take(&mut self, weight: u64) {
         self.taken += 1;
-        self.load += weight;
+        if let Some(scales) = &mut self.scales {
+            scales.load += weight;
+        }
     }
 
     /// Gives back a place that was taken for so much `weight` and not used.
@@ -118,20 +123,24 @@ impl Line {
 
     /// So much `weight` is settled, with the places that bore it.
     pub(super) fn unload(&mut self, weight: u64) {
-        debug_assert!(weight <= self.load, "only what came in goes");
-        self.load = self.load.saturating_sub(weight);
+        if let Some(scales) = &mut self.scales {
+            debug_assert!(weight <= scales.load, "only what came in goes");
+            scales.load = scales.load.saturating_sub(weight);
+        }
     }
 
     /// What is inside weighs so much.
     pub(super) fn load(&self) -> u64 {
-        self.load
+        self.scales.as_ref().map_or(0, |scales| scales.load)
     }
 
     /// Joins the end of the line, to wait for a place and so much `weight`.
     pub(super) fn join(&mut self, waker: &Waker, weight: u64) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.wanted += weight;
+        if let Some(scales) = &mut self.scales {
+            scales.wanted += weight;
+        }
         self.waiting.push_back(Waits { ticket, waker: Some(waker.clone()), weight });
         ticket
     }
@@ -149,7 +158,9 @@ impl Line {
     pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
         let at = self.position(ticket)?;
         let gone = self.waiting.remove(at)?;
-        self.wanted -= gone.weight;
+        if let Some(scales) = &mut self.scales {
+            scales.wanted -= gone.weight;
+        }
         gone.waker
     }
 
@@ -200,7 +211,13 @@ impl Line {
     /// Tells whether so much more may be inside.
     #[inline]
     fn bears(&self, weight: u64) -> bool {
-        weight <= self.limit.saturating_sub(self.load)
+        self.scales.as_ref().is_none_or(|scales| weight <= scales.left())
+    }
+
+    #[inline]
+    fn bears_beside_those_who_wait(&self, weight: u64) -> bool {
+        let scales = self.scales.as_deref();
+        scales.is_none_or(|scales| scales.wanted.saturating_add(weight) <= scales.left())
     }
 
     fn free(&self, done: u64) -> u64 {
@@ -209,5 +226,11 @@ impl Line {
 
     fn position(&self, ticket: Ticket) -> Option<usize> {
         self.waiting.binary_search_by_key(&ticket, |waits| waits.ticket).ok()
+    }
+}
+
+impl Scales {
+    fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.load)
     }
 }

@@ -226,7 +226,7 @@ impl<M, C, S> Receiver<M, C, S> {
         self.burst.iter().chain(&self.shared.lock().queue).map(S::weight).sum()
     }
 
-    /// What the taken places bear weighs so much.
+    /// What the taken places bear weighs so much; 0 where weight has no limit.
     pub fn load(&self) -> u64 {
         self.shared.lock().line.load()
     }
