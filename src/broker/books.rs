@@ -16,6 +16,7 @@
 //! is asked for afterwards, by [`Books::take_freed`].
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::bits::Bits;
 use super::message::BATCH;
@@ -135,6 +136,11 @@ impl<B: Clone + Weighed> Books<B> {
         account.map_or(0, |account| account.open + account.redriven)
     }
 
+    /// The batch at `base`, if some of it is kept.
+    pub(crate) fn batch(&self, base: u64) -> Option<&B> {
+        self.live.get(&base).map(|live| &live.batch)
+    }
+
     /// The oldest message that is kept, those that came back left out.
     pub(crate) fn oldest(&self) -> Option<(&B, u16)> {
         let live = self.live.values().next()?;
@@ -241,12 +247,19 @@ impl<B: Clone + Weighed> Books<B> {
         self.free(base, settled)
     }
 
-    /// Evicts the oldest message for which `evict` says that it can be. Answers its batch and index, and the groups that
-    /// had it to settle. Its place is free.
-    pub(crate) fn evict_oldest(&mut self, evict: impl Fn(&B, u16) -> bool) -> Option<(B, u16, Vec<GroupId>)> {
-        let (base, index) = self.live.iter().find_map(|(base, live)| {
-            live.kept.iter().find(|at| evict(&live.batch, *at)).map(|index| (*base, index))
-        })?;
+    /// Evicts the oldest message for which `evict` says that it can be, when so many groups have it to settle, or says
+    /// before that it is enough. Answers its batch and index, and those groups. Its place is free.
+    pub(crate) fn evict_oldest(
+        &mut self,
+        evict: impl Fn(&B, u16, u32) -> ControlFlow<bool>,
+    ) -> Option<(B, u16, Vec<GroupId>)> {
+        let mut kept =
+            self.live.iter().flat_map(|(base, live)| live.kept.iter().map(move |at| (*base, at, live)));
+        let answer = kept.try_for_each(|(base, at, live)| {
+            let open = live.open.iter().filter(|open| open.has(at)).count() as u32;
+            evict(&live.batch, at, open).map_break(|evicted| evicted.then_some((base, at)))
+        });
+        let (base, index) = answer.break_value()??;
         let live = self.live.get_mut(&base)?;
         let (batch, one, mut groups) = (live.batch.clone(), Bits::range(index, index + 1), Vec::new());
         for (open, account) in live.open.iter_mut().zip(&mut self.groups) {

@@ -357,9 +357,9 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         let acked = part.as_ref().unwrap_or(&lease.slice);
         if acked.len() > 0 {
             self.counts.acked += u64::from(acked.len());
-            Self::let_go(acked, &lease.past);
             self.queue.on_done(acked);
             effects.push(settled(acked, &lease.past));
+            Self::let_go(acked, &lease.past);
         }
         acked.len()
     }
@@ -374,11 +374,19 @@ impl<B: Clone + BatchHandle> Ledger<B> {
 }
 
 /// The group is done with these messages. Which account the place belongs to depends on how they came.
-fn settled<B: Clone>(slice: &Slice<B>, past: &Past) -> Effect<B> {
+fn settled<B: Clone + BatchHandle>(slice: &Slice<B>, past: &Past) -> Effect<B> {
+    mark_settled(slice, past);
     match past.redrives {
         0 => Effect::Settled { base: slice.base, which: slice.bits() },
         // Invariant: what was redriven comes alone, and is never joined with others.
         _ => Effect::SettledAgain { base: slice.base, at: slice.from },
+    }
+}
+
+/// What was redriven holds a place of its own, which nobody evicts.
+fn mark_settled<B: Clone + BatchHandle>(slice: &Slice<B>, past: &Past) {
+    if past.redrives == 0 && slice.batch.may_be_unwanted() {
+        slice.batch.settle(slice.bits());
     }
 }
 

@@ -273,6 +273,11 @@ impl<T> BatchHandle for Arc<Batch<T>> {
     }
 
     #[inline]
+    fn settle(&self, which: Bits) {
+        self.claims.settle(which);
+    }
+
+    #[inline]
     fn expires(&self, _index: u16) -> Option<Moment> {
         self.expires
     }

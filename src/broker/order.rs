@@ -33,6 +33,9 @@ pub(crate) trait BatchHandle {
     /// The group has these no longer leased.
     fn let_go(&self, _which: Bits) {}
 
+    /// The group has settled these, and is about to tell. What is leased it lets go after this.
+    fn settle(&self, _which: Bits) {}
+
     /// When a message is past its time, if ever.
     fn expires(&self, _index: u16) -> Option<Moment> {
         None

@@ -196,6 +196,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn hear(&mut self, word: TopicWord<T>) {
         match word {
             TopicWord::Settled { group, base, which } => {
+                self.hear_claims(base, which);
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
             }

@@ -173,6 +173,31 @@ fn the_hook_sees_the_dead_letters_that_are_evicted() {
     });
 }
 
+/// A group has acked it, and the topic has not heard of that: it is not evicted, and its place is waited for.
+#[test]
+fn what_was_handled_is_not_evicted_as_well() {
+    every::runtime(|| async {
+        for _ in 0..4 {
+            let (broker, topic) = evicting(4).await;
+            let group = topic.group("g").consumers(2).prefetch(1).run_fn(|_| Ok(())).await.unwrap();
+            let publisher = topic.clone();
+            every::spawn("publisher", async move {
+                for n in 0..500 {
+                    // All four may be at work just then.
+                    while let Err(refused) = publisher.publish(n).await {
+                        assert_eq!(refused.kind(), ErrorKind::Full);
+                    }
+                }
+            })
+            .await;
+            topic.settled().await.unwrap();
+            let (of_group, stats) = (balanced(group.stats().await.unwrap()), topic.stats().await.unwrap());
+            assert_eq!((of_group.evicted, stats.accepted), (stats.evicted, 500), "{of_group:?}");
+            broker.shutdown().await;
+        }
+    });
+}
+
 /// What was evicted while the topic is held, or while a group works, was in no group's way.
 #[test]
 fn what_is_evicted_while_the_topic_is_held_counts_for_its_groups() {

@@ -7,7 +7,7 @@
 //! | the topic's `ttl` | what is past its time | when it is the oldest, and whenever it would be handed out |
 //! | the message's own | it | at that moment, or as it comes back from a consumer |
 
-use super::{BatchHandle, DeadReason, Effect, Ledger, Past, Slice};
+use super::{BatchHandle, DeadReason, Effect, Ledger, Past, Slice, mark_settled};
 use crate::base::Moment;
 use crate::broker::bits::Bits;
 use crate::broker::ttls::Timed;
@@ -160,7 +160,8 @@ fn expires<B: BatchHandle>((slice, redrives): (&Slice<B>, u16)) -> Option<Moment
 }
 
 /// A limit settled these. Which account the place belongs to depends on how they came.
-fn removed<B: Clone>(slice: &Slice<B>, past: &Past) -> Effect<B> {
+fn removed<B: Clone + BatchHandle>(slice: &Slice<B>, past: &Past) -> Effect<B> {
+    mark_settled(slice, past);
     match past.redrives {
         0 => Effect::Removed { base: slice.base, which: slice.bits() },
         _ => Effect::RemovedAgain { base: slice.base, at: slice.from },

@@ -28,18 +28,22 @@ impl<B: Clone + BatchHandle> Ledger<B> {
     ) {
         past.attempts = past.attempts.saturating_add(u32::from(!planted(Bug::UnmarkedDuplicate)));
         let random = mixed(random, slice.first());
-        Self::let_go(&slice, &past);
+        if !matches!(verdict, Verdict::Ack | Verdict::Drop) {
+            Self::let_go(&slice, &past);
+        }
         match verdict {
             Verdict::Ack => {
                 self.counts.acked += 1;
                 self.queue.on_done(&slice);
                 effects.push(settled(&slice, &past));
+                Self::let_go(&slice, &past);
             }
             Verdict::Drop => {
                 self.counts.dropped += 1;
                 self.counts.acked += u64::from(planted(Bug::DriftingStats));
                 self.queue.on_done(&slice);
                 effects.push(settled(&slice, &past));
+                Self::let_go(&slice, &past);
             }
             Verdict::Release => self.put_back(slice, past),
             Verdict::Dead { reason } => self.bury(slice, past, DeadReason::Rejected(reason), effects),

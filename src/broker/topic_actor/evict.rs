@@ -1,12 +1,15 @@
 //! What leaves a topic before it was settled, by a limit: the oldest for want of room, and what no group was there for in
 //! time.
 
+use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Life;
 use crate::base::{Moment, catch};
 use crate::broker::bits::Bits;
+use crate::broker::claims::Claims;
 use crate::broker::ledger::Slice;
 use crate::broker::message::Batch;
 use crate::broker::room::Room;
@@ -14,6 +17,24 @@ use crate::broker::ttls::Timed;
 use crate::broker::weight::Weighed as _;
 use crate::broker::witness::Sight;
 use crate::broker::{Message, Overflow, WhyDropped};
+
+/// Places, and the bytes that they bear.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    places: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn with<T>(self, message: &Message<T>) -> Sum {
+        let bytes = message.batch.weight(Bits::range(message.index, message.index + 1));
+        Sum { places: self.places + 1, bytes: self.bytes + bytes }
+    }
+
+    fn reaches(self, (places, bytes): (u64, u64)) -> bool {
+        self.places >= places && self.bytes >= bytes
+    }
+}
 
 impl<T: Send + Sync + 'static> Life<T> {
     /// Evicts as many as stand in line without a place, and answers those who asked.
@@ -25,16 +46,29 @@ impl<T: Send + Sync + 'static> Life<T> {
         if !self.evicts() || self.actor.mailbox.waiting() > 0 {
             return;
         }
-        let (places, weight) = self.actor.mailbox.lacking();
-        let (mut made, mut bytes) = (0, 0);
-        while (made < places || bytes < weight)
-            && let Some(message) = self.evict_oldest()
-        {
-            bytes += message.batch.weight(Bits::range(message.index, message.index + 1));
-            made += 1;
+        let lacking = self.actor.mailbox.lacking();
+        let mut made = Sum::default();
+        let mut short = !made.reaches(lacking);
+        while short {
+            // Anew each time: what was seen on the way to the message before is seen again.
+            let sum = Cell::new(made);
+            let evicted = self.evict_oldest(|claims, message, open| {
+                if sum.get().reaches(lacking) {
+                    return ControlFlow::Break(false);
+                }
+                let evicts = claims.evict(message.index, open);
+                // What all have settled comes free by itself.
+                if evicts || claims.is_over(message.index, open) {
+                    sum.set(sum.get().with(message));
+                }
+                if evicts { ControlFlow::Break(true) } else { ControlFlow::Continue(()) }
+            });
+            short = !sum.get().reaches(lacking);
+            let Some(message) = evicted else { break };
+            made = made.with(&message);
             self.call_hook(message);
         }
-        let room = if made < places || bytes < weight { Room::None } else { Room::Made };
+        let (room, made) = (if short { Room::None } else { Room::Made }, made.places);
         for asker in self.askers.drain(..) {
             // Whoever went away needs none.
             let _ = asker.send(room);
@@ -56,9 +90,16 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.actor.settings.overflow == Overflow::DropOldest
     }
 
-    fn evict_oldest(&mut self) -> Option<Message<T>> {
-        let can = |batch: &Arc<Batch<T>>, at| batch.claims().evict(at);
-        let (batch, index, groups) = self.books.evict_oldest(can)?;
+    /// Evicts the oldest message of which `evict` says that it has; `false`: no more are needed.
+    fn evict_oldest(
+        &mut self,
+        evict: impl Fn(&Claims, &Message<T>, u32) -> ControlFlow<bool>,
+    ) -> Option<Message<T>> {
+        let message =
+            |batch: &Arc<Batch<T>>, index| Message { batch: batch.clone(), index, redrives: 0, attempt: 0 };
+        let found =
+            self.books.evict_oldest(|batch, at, open| evict(batch.claims(), &message(batch, at), open));
+        let (batch, index, groups) = found?;
         self.evicted += 1;
         self.changes += 1;
         let (topic, base) = (&self.actor.name, batch.base());
@@ -69,7 +110,16 @@ impl<T: Send + Sync + 'static> Life<T> {
                 link.evict(&batch, index);
             }
         }
-        Some(Message { batch, index, redrives: 0, attempt: 0 })
+        Some(message(&batch, index))
+    }
+
+    /// A group has settled these, and the books are about to know.
+    pub(super) fn hear_claims(&self, base: u64, which: Bits) {
+        if self.evicts()
+            && let Some(batch) = self.books.batch(base)
+        {
+            batch.claims().hear(which);
+        }
     }
 
     /// Lets go of what is past its time, while no group is there to do it.
