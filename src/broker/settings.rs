@@ -32,6 +32,8 @@ pub enum Overflow {
     /// [`PublishError::Dropped`](super::PublishError::Dropped), never with an id, and
     /// [`TopicStats::dropped_newest`](super::TopicStats::dropped_newest) counts it.
     ///
+    /// Of a `publish_all` all is dropped from the first one on that finds no room.
+    ///
     /// For what is worth nothing later, as samples are. [`UnlessDropped`](super::UnlessDropped) lets a publisher go on;
     /// [`Dropped`](super::Dropped) says what becomes of a handler that does not. Sinks wait, and so do dead letters and
     /// redrives, which are never dropped.
