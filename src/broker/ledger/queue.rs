@@ -65,7 +65,8 @@ impl<B: Clone + BatchHandle> Queue<B> {
     /// Messages that were taken are to be handed out again.
     pub(super) fn put_back(&mut self, slice: Slice<B>, past: Past) {
         match self {
-            Queue::Shared { waiting, .. } => waiting.put_back(slice, past),
+            // What is between them is gone for good: it was evicted, or past its time.
+            Queue::Shared { waiting, .. } => slice.runs().for_each(|run| waiting.put_back(run, past.clone())),
             Queue::Lanes(keys) => keys.put_back(slice, past),
         }
     }

@@ -7,7 +7,8 @@ use crate::base::{Bug, planted};
 
 /// Limit: the topic's capacity.
 pub(super) struct Waiting<B> {
-    /// Never started, by offset; as few slices as there are batches and gaps.
+    /// Never started, by offset; as few slices as there are batches and gaps. Invariant: none of them has a gap, since
+    /// they are cut and joined by their ends.
     fresh: VecDeque<Slice<B>>,
     /// Started before, or redriven, by offset; each alone.
     again: BTreeMap<u64, (Slice<B>, Past)>,
@@ -56,6 +57,7 @@ impl<B: Clone> Waiting<B> {
 
     /// New messages, with higher offsets than all others.
     pub(super) fn push(&mut self, slice: Slice<B>) {
+        debug_assert!(slice.picked.is_none(), "it has no gap");
         self.fresh_messages += u64::from(slice.len());
         match self.fresh.back_mut().filter(|last| last.touches(&slice)) {
             Some(last) => last.to = slice.to,
@@ -75,6 +77,7 @@ impl<B: Clone> Waiting<B> {
 
     /// Joins it with its neighbours.
     fn put_back_fresh(&mut self, mut rest: Slice<B>) {
+        debug_assert!(rest.picked.is_none(), "it has no gap");
         self.fresh_messages += u64::from(rest.len());
         if planted(Bug::RequeueAtTail) {
             return self.fresh.push_back(rest);

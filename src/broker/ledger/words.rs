@@ -47,10 +47,15 @@ impl<B: Clone> Slice<B> {
         self.picked.as_ref().map_or_else(|| Bits::range(self.from, self.to), |bits| **bits)
     }
 
+    /// Those of them that are neighbours, run by run.
+    pub(super) fn runs(&self) -> impl Iterator<Item = Slice<B>> {
+        let (batch, base) = (self.batch.clone(), self.base);
+        self.bits().runs().map(move |(from, to)| Slice::new(batch.clone(), base, from, to))
+    }
+
     /// Whether `next` begins where this one ends.
     pub(super) fn touches(&self, next: &Slice<B>) -> bool {
-        let whole = self.picked.is_none() && next.picked.is_none();
-        whole && (self.base, self.to) == (next.base, next.from)
+        (self.base, self.to) == (next.base, next.from)
     }
 
     /// Those of them in `from..to`.
