@@ -62,7 +62,11 @@ impl<B: Clone> Slice<B> {
     pub(super) fn part(&self, from: u16, to: u16) -> Slice<B> {
         let batch = self.batch.clone();
         match &self.picked {
-            None => Slice::new(batch, self.base, from, to),
+            // Why clamped: what lies outside of it is somebody else's, or gone. It may have lost its ends before.
+            None => {
+                let from = from.clamp(self.from, self.to);
+                Slice::new(batch, self.base, from, to.clamp(from, self.to))
+            }
             Some(bits) => Slice::of(batch, self.base, bits.and(Bits::range(from, to))),
         }
     }
