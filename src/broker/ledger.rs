@@ -380,6 +380,8 @@ fn settled<B: Clone>(slice: &Slice<B>, past: &Past) -> Effect<B> {
 }
 
 mod keys;
+#[cfg(test)]
+mod limits;
 mod look;
 #[cfg(test)]
 mod properties;

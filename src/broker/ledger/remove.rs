@@ -3,7 +3,7 @@
 //! | limit | what goes | when |
 //! |---|---|---|
 //! | the topic drops its oldest | what the topic says, which nobody holds | at once; or, if it is still on its way, as it comes in |
-//! | the group's `max_lag` | the oldest that nobody holds, until no more are unsettled than that | as messages come in |
+//! | the group's `max_lag` | the oldest that nobody holds and that is not parked, until no more are unsettled than that | as messages come in |
 //! | the topic's `ttl` | what is past its time | when it is the oldest, and whenever it would be handed out |
 //! | the message's own | it | at that moment, or as it comes back from a consumer |
 
@@ -49,15 +49,28 @@ impl<B: Clone + BatchHandle> Ledger<B> {
             let counts = self.counts;
             let waiting = counts.backlog + counts.ready - self.withheld;
             let lag = waiting + counts.in_flight + counts.delayed + counts.parked;
-            let surplus = u16::try_from(lag.saturating_sub(most)).unwrap_or(u16::MAX);
+            let surplus = lag.saturating_sub(most);
             if surplus == 0 {
                 return;
             }
-            let Some((slice, past)) = self.queue.take_oldest(surplus) else { return };
-            self.count_out(&slice, &past);
+            let Some((slice, past)) = self.take_oldest(surplus) else { return };
             self.counts.skipped += u64::from(slice.len());
             effects.push(removed(&slice, &past));
         }
+    }
+
+    /// Takes the oldest messages that nobody holds, up to `most`, as far as they are neighbours. Those that wait for their
+    /// next attempt are among them: else what is new would be skipped for their sake.
+    fn take_oldest(&mut self, most: u64) -> Option<(Slice<B>, Past)> {
+        let waiting = self.queue.oldest().map(|(slice, _)| slice.first());
+        let delayed = self.delayed.oldest().map(|(slice, _)| slice.first());
+        if let Some(delayed) = delayed.filter(|delayed| waiting.is_none_or(|waiting| *delayed < waiting)) {
+            return self.take_delayed(delayed);
+        }
+        let before = delayed.map_or(u64::MAX, |delayed| delayed - waiting.unwrap_or(delayed));
+        let (slice, past) = self.queue.take_oldest(u16::try_from(most.min(before)).unwrap_or(u16::MAX))?;
+        self.count_out(&slice, &past);
+        Some((slice, past))
     }
 
     /// These wait from now on, also for their time to be over. What was redriven has all the time in the world: whoever

@@ -38,6 +38,11 @@ impl<B: Clone> Waiting<B> {
         !self.again.is_empty()
     }
 
+    /// Whether the one with this offset is among those that were started before.
+    pub(super) fn has_again_at(&self, offset: u64) -> bool {
+        self.again.contains_key(&offset)
+    }
+
     /// Whether there is one before this offset.
     pub(super) fn has_before(&self, upto: u64) -> bool {
         self.fresh.front().is_some_and(|slice| slice.first() < upto)

@@ -334,7 +334,10 @@ fn of_a_lease_whose_rest_is_taken_back_nothing_is_acked_that_was_withdrawn_from_
     model.work(0, 0);
     let before = model.ledger.counts();
     assert_eq!((before.delayed, before.backlog, before.in_flight), (2, 1, 2));
-    assert!(model.ledger.on_taken_back(lease, 4), "all but the first message of the third key, which goes on");
+    assert!(
+        model.ledger.on_taken_back(lease, 4),
+        "all but the first message of the third key, which goes on"
+    );
     let mut effects = Vec::new();
     let report = Report { lease, upto: 4, exceptions: Vec::new() };
     assert!(model.ledger.on_report(report, Moment::ZERO, 0, &mut effects));
