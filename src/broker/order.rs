@@ -28,8 +28,8 @@ pub(crate) trait BatchHandle {
     /// The group has these no longer leased.
     fn let_go(&self, _which: Bits) {}
 
-    /// When a message is past its time, if ever.
-    fn expires(&self, _index: u16) -> Option<Moment> {
+    /// When its messages are past their topic's time, if ever.
+    fn expires(&self) -> Option<Moment> {
         None
     }
 

@@ -130,6 +130,52 @@ fn what_expired_and_is_redriven_has_no_time_any_more() {
     });
 }
 
+/// Found by reading: as long as a redriven message was the oldest, none behind it went.
+#[test]
+fn what_waits_behind_one_that_was_redriven_goes_at_its_moment() {
+    every::seed(40, |sim| async move {
+        for by_key in [false, true] {
+            let broker = Broker::start().unwrap();
+            let topic = broker.topic::<u64>("t").capacity(4).ttl(secs(10)).key_by(|n| n % 2);
+            let topic = topic.open().await.unwrap();
+            let group = topic.group("g").dead_letter_expired();
+            let group = if by_key { group.key_ordered() } else { group };
+            let group = group.run(async |_| Ok(())).await.unwrap();
+            group.pause().await.unwrap();
+            topic.publish(0).await.unwrap();
+            sim.sleep(secs(11)).await;
+            assert_eq!(group.redrive().await.unwrap(), 1);
+            topic.publish_all(1..4).await.unwrap();
+            sim.sleep(secs(9)).await;
+            assert_eq!(balanced(group.stats().await.unwrap()).backlog, 4);
+            sim.sleep(secs(2)).await;
+            let stats = balanced(group.stats().await.unwrap());
+            assert_eq!((stats.dead_lettered, stats.backlog), (4, 1), "by key: {by_key}");
+            assert_eq!(topic.stats().await.unwrap().unsettled, 1, "their places are free");
+            broker.shutdown_within(Duration::ZERO).await;
+        }
+    });
+}
+
+#[test]
+fn letters_that_went_back_before_their_time_was_over_keep_no_payload() {
+    every::seed(20, |sim| async move {
+        let broker = Broker::start().unwrap();
+        let dead = broker.topic::<DeadLetter>("t.g.dead").ttl(secs(3600)).open().await.unwrap();
+        let topic = broker.topic::<std::sync::Arc<()>>("t").open().await.unwrap();
+        let group = topic.group("g").retry(Retry::none());
+        let group = group.run(async |n| if n.redrives() == 0 { Err(Fault::new("no")) } else { Ok(()) });
+        let (group, payload) = (group.await.unwrap(), std::sync::Arc::new(()));
+        topic.publish_all([payload.clone(), payload.clone()]).await.unwrap();
+        topic.settled().await.unwrap();
+        assert_eq!(group.redrive().await.unwrap(), 2);
+        topic.settled().await.unwrap();
+        assert_eq!(dead.stats().await.unwrap().unsettled, 0);
+        sim.sleep(secs(1)).await;
+        assert_eq!(std::sync::Arc::strong_count(&payload), 1);
+    });
+}
+
 #[test]
 fn without_a_group_they_go_too_before_there_was_one_and_after_the_last() {
     every::seed(60, |sim| async move {

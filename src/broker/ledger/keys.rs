@@ -199,9 +199,8 @@ impl<B: Clone + BatchHandle> Keys<B> {
         Some((Slice::of(batch, base, bits), Past::default()))
     }
 
-    pub(super) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
-        let (_, key) = self.by_age.as_ref()?.first()?;
-        self.lanes.get(key)?.waiting.oldest()
+    pub(super) fn oldest(&self) -> Option<u64> {
+        Some(self.by_age.as_ref()?.first()?.0)
     }
 
     pub(super) fn take_oldest(&mut self, most: u16) -> Option<(Slice<B>, Past)> {
@@ -231,13 +230,12 @@ impl<B: Clone + BatchHandle> Keys<B> {
         if lane.turn.is_some() {
             self.available -= lane.waiting.len();
         }
-        let oldest = |lane: &Lane<B>| lane.waiting.oldest().map(|(slice, _)| slice.first());
-        let before = if self.by_age.is_some() { oldest(lane) } else { None };
+        let before = if self.by_age.is_some() { lane.waiting.oldest() } else { None };
         let failed = lane.has_failed();
         change(lane);
         self.failed = self.failed + usize::from(lane.has_failed()) - usize::from(failed);
         if let Some(by_age) = &mut self.by_age {
-            let after = oldest(lane);
+            let after = lane.waiting.oldest();
             if before != after {
                 before.map(|offset| by_age.remove(&(offset, key)));
                 after.map(|offset| by_age.insert((offset, key)));

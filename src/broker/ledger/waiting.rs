@@ -119,20 +119,16 @@ impl<B: Clone> Waiting<B> {
         Some(slice)
     }
 
-    /// The oldest one, and how often it was redriven.
-    pub(super) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
+    /// The oldest one.
+    pub(super) fn oldest(&self) -> Option<u64> {
         let (again, fresh) = (self.again.first_key_value(), self.fresh.front());
-        match (again, fresh) {
-            (Some((offset, _)), Some(fresh)) if fresh.first() < *offset => Some((fresh, 0)),
-            (Some((_, (slice, past))), _) => Some((slice, past.redrives)),
-            (None, fresh) => fresh.map(|fresh| (fresh, 0)),
-        }
+        let again = again.map(|(offset, _)| *offset);
+        again.into_iter().chain(fresh.map(Slice::first)).min()
     }
 
     /// Takes the oldest ones, that came in together, up to `most`.
     pub(super) fn take_oldest(&mut self, most: u16) -> Option<(Slice<B>, Past)> {
-        let oldest = self.oldest()?.0.first();
-        match self.again.contains_key(&oldest) {
+        match self.again.contains_key(&self.oldest()?) {
             true => self.take_again(),
             false => Some((self.take_fresh(most)?, Past::default())),
         }

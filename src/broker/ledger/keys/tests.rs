@@ -55,7 +55,7 @@ impl Model {
         let retry = Retry::fixed(Duration::from_millis(5)).max_attempts(3);
         let settings =
             GroupSettings { order, retry, max_parked_per_key: max_parked, ..GroupSettings::default() };
-        let mut ledger = Ledger::new(&settings, false);
+        let mut ledger = Ledger::new(&settings);
         for id in (0..CONSUMERS).map(ConsumerId) {
             ledger.on_consumer(id, credit);
             ledger.on_ready(id, true);

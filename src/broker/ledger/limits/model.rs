@@ -72,7 +72,7 @@ impl BatchHandle for Handle {
         which.iter().for_each(|at| claims[usize::from(at)] -= 1);
     }
 
-    fn expires(&self, _: u16) -> Option<Moment> {
+    fn expires(&self) -> Option<Moment> {
         self.0.expires
     }
 
@@ -141,7 +141,7 @@ impl Model {
             dead_letter_expired: with.dead_letter_expired,
             ..GroupSettings::default()
         };
-        let mut ledger = Ledger::new(&settings, with.ttl.is_some());
+        let mut ledger = Ledger::new(&settings);
         for id in (0..CONSUMERS).map(ConsumerId) {
             let credit = match with.pull {
                 true => Credit::Pull { prefetch: 3 },
