@@ -40,10 +40,9 @@ impl<B: Clone> Delayed<B> {
         Some(waiting)
     }
 
-    /// The oldest one, and how often it was redriven.
-    pub(crate) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
-        let (offset, due) = self.by_offset.first_key_value()?;
-        self.by_moment.get(&(*due, *offset)).map(|(slice, past)| (slice, past.redrives))
+    /// The oldest one.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        Some(*self.by_offset.first_key_value()?.0)
     }
 
     /// Takes the one with this offset.

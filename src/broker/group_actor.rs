@@ -45,8 +45,6 @@ pub(crate) struct GroupActor<T> {
     pub(crate) name: Name,
     pub(crate) topic_name: Name,
     pub(crate) settings: GroupSettings,
-    /// Messages of the topic may be past their time.
-    pub(crate) ttl: bool,
     pub(crate) scope: Scope,
     pub(crate) rt: Rt,
     pub(crate) mailbox: Receiver<Handout<T>, GroupWord<T>>,
@@ -94,7 +92,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
     pub(crate) async fn run(self) {
         let (window, clock) = (RestartWindow::new(self.settings.intensity), self.rt.clock());
         let mut life = Life {
-            ledger: Ledger::new(&self.settings, self.ttl),
+            ledger: Ledger::new(&self.settings),
             effects: Vec::new(),
             members: Members::default(),
             window,

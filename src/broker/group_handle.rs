@@ -239,7 +239,6 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
         name: name.clone(),
         topic_name: topic.name.clone(),
         settings: settings.clone(),
-        ttl: topic.settings.ttl.is_some(),
         scope,
         rt: topic.core.rt.clone(),
         mailbox: receiver,

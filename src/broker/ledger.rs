@@ -52,7 +52,7 @@ pub(crate) struct Ledger<B> {
     order: Order,
     queue: Queue<B>,
     delayed: Delayed<B>,
-    /// Of the messages in the queue and among the delayed, those with a time of their own.
+    /// Of the messages in the queue and among the delayed, those that are to be past their time.
     ttls: Ttls<B>,
     max_lag: Option<u64>,
     dead_letter_expired: bool,
@@ -75,12 +75,11 @@ struct Lease<B> {
 }
 
 impl<B: Clone + BatchHandle> Ledger<B> {
-    /// `ttl`: the messages of the topic may be past their time.
-    pub(crate) fn new(settings: &GroupSettings, ttl: bool) -> Ledger<B> {
+    pub(crate) fn new(settings: &GroupSettings) -> Ledger<B> {
         Ledger {
             retry: settings.retry,
             order: settings.order,
-            queue: Queue::new(settings, ttl || settings.max_lag.is_some()),
+            queue: Queue::new(settings),
             delayed: Delayed::default(),
             ttls: Ttls::default(),
             max_lag: settings.max_lag.map(u64::from),
@@ -269,7 +268,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
 
     /// When the next delayed message is due, or the next one past its time.
     pub(crate) fn next_alarm(&self) -> Option<Moment> {
-        [self.delayed.next(), self.next_expiry()].into_iter().flatten().min()
+        [self.delayed.next(), self.ttls.first()].into_iter().flatten().min()
     }
 
     /// Delayed messages whose moment has come are ready, and those past their time are gone.
@@ -391,6 +390,8 @@ fn mark_settled<B: Clone + BatchHandle>(slice: &Slice<B>, past: &Past) {
 }
 
 mod keys;
+#[cfg(test)]
+mod limits;
 mod look;
 #[cfg(test)]
 mod properties;

@@ -201,10 +201,6 @@ impl<T> Batch<T> {
         Batch { origin: origin.clone(), base, items, claims, expires, own_times }
     }
 
-    pub(crate) fn expires(&self) -> Option<Moment> {
-        self.expires
-    }
-
     pub(crate) fn base(&self) -> u64 {
         self.base
     }
@@ -278,7 +274,7 @@ impl<T> BatchHandle for Arc<Batch<T>> {
     }
 
     #[inline]
-    fn expires(&self, _index: u16) -> Option<Moment> {
+    fn expires(&self) -> Option<Moment> {
         self.expires
     }
 

@@ -36,8 +36,8 @@ pub(crate) trait BatchHandle {
     /// The group has settled these, and is about to tell. What is leased it lets go after this.
     fn settle(&self, _which: Bits) {}
 
-    /// When a message is past its time, if ever.
-    fn expires(&self, _index: u16) -> Option<Moment> {
+    /// When its messages are past their topic's time, if ever.
+    fn expires(&self) -> Option<Moment> {
         None
     }
 

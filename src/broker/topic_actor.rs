@@ -61,7 +61,7 @@ struct Life<T> {
     askers: Vec<Reply<Room>>,
     evicted: u64,
     expired: u64,
-    /// Of the messages that are kept while there is no group, those with a time of their own.
+    /// Of the messages that are kept while there is no group, those that are to be past their time.
     ttls: Ttls<Arc<Batch<T>>>,
     clock: Clock,
     /// The clock is set for what is past its time.
@@ -301,10 +301,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.call_redrivers();
             }
             TopicWord::Peek { from, answer } => drop(answer.send(self.books.first_kept(from))),
-            TopicWord::Moved { base, index } => {
-                let freed = self.books.let_go(base, Bits::range(index, index + 1));
-                self.free(freed);
-            }
+            TopicWord::Moved { base, index } => self.on_moved(base, index),
             TopicWord::MakeRoom(_) if !self.evicts() => {}
             TopicWord::MakeRoom(asker) => {
                 self.askers.retain(|asker| !asker.is_abandoned());

@@ -14,6 +14,7 @@ use crate::every;
 use crate::seen::{Gate, Seen, balanced, some};
 
 const KEYS: u64 = 7;
+const HOUR: Duration = Duration::from_secs(3600);
 
 async fn open(capacity: usize) -> (Broker, Topic<u64>) {
     let broker = Broker::start().unwrap();
@@ -167,6 +168,82 @@ fn what_waits_behind_a_failing_key_beyond_its_limit_is_dead_lettered() {
     });
 }
 
+/// Found by reading: of several keys with too many, only the last one's were given up.
+#[test]
+fn the_limit_behind_a_failing_key_holds_for_each_of_them() {
+    every::seed(20, |sim| async move {
+        let (_broker, topic) = open(100).await;
+        let group = topic.group("g").key_ordered().max_parked_per_key(2).retry(Retry::fixed(HOUR));
+        let group = group.run(async |n| if *n < KEYS { Err(Fault::new("no")) } else { Ok(()) });
+        let group = group.await.unwrap();
+        topic.publish_all(0..KEYS).await.unwrap();
+        sim.sleep(Duration::from_secs(1)).await;
+        topic.publish_all(KEYS..10 * KEYS).await.unwrap();
+        sim.sleep(Duration::from_secs(1)).await;
+        let stats = balanced(group.stats().await.unwrap());
+        assert_eq!((stats.delayed, stats.backlog, stats.dead_lettered), (KEYS, 2 * KEYS, 7 * KEYS));
+    });
+}
+
+/// Found by reading: what a consumer had been handed together with the one that failed was not counted.
+#[test]
+fn the_limit_behind_a_failing_key_counts_what_was_handed_out_with_it() {
+    every::seed(20, |sim| async move {
+        let (_broker, topic) = open(300).await;
+        let group = topic.group("g").key_ordered().max_parked_per_key(2).retry(Retry::fixed(HOUR));
+        let group = group.run(async |n| if *n == 700 { Err(Fault::new("no")) } else { Ok(()) });
+        let group = group.await.unwrap();
+        // So that it is known to be quick, and is handed several at a time.
+        topic.publish_all(0..200).await.unwrap();
+        topic.settled().await.unwrap();
+        topic.publish_all((0..10).map(|n| 700 + n * KEYS)).await.unwrap();
+        sim.sleep(Duration::from_secs(1)).await;
+        let stats = balanced(group.stats().await.unwrap());
+        assert_eq!((stats.delayed, stats.backlog, stats.dead_lettered), (1, 2, 7));
+    });
+}
+
+/// Found by reading: once it was due, the one that failed counted as one that waits behind it.
+#[test]
+fn the_one_that_failed_does_not_wait_behind_itself() {
+    every::seed(20, |sim| async move {
+        let (_broker, topic) = open(100).await;
+        let retry = Retry::fixed(Duration::from_secs(1));
+        let group = topic.group("g").key_ordered().max_parked_per_key(2).retry(retry);
+        let group = group.run(async |_| Err(Fault::new("no"))).await.unwrap();
+        topic.publish_all([0, 7]).await.unwrap();
+        sim.sleep(Duration::from_millis(1)).await;
+        group.pause().await.unwrap();
+        sim.sleep(Duration::from_secs(2)).await;
+        topic.publish_all([14]).await.unwrap();
+        sim.sleep(Duration::from_secs(1)).await;
+        let stats = balanced(group.stats().await.unwrap());
+        assert_eq!((stats.delayed, stats.backlog, stats.dead_lettered), (0, 3, 0));
+    });
+}
+
+/// Found by reading: a key whose failed message went by a limit was taken for a failing one for good.
+#[test]
+fn a_key_whose_failed_message_is_gone_does_not_fail_any_more() {
+    every::seed(20, |sim| async move {
+        let (_broker, topic) = open(100).await;
+        let retry = Retry::fixed(Duration::from_secs(1));
+        let group = topic.group("g").key_ordered().max_parked_per_key(1).retry(retry);
+        let group = group.run(async |_| Err(Fault::new("no"))).await.unwrap();
+        topic.message(0).ttl(Duration::from_secs(10)).publish().await.unwrap();
+        sim.sleep(Duration::from_millis(1)).await;
+        group.pause().await.unwrap();
+        topic.publish(7).await.unwrap();
+        // It was due, and nobody could have it.
+        sim.sleep(Duration::from_secs(11)).await;
+        topic.publish_all([1, 14, 21]).await.unwrap();
+        sim.sleep(Duration::from_secs(1)).await;
+        let stats = balanced(group.stats().await.unwrap());
+        assert_eq!((stats.expired, stats.keys, stats.failed_keys), (1, 2, 0));
+        assert_eq!((stats.backlog, stats.dead_lettered), (4, 0), "nothing failed that they would wait for");
+    });
+}
+
 #[test]
 fn a_group_by_key_is_refused_where_there_is_no_key() {
     every::runtime(|| async {
@@ -243,8 +320,6 @@ fn of_an_exclusive_group_the_standby_takes_over_in_order() {
         assert_eq!(*rest.lock().unwrap(), [3, 4, 5]);
     });
 }
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Notes, in order, each handling that began, and when by the virtual clock.
 #[derive(Clone, Default)]

@@ -33,10 +33,10 @@ pub(super) struct Keys<B> {
     next_turn: u64,
     /// Messages of the lanes in turn.
     available: u64,
-    /// Lanes that failed.
+    /// Lanes that wait for a message that failed.
     failed: usize,
-    /// A lane that may have more messages than `max_parked`.
-    surplus: Option<KeyHash>,
+    /// Lanes that may have more messages than `max_parked`. Limit: each is one of the above.
+    surplus: BTreeSet<KeyHash>,
     /// Lanes that wait, by the offset of their oldest message; if that is asked for.
     by_age: Option<BTreeSet<(u64, KeyHash)>>,
 }
@@ -47,13 +47,14 @@ struct Lane<B> {
     busy: u32,
     /// Present while it is in turn.
     turn: Option<u64>,
-    /// Its first message failed, and is not done with.
-    failed: bool,
+    /// Messages that failed and are not done with, by their offsets. Why a list, which is short: beside the one that is in
+    /// turn, there may be some that were redriven.
+    failed: Vec<u64>,
 }
 
 impl<B> Default for Lane<B> {
     fn default() -> Lane<B> {
-        Lane { waiting: Waiting::default(), busy: 0, turn: None, failed: false }
+        Lane { waiting: Waiting::default(), busy: 0, turn: None, failed: Vec::new() }
     }
 }
 
@@ -68,7 +69,7 @@ impl<B: Clone + BatchHandle> Keys<B> {
             next_turn: 0,
             available: 0,
             failed: 0,
-            surplus: None,
+            surplus: BTreeSet::new(),
             by_age: by_age.then(BTreeSet::new),
         }
     }
@@ -100,6 +101,7 @@ impl<B: Clone + BatchHandle> Keys<B> {
     pub(super) fn push_redriven(&mut self, slice: Slice<B>, past: Past) {
         let key = self.order.lane(&slice.batch, slice.from);
         self.change(key, |lane| lane.waiting.put_back(slice, past));
+        self.mark_surplus(key);
     }
 
     pub(super) fn put_back(&mut self, slice: Slice<B>, past: Past) {
@@ -108,48 +110,51 @@ impl<B: Clone + BatchHandle> Keys<B> {
                 lane.busy -= u32::from(run.len());
                 lane.waiting.put_back(run, past.clone());
             });
+            // Why here too: it may have been withdrawn from behind one that failed just now.
+            self.mark_surplus(key);
         }
     }
 
     pub(super) fn on_done(&mut self, slice: &Slice<B>) {
         for (key, run) in runs(self.order, slice) {
-            let mut recovered = false;
             self.change(key, |lane| {
                 lane.busy -= u32::from(run.len());
-                // What failed comes alone, and nothing of its lane goes out before it is done with.
-                recovered = std::mem::take(&mut lane.failed);
+                lane.forget(&run);
             });
-            self.failed -= usize::from(recovered);
         }
     }
 
     pub(super) fn on_failed(&mut self, slice: &Slice<B>) {
         let key = self.order.lane(&slice.batch, slice.from);
-        if let Some(lane) = self.lanes.get_mut(&key) {
-            self.failed += usize::from(!std::mem::replace(&mut lane.failed, true));
-            self.mark_surplus(key);
-        }
+        self.change(key, |lane| {
+            lane.forget(slice);
+            lane.failed.push(slice.first());
+        });
+        self.mark_surplus(key);
     }
 
     fn mark_surplus(&mut self, key: KeyHash) {
-        let lane = self.lanes.get(&key).filter(|lane| lane.failed);
-        if lane.is_some_and(|lane| self.max_parked.is_some_and(|most| lane.waiting.len() > most)) {
-            self.surplus = Some(key);
+        let Some(most) = self.max_parked else { return };
+        if self.lanes.get(&key).is_some_and(|lane| lane.behind() > most) {
+            self.surplus.insert(key);
         }
     }
 
     pub(super) fn take_surplus(&mut self) -> Option<Slice<B>> {
-        let (key, most) = (self.surplus?, self.max_parked?);
-        let mut surplus = None;
-        self.change(key, |lane| {
-            if lane.failed && lane.waiting.len() > most {
-                surplus = lane.waiting.take_last();
+        let most = self.max_parked?;
+        while let Some(key) = self.surplus.first().copied() {
+            let mut surplus = None;
+            self.change(key, |lane| {
+                if lane.behind() > most {
+                    surplus = lane.waiting.take_last();
+                }
+            });
+            if surplus.is_some() {
+                return surplus;
             }
-        });
-        if surplus.is_none() {
-            self.surplus = None;
+            self.surplus.remove(&key);
         }
-        surplus
+        None
     }
 
     pub(super) fn take(&mut self, most: u16, consumers: u64) -> Option<(Slice<B>, Past)> {
@@ -194,9 +199,8 @@ impl<B: Clone + BatchHandle> Keys<B> {
         Some((Slice::of(batch, base, bits), Past::default()))
     }
 
-    pub(super) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
-        let (_, key) = self.by_age.as_ref()?.first()?;
-        self.lanes.get(key)?.waiting.oldest()
+    pub(super) fn oldest(&self) -> Option<u64> {
+        Some(self.by_age.as_ref()?.first()?.0)
     }
 
     pub(super) fn take_oldest(&mut self, most: u16) -> Option<(Slice<B>, Past)> {
@@ -204,13 +208,19 @@ impl<B: Clone + BatchHandle> Keys<B> {
         // Why one: what is next in its lane may be younger than what other lanes have.
         let most = if self.order == Order::Exclusive { most } else { 1 };
         let mut oldest = None;
-        self.change(key, |lane| oldest = lane.waiting.take_oldest(most));
+        self.change(key, |lane| {
+            oldest = lane.waiting.take_oldest(most);
+            oldest.iter().for_each(|(slice, _)| lane.forget(slice));
+        });
         oldest
     }
 
     pub(super) fn take_one(&mut self, batch: &B, base: u64, index: u16) -> Option<(Slice<B>, Past)> {
         let mut one = None;
-        self.change(self.order.lane(batch, index), |lane| one = lane.waiting.take_one(base, index));
+        self.change(self.order.lane(batch, index), |lane| {
+            one = lane.waiting.take_one(base, index);
+            one.iter().for_each(|(slice, _)| lane.forget(slice));
+        });
         one
     }
 
@@ -220,11 +230,12 @@ impl<B: Clone + BatchHandle> Keys<B> {
         if lane.turn.is_some() {
             self.available -= lane.waiting.len();
         }
-        let oldest = |lane: &Lane<B>| lane.waiting.oldest().map(|(slice, _)| slice.first());
-        let before = if self.by_age.is_some() { oldest(lane) } else { None };
+        let before = if self.by_age.is_some() { lane.waiting.oldest() } else { None };
+        let failed = lane.has_failed();
         change(lane);
+        self.failed = self.failed + usize::from(lane.has_failed()) - usize::from(failed);
         if let Some(by_age) = &mut self.by_age {
-            let after = oldest(lane);
+            let after = lane.waiting.oldest();
             if before != after {
                 before.map(|offset| by_age.remove(&(offset, key)));
                 after.map(|offset| by_age.insert((offset, key)));
@@ -249,6 +260,26 @@ impl<B: Clone + BatchHandle> Keys<B> {
         }
         if !waits && !busy {
             self.lanes.remove(&key);
+        }
+    }
+}
+
+impl<B: Clone> Lane<B> {
+    fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// So many wait behind one that failed; none, if none did.
+    fn behind(&self) -> u64 {
+        let in_turn = self.failed.iter().filter(|offset| self.waiting.has_again_at(**offset)).count() as u64;
+        if self.has_failed() { self.waiting.len() - in_turn } else { 0 }
+    }
+
+    /// These are done with, or failed anew.
+    fn forget(&mut self, slice: &Slice<B>) {
+        if self.has_failed() {
+            let gone = slice.first()..slice.base + u64::from(slice.to);
+            self.failed.retain(|offset| !gone.contains(offset));
         }
     }
 }

@@ -31,7 +31,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
     pub(crate) fn has_before(&self, upto: u64) -> bool {
         self.queue.has_before(upto)
             || self.is_at_before(upto)
-            || self.delayed.oldest().is_some_and(|(slice, _)| slice.first() < upto)
+            || self.delayed.oldest().is_some_and(|first| first < upto)
     }
 
     /// Whether consumers hold a message before this offset.

@@ -12,11 +12,11 @@ pub(super) enum Queue<B> {
 }
 
 impl<B: Clone + BatchHandle> Queue<B> {
-    /// `by_age`: it will be asked for the oldest.
-    pub(super) fn new(settings: &GroupSettings, by_age: bool) -> Queue<B> {
+    pub(super) fn new(settings: &GroupSettings) -> Queue<B> {
         match settings.order {
             Order::Shared => Queue::Shared { waiting: Waiting::default(), retries_in_a_row: 0 },
             Order::Keyed | Order::Exclusive => {
+                let by_age = settings.max_lag.is_some();
                 Queue::Lanes(Keys::new(settings.order, settings.max_parked_per_key, by_age))
             }
         }
@@ -65,7 +65,8 @@ impl<B: Clone + BatchHandle> Queue<B> {
     /// Messages that were taken are to be handed out again.
     pub(super) fn put_back(&mut self, slice: Slice<B>, past: Past) {
         match self {
-            Queue::Shared { waiting, .. } => waiting.put_back(slice, past),
+            // What is between them is gone for good: it was evicted, or past its time.
+            Queue::Shared { waiting, .. } => slice.runs().for_each(|run| waiting.put_back(run, past.clone())),
             Queue::Lanes(keys) => keys.put_back(slice, past),
         }
     }
@@ -100,9 +101,8 @@ impl<B: Clone + BatchHandle> Queue<B> {
         }
     }
 
-    /// The oldest message that waits, and how often it was redriven. In a group by key only as far as it was made to know;
-    /// see [`Keys::new`].
-    pub(super) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
+    /// The oldest message that waits. In a group by key only as far as it was made to know; see [`Keys::new`].
+    pub(super) fn oldest(&self) -> Option<u64> {
         match self {
             Queue::Shared { waiting, .. } => waiting.oldest(),
             Queue::Lanes(keys) => keys.oldest(),

@@ -3,9 +3,8 @@
 //! | limit | what goes | when |
 //! |---|---|---|
 //! | the topic drops its oldest | what the topic says, which nobody holds | at once; or, if it is still on its way, as it comes in |
-//! | the group's `max_lag` | the oldest that nobody holds, until no more are unsettled than that | as messages come in |
-//! | the topic's `ttl` | what is past its time | when it is the oldest, and whenever it would be handed out |
-//! | the message's own | it | at that moment, or as it comes back from a consumer |
+//! | the group's `max_lag` | the oldest that nobody holds and that is not parked, until no more are unsettled than that | as messages come in |
+//! | the topic's `ttl`, or the message's own | what is past it | at that moment, or as it comes back from a consumer |
 
 use super::{BatchHandle, DeadReason, Effect, Ledger, Past, Slice, mark_settled};
 use crate::base::Moment;
@@ -49,15 +48,27 @@ impl<B: Clone + BatchHandle> Ledger<B> {
             let counts = self.counts;
             let waiting = counts.backlog + counts.ready - self.withheld;
             let lag = waiting + counts.in_flight + counts.delayed + counts.parked;
-            let surplus = u16::try_from(lag.saturating_sub(most)).unwrap_or(u16::MAX);
+            let surplus = lag.saturating_sub(most);
             if surplus == 0 {
                 return;
             }
-            let Some((slice, past)) = self.queue.take_oldest(surplus) else { return };
-            self.count_out(&slice, &past);
+            let Some((slice, past)) = self.take_oldest(surplus) else { return };
             self.counts.skipped += u64::from(slice.len());
             effects.push(removed(&slice, &past));
         }
+    }
+
+    /// Takes the oldest messages that nobody holds, up to `most`, as far as they are neighbours. Those that wait for their
+    /// next attempt are among them: else what is new would be skipped for their sake.
+    fn take_oldest(&mut self, most: u64) -> Option<(Slice<B>, Past)> {
+        let (waiting, delayed) = (self.queue.oldest(), self.delayed.oldest());
+        if let Some(delayed) = delayed.filter(|delayed| waiting.is_none_or(|waiting| *delayed < waiting)) {
+            return self.take_delayed(delayed);
+        }
+        let before = delayed.map_or(u64::MAX, |delayed| delayed - waiting.unwrap_or(delayed));
+        let (slice, past) = self.queue.take_oldest(u16::try_from(most.min(before)).unwrap_or(u16::MAX))?;
+        self.count_out(&slice, &past);
+        Some((slice, past))
     }
 
     /// These wait from now on, also for their time to be over. What was redriven has all the time in the world: whoever
@@ -77,34 +88,24 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         Some((slice, past))
     }
 
-    /// When the oldest message is past its time, or the first one with a time of its own.
-    pub(crate) fn next_expiry(&self) -> Option<Moment> {
-        let waiting = self.queue.oldest().and_then(expires);
-        let delayed = self.delayed.oldest().and_then(expires);
-        [waiting, delayed, self.ttls.first()].into_iter().flatten().min()
-    }
-
-    /// Removes the oldest messages as far as they are past their time, and those that are past their own.
-    pub(crate) fn expire(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
-        let is_over = |oldest: &(&Slice<B>, u16)| expires(*oldest).is_some_and(|at| at <= now);
-        while self.queue.oldest().is_some_and(|oldest| is_over(&oldest))
-            && let Some((slice, past)) = self.queue.take_oldest(1)
-        {
-            self.count_out(&slice, &past);
-            self.expire_these(slice, past, effects);
-        }
-        while let Some((oldest, _)) = self.delayed.oldest().filter(is_over)
-            && let Some((slice, past)) = self.take_delayed(oldest.first())
-        {
-            self.expire_these(slice, past, effects);
-        }
-        while let Some(Timed { batch, base, index }) = self.ttls.take_due(now) {
-            if let Some((slice, past)) = self.queue.take_one(&batch, base, index) {
-                self.count_out(&slice, &past);
-                self.expire_these(slice, past, effects);
-            } else if let Some((slice, past)) = self.take_delayed(base + u64::from(index)) {
-                self.expire_these(slice, past, effects);
+    /// Removes what is past its time.
+    pub(super) fn expire(&mut self, now: Moment, effects: &mut Vec<Effect<B>>) {
+        while let Some(Timed { batch, base, which }) = self.ttls.take_due(now) {
+            let mut gone = Bits::default();
+            for index in which.iter() {
+                let waited = self.queue.take_one(&batch, base, index);
+                waited.iter().for_each(|(slice, past)| self.count_out(slice, past));
+                let Some((slice, past)) = waited.or_else(|| self.take_delayed(base + u64::from(index)))
+                else {
+                    continue;
+                };
+                if self.dead_letter_expired {
+                    self.bury_expired(slice, past, effects);
+                } else {
+                    gone.insert(index);
+                }
             }
+            self.tell_expired(base, gone, effects);
         }
     }
 
@@ -127,10 +128,15 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         if over.is_empty() && evicted.is_empty() {
             return slice;
         }
-        for index in over.iter() {
-            let one = slice.part(index, index + 1);
-            self.queue.on_done(&one);
-            self.expire_these(one, past.clone(), effects);
+        if !over.is_empty() {
+            let gone = Slice::of(slice.batch.clone(), slice.base, over);
+            self.queue.on_done(&gone);
+            if self.dead_letter_expired {
+                let one = |at| slice.part(at, at + 1);
+                over.iter().for_each(|at| self.bury_expired(one(at), past.clone(), effects));
+            } else {
+                self.tell_expired(slice.base, over, effects);
+            }
         }
         if !evicted.is_empty() {
             let gone = Slice::of(slice.batch.clone(), slice.base, evicted);
@@ -141,22 +147,18 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         Slice::of(slice.batch, slice.base, wanted.without(evicted))
     }
 
-    fn expire_these(&mut self, slice: Slice<B>, past: Past, effects: &mut Vec<Effect<B>>) {
-        if self.dead_letter_expired {
-            self.counts.parked += 1;
-            effects.push(Effect::Dead { slice, past, reason: DeadReason::Expired });
-        } else {
-            self.counts.expired += 1;
-            effects.push(removed(&slice, &past));
+    fn bury_expired(&mut self, slice: Slice<B>, past: Past, effects: &mut Vec<Effect<B>>) {
+        self.counts.parked += 1;
+        effects.push(Effect::Dead { slice, past, reason: DeadReason::Expired });
+    }
+
+    /// These are past their time, which what was redriven never is.
+    fn tell_expired(&mut self, base: u64, which: Bits, effects: &mut Vec<Effect<B>>) {
+        if !which.is_empty() {
+            self.counts.expired += which.count();
+            effects.push(Effect::Removed { base, which });
         }
     }
-}
-
-/// When the oldest is past the topic's time.
-///
-/// One that was redriven never is, and what waits behind it is looked at when that is handed out.
-fn expires<B: BatchHandle>((slice, redrives): (&Slice<B>, u16)) -> Option<Moment> {
-    slice.batch.expires(slice.from).filter(|_| redrives == 0)
 }
 
 /// A limit settled these. Which account the place belongs to depends on how they came.

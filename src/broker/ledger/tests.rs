@@ -32,7 +32,7 @@ impl Probe {
 
     fn with(retry: Retry, credit: Credit) -> Probe {
         let mut probe = Probe {
-            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }, false),
+            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }),
             now: Moment::ZERO,
             effects: Vec::new(),
         };

@@ -7,7 +7,8 @@ use crate::base::{Bug, planted};
 
 /// Limit: the topic's capacity.
 pub(super) struct Waiting<B> {
-    /// Never started, by offset; as few slices as there are batches and gaps.
+    /// Never started, by offset; as few slices as there are batches and gaps. Invariant: none of them has a gap, since
+    /// they are cut and joined by their ends.
     fresh: VecDeque<Slice<B>>,
     /// Started before, or redriven, by offset; each alone.
     again: BTreeMap<u64, (Slice<B>, Past)>,
@@ -37,6 +38,11 @@ impl<B: Clone> Waiting<B> {
         !self.again.is_empty()
     }
 
+    /// Whether the one with this offset is among those that were started before.
+    pub(super) fn has_again_at(&self, offset: u64) -> bool {
+        self.again.contains_key(&offset)
+    }
+
     /// Whether there is one before this offset.
     pub(super) fn has_before(&self, upto: u64) -> bool {
         self.fresh.front().is_some_and(|slice| slice.first() < upto)
@@ -56,6 +62,7 @@ impl<B: Clone> Waiting<B> {
 
     /// New messages, with higher offsets than all others.
     pub(super) fn push(&mut self, slice: Slice<B>) {
+        debug_assert!(slice.picked.is_none(), "it has no gap");
         self.fresh_messages += u64::from(slice.len());
         match self.fresh.back_mut().filter(|last| last.touches(&slice)) {
             Some(last) => last.to = slice.to,
@@ -75,6 +82,7 @@ impl<B: Clone> Waiting<B> {
 
     /// Joins it with its neighbours.
     fn put_back_fresh(&mut self, mut rest: Slice<B>) {
+        debug_assert!(rest.picked.is_none(), "it has no gap");
         self.fresh_messages += u64::from(rest.len());
         if planted(Bug::RequeueAtTail) {
             return self.fresh.push_back(rest);
@@ -111,20 +119,16 @@ impl<B: Clone> Waiting<B> {
         Some(slice)
     }
 
-    /// The oldest one, and how often it was redriven.
-    pub(super) fn oldest(&self) -> Option<(&Slice<B>, u16)> {
+    /// The oldest one.
+    pub(super) fn oldest(&self) -> Option<u64> {
         let (again, fresh) = (self.again.first_key_value(), self.fresh.front());
-        match (again, fresh) {
-            (Some((offset, _)), Some(fresh)) if fresh.first() < *offset => Some((fresh, 0)),
-            (Some((_, (slice, past))), _) => Some((slice, past.redrives)),
-            (None, fresh) => fresh.map(|fresh| (fresh, 0)),
-        }
+        let again = again.map(|(offset, _)| *offset);
+        again.into_iter().chain(fresh.map(Slice::first)).min()
     }
 
     /// Takes the oldest ones, that came in together, up to `most`.
     pub(super) fn take_oldest(&mut self, most: u16) -> Option<(Slice<B>, Past)> {
-        let oldest = self.oldest()?.0.first();
-        match self.again.contains_key(&oldest) {
+        match self.again.contains_key(&self.oldest()?) {
             true => self.take_again(),
             false => Some((self.take_fresh(most)?, Past::default())),
         }

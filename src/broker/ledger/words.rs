@@ -47,17 +47,26 @@ impl<B: Clone> Slice<B> {
         self.picked.as_ref().map_or_else(|| Bits::range(self.from, self.to), |bits| **bits)
     }
 
+    /// Those of them that are neighbours, run by run.
+    pub(super) fn runs(&self) -> impl Iterator<Item = Slice<B>> {
+        let (batch, base) = (self.batch.clone(), self.base);
+        self.bits().runs().map(move |(from, to)| Slice::new(batch.clone(), base, from, to))
+    }
+
     /// Whether `next` begins where this one ends.
     pub(super) fn touches(&self, next: &Slice<B>) -> bool {
-        let whole = self.picked.is_none() && next.picked.is_none();
-        whole && (self.base, self.to) == (next.base, next.from)
+        (self.base, self.to) == (next.base, next.from)
     }
 
     /// Those of them in `from..to`.
     pub(super) fn part(&self, from: u16, to: u16) -> Slice<B> {
         let batch = self.batch.clone();
         match &self.picked {
-            None => Slice::new(batch, self.base, from, to),
+            // Why clamped: what lies outside of it is somebody else's, or gone. It may have lost its ends before.
+            None => {
+                let from = from.clamp(self.from, self.to);
+                Slice::new(batch, self.base, from, to.clamp(from, self.to))
+            }
             Some(bits) => Slice::of(batch, self.base, bits.and(Bits::range(from, to))),
         }
     }

@@ -125,7 +125,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Lets go of what is past its time, while no group is there to do it.
     pub(super) fn poll_expiry(&mut self, cx: &mut Context<'_>) {
         loop {
-            let next = if self.links.is_empty() { self.next_expiry() } else { None };
+            let next = self.ttls.first().filter(|_| self.links.is_empty());
             if next.is_none() && !self.expiry_set {
                 return;
             }
@@ -137,20 +137,14 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    fn next_expiry(&self) -> Option<Moment> {
-        let oldest = self.books.oldest().and_then(|(batch, _)| batch.expires());
-        oldest.into_iter().chain(self.ttls.first()).min()
-    }
-
     fn expire(&mut self, now: Moment) {
         let mut gone = 0;
-        while let Some(Timed { batch, base, index }) = self.ttls.take_due(now) {
-            gone += self.let_go(&batch, base, Bits::range(index, index + 1));
-        }
-        while let Some((batch, kept)) = self.books.first_kept(0)
-            && batch.expires().is_some_and(|at| at <= now)
-        {
-            gone += self.let_go(&batch, batch.base(), kept);
+        while let Some(Timed { batch, base, which }) = self.ttls.take_due(now) {
+            let topic = &self.actor.name;
+            if self.actor.watched.is_watched() {
+                which.iter().for_each(|at| self.actor.watched.show(|| Sight::Evicted { topic, base, at }));
+            }
+            gone += self.let_go(&batch, base, which);
         }
         self.expired += gone;
         self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Expired, gone);
@@ -159,12 +153,16 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Keeps these no longer for groups to come.
     fn let_go(&mut self, batch: &Arc<Batch<T>>, base: u64, which: Bits) -> u64 {
-        let topic = &self.actor.name;
-        if self.actor.watched.is_watched() {
-            which.iter().for_each(|at| self.actor.watched.show(|| Sight::Evicted { topic, base, at }));
-        }
         self.ttls.remove(&Slice::of(batch.clone(), base, which));
         self.books.let_go(base, which)
+    }
+
+    /// This one went elsewhere.
+    pub(super) fn on_moved(&mut self, base: u64, index: u16) {
+        if let Some((batch, _)) = self.books.first_kept(base).filter(|(batch, _)| batch.base() == base) {
+            let freed = self.let_go(&batch, base, Bits::range(index, index + 1));
+            self.free(freed);
+        }
     }
 
     /// The last group is gone: what is kept is past its time by itself from now on.

@@ -45,7 +45,7 @@ struct Hand {
 impl Floor {
     fn of(paces: &[Duration], credit: Credit) -> Floor {
         let mut floor = Floor {
-            ledger: Ledger::new(&GroupSettings { retry: Retry::none(), ..GroupSettings::default() }, false),
+            ledger: Ledger::new(&GroupSettings { retry: Retry::none(), ..GroupSettings::default() }),
             now: Moment::ZERO,
             hands: Vec::new(),
             next_offset: 0,

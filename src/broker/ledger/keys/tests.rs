@@ -16,7 +16,7 @@ use crate::broker::workers::{ConsumerId, Credit};
 use crate::broker::{DeadReason, GroupSettings, KeyHash, Retry};
 
 /// A batch that knows its messages' keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Keys(Arc<Vec<u64>>);
 
 impl BatchHandle for Keys {
@@ -55,7 +55,7 @@ impl Model {
         let retry = Retry::fixed(Duration::from_millis(5)).max_attempts(3);
         let settings =
             GroupSettings { order, retry, max_parked_per_key: max_parked, ..GroupSettings::default() };
-        let mut ledger = Ledger::new(&settings, false);
+        let mut ledger = Ledger::new(&settings);
         for id in (0..CONSUMERS).map(ConsumerId) {
             ledger.on_consumer(id, credit);
             ledger.on_ready(id, true);
@@ -321,6 +321,29 @@ fn too_many_behind_a_message_that_failed_are_given_up_the_youngest_first() {
     model.batch(vec![1, 1, 1, 1]);
     assert_eq!(model.ledger.counts().dead, 2, "a key that recovered is as good as any");
     model.finish();
+}
+
+/// Found by the model of all limits together. A consumer that panics tells of it at once; if its next handler then takes
+/// long without giving way, the group may take the rest back before it hears more.
+#[test]
+fn of_a_lease_whose_rest_is_taken_back_nothing_is_acked_that_was_withdrawn_from_it() {
+    let mut model = quick(Order::Keyed);
+    model.batch(vec![1, 2, 1, 3, 3]);
+    let lease = *model.held.keys().next().unwrap();
+    model.work(0, 0);
+    model.work(0, 0);
+    let before = model.ledger.counts();
+    assert_eq!((before.delayed, before.backlog, before.in_flight), (2, 1, 2));
+    assert!(
+        model.ledger.on_taken_back(lease, 4),
+        "all but the first message of the third key, which goes on"
+    );
+    let mut effects = Vec::new();
+    let report = Report { lease, upto: 4, exceptions: Vec::new() };
+    assert!(model.ledger.on_report(report, Moment::ZERO, 0, &mut effects));
+    assert_eq!(effects, [Effect::Settled { base: 1, which: Bits::range(3, 4) }]);
+    let after = model.ledger.counts();
+    assert_eq!((after.acked - before.acked, after.backlog, after.in_flight), (1, 2, 0));
 }
 
 /// A million keys over time, where that is quick: nothing is left of those that are done with.

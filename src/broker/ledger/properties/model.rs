@@ -46,7 +46,7 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(retry: Retry) -> Model {
         Model {
-            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }, false),
+            ledger: Ledger::new(&GroupSettings { retry, ..GroupSettings::default() }),
             retry,
             now: Moment::ZERO,
             messages: BTreeMap::new(),
