@@ -148,7 +148,11 @@ impl<U: Send + Sync + 'static> Onward<U> {
         let mut gone = Vec::new();
         let mut kept = self.lock();
         kept.outputs += rest.len();
-        gone.extend(kept.rests.insert(offset, rest));
+        if let Some(other) = kept.rests.insert(offset, rest) {
+            // Of another letter of the same message, if both were redriven.
+            kept.outputs -= other.len();
+            gone.push(other);
+        }
         while kept.outputs > MOST_KEPT
             && let Some((_, oldest)) = kept.rests.pop_first()
         {
