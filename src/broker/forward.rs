@@ -37,9 +37,9 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// Publishes what the handler makes of each message to `next`, and acks the message once all of that is accepted.
     ///
     /// The handler answers what can be iterated over: `None::<U>` or `Some(output)`, an array, a `Vec`. All outputs must be
-    /// there before the first one is published, so they must come to an end. While `next` is full this waits as
-    /// long as a publish in a handler may; then the message is tried again, without a failure
-    /// ([`NoRoom`](super::NoRoom)). What was not accepted by then is published on the next attempt, for which the
+    /// there before the first one is published, so they must come to an end. While `next` is full this waits for
+    /// each as long as a publish in a handler may, and for all together half of the group's `ack_timeout`; then the message
+    /// is tried again, without a failure ([`NoRoom`](super::NoRoom)). What was not accepted by then is published on the next attempt, for which the
     /// handler is not called again, as long as no more than 1,024 outputs of the group are kept like that. A
     /// topic that drops the newest drops what it has no room for, and counts it. If `next` is closed, or an output is [`Invalid`](super::InvalidMessage), the attempt has failed; of invalid outputs
     /// none is published.

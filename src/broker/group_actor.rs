@@ -1,7 +1,7 @@
 //! The group's actor: keeps the ledger, hands out leases, looks after the consumers.
 //!
-//! Everything it decides is in the ledger; here its effects are carried out. No code of a user runs in this task:
-//! errors and panics arrive as texts, payloads are dropped with care (`Batch`).
+//! Everything it decides is in the ledger; here its effects are carried out. Hardly any code of a user runs in this task:
+//! errors and panics arrive as texts, payloads are dropped with care (`Batch`), functions that weigh are caught.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -148,6 +148,8 @@ impl<T: 'static> Stamp<Item<T>> for IdStamp {
 #[derive(Debug)]
 pub(crate) struct Origin {
     topic: Name,
+    /// That no other topic of this process ever has, whatever its name.
+    number: u64,
     keyed: bool,
     /// Messages may be evicted.
     evicts: bool,
@@ -165,9 +167,11 @@ impl Origin {
     }
 
     pub(crate) fn of(topic: Name, settings: &TopicSettings, tally: Arc<Tally>) -> Arc<Origin> {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let (keyed, evicts) = (settings.keyed, settings.overflow == Overflow::DropOldest);
         let weighed = settings.capacity_bytes.is_some();
-        Arc::new(Origin { topic, keyed, evicts, weighed, tally, alive: AtomicU64::new(0) })
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Origin { topic, number, keyed, evicts, weighed, tally, alive: AtomicU64::new(0) })
     }
 
     /// The payloads that are in batches.
@@ -212,6 +216,11 @@ impl<T> Batch<T> {
 
     pub(crate) fn topic(&self) -> &Name {
         &self.origin.topic
+    }
+
+    /// The topic's number, see [`Origin`].
+    pub(crate) fn number(&self) -> u64 {
+        self.origin.number
     }
 
     pub(crate) fn claims(&self) -> &Claims {

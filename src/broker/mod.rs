@@ -38,8 +38,9 @@
 //!   it is due by the line in which publishers wait (`schedule.rs`).
 //! - **A deletion frees the name at once**, and goes on by itself until the last handler has ended (`delete.rs`).
 //! - **No code of yours runs in the actors of topics and groups**: handlers, factories, errors and the drops of
-//!   payloads are called where a panic is caught. One exception, caught too: a group weighs, and finds the key of, its
-//!   dead letters, if you gave their topic a function for that.
+//!   payloads are called where a panic is caught. Three exceptions, caught too: a topic calls its `on_evicted`; a group weighs
+//!   by its `rate_by` what it hands out; and it weighs, and finds the key of, its dead letters, if you gave their topic a
+//!   function for that.
 //! - **A clock is read per lease, never per message**; a deadline is two looks at what a consumer is at.
 //!
 //! # Logs

@@ -188,12 +188,17 @@ impl Bucket {
         Some(self.at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
-    /// Another limit from now on, with the tokens there are, or are owed.
+    /// Another limit from now on, with the tokens there are, or are owed, and those that may come back.
+    ///
+    /// Why parts of a token too: whoever sets a limit more often than tokens come would else get none.
     pub(crate) fn changed(mut self, limit: RateLimit, now: Moment) -> Bucket {
         self.tokens(now);
-        let tokens = self.level.div_euclid(self.token());
+        let (tokens, part) = (self.level.div_euclid(self.token()), self.level.rem_euclid(self.token()));
         let mut bucket = Bucket::full(limit, self.at);
-        bucket.level = bucket.most().min(bucket.token() * tokens);
+        let level = bucket.token() * tokens + bucket.token() * part / self.token();
+        bucket.level = bucket.most().min(level);
+        bucket.lent = self.lent;
+        bucket.forget_old();
         bucket
     }
 

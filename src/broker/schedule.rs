@@ -330,14 +330,13 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
         }
     }
 
-    /// Tells the topic that somebody waits; or that it is to evict its oldest for the message with this number. Where there
-    /// is nothing to evict, that waits like everybody.
+    /// Tells the topic that somebody waits; and, if it evicts, that it is to do so for the message with this number. Where
+    /// there is nothing to evict, that waits like everybody.
     fn ask_for_room(&mut self, number: u64) {
-        if !self.evicts {
-            if self.waits.raise() {
-                drop(self.line.control(TopicWord::Waits));
-            }
-        } else if self.asked_for.replace(number) != Some(number) {
+        if self.waits.raise() {
+            drop(self.line.control(TopicWord::Waits));
+        }
+        if self.evicts && self.asked_for.replace(number) != Some(number) {
             drop(self.line.control(TopicWord::MakeRoom(reply().0)));
         }
     }

@@ -82,8 +82,12 @@ impl<T: Send + Sync + 'static> TopicSink<T> {
                 Poll::Ready(Err(_)) => return Poll::Ready(self.fail(PublishError::Closed)),
                 Poll::Pending => {
                     let over = self.wait.poll(shared.limit_inside(), shared, cx);
-                    // It waits all the same where there is nothing to evict.
-                    if over.is_pending() || self.wait.is_refused() && shared.may_publish() {
+                    // It waits all the same where there is nothing to evict, and so may wait for long.
+                    let refused = self.wait.is_refused() && shared.may_publish();
+                    if refused && shared.waits.raise() {
+                        drop(shared.sender.control(TopicWord::Waits));
+                    }
+                    if over.is_pending() || refused {
                         return Poll::Pending;
                     }
                 }

@@ -179,7 +179,8 @@ impl Group {
     /// Changes how many messages the group may begin in a time; `None` lifts the limit.
     ///
     /// What was saved up under the limit before is kept, as far as the new burst allows, so that setting it often lets
-    /// through no more. It holds for this group as long as it lives: opening the group again with settings named
+    /// through no more, and no less. Where there was none before, what consumers hold and have not begun is taken back, at
+    /// no cost to it, and begins under the limit too. It holds for this group as long as it lives: opening the group again with settings named
     /// asks for those it was first opened with.
     ///
     /// # Errors

@@ -1,8 +1,11 @@
 //! Is it seen when publishers wait for long, and who they wait for? (G17)
 
+use std::time::Duration;
+
 use callboard::broker::{Blocked, WhyBlocked};
 use callboard::prelude::*;
 use callboard::sim::Sim;
+use futures::SinkExt as _;
 
 use crate::every;
 use crate::kit::{Valve, millis, poll_once, secs, stays_pending, valved};
@@ -116,4 +119,65 @@ fn a_line_that_moves_is_not_blocked() {
         all.await.unwrap();
         topic.settled().await.unwrap();
     });
+}
+
+/// How a message comes to wait for a topic that drops its oldest, which consumers hold.
+#[derive(Clone, Copy)]
+enum By {
+    Sink,
+    Delay,
+}
+
+/// Makes the message 2 wait while the message 1 is handled; answers the topic and its group.
+async fn waits_behind_one(sim: &Sim, broker: &Broker, by: By, takes: Duration) -> (Topic<u64>, Group) {
+    let open = broker.topic::<u64>("t").capacity(1).overflow(Overflow::DropOldest);
+    let topic = open.open().await.unwrap();
+    let group = topic.group("g").ack_timeout(secs(1000)).retry(Retry::fixed(secs(1)).max_attempts(u32::MAX));
+    let handle = async |n: Message<u64>, (sim, takes): (Sim, Duration)| {
+        if *n == 1 {
+            sim.sleep(takes).await;
+            return Err(Fault::new("as ever"));
+        }
+        Ok(())
+    };
+    let group = group.with((sim.clone(), takes)).run(handle).await.unwrap();
+    topic.publish(1).await.unwrap();
+    sim.sleep(millis(50)).await;
+    match by {
+        By::Sink => {
+            let mut sink = topic.sink();
+            drop(every::spawn("sink", async move { sink.send(2).await.unwrap() }));
+        }
+        By::Delay => drop(topic.publish_after(millis(1), 2).await.unwrap()),
+    }
+    (topic, group)
+}
+
+/// G17: who is told that there is nothing to evict, and waits all the same, is seen.
+#[test]
+fn what_waits_for_a_topic_whose_oldest_is_held_is_seen() {
+    for by in [By::Sink, By::Delay] {
+        every::seed(10, move |sim| async move {
+            let sim = sim.without_slips();
+            let broker = Broker::start().unwrap();
+            let (topic, _) = waits_behind_one(&sim, &broker, by, secs(100)).await;
+            sim.sleep(secs(7)).await;
+            let blocked = topic.stats().await.unwrap().blocked_by.unwrap();
+            assert_eq!((blocked.group.unwrap().as_str(), blocked.why), ("g", WhyBlocked::Slow));
+        });
+    }
+}
+
+/// G3: the oldest is held one time in ten, and in its backoff else.
+#[test]
+fn what_waits_for_a_topic_whose_oldest_was_held_comes_in_later() {
+    for by in [By::Sink, By::Delay] {
+        every::seed(10, move |sim| async move {
+            let sim = sim.without_slips();
+            let broker = Broker::start().unwrap();
+            let (topic, group) = waits_behind_one(&sim, &broker, by, millis(100)).await;
+            sim.sleep(secs(7)).await;
+            assert_eq!((topic.stats().await.unwrap().evicted, group.stats().await.unwrap().acked), (1, 1));
+        });
+    }
 }

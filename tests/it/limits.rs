@@ -299,3 +299,49 @@ fn limits_that_cannot_work_are_refused_at_the_door() {
         assert_eq!(faults.len(), 4, "{faults:?}");
     });
 }
+
+/// A limit that is set often, as by whatever adapts it, lets through as much as it says.
+#[test]
+fn a_limit_that_is_set_more_often_than_tokens_come_starves_nobody() {
+    every::seed(5, |sim| async move {
+        let (_broker, topic) = topic(100).await;
+        let limit = RateLimit::per_second(50).burst(1);
+        let group = topic.group("g").rate_limit(limit).run_fn(|_| Ok(())).await.unwrap();
+        topic.publish_all(0..90).await.unwrap();
+        for _ in 0..200 {
+            sim.sleep(millis(5)).await;
+            group.set_rate_limit(Some(limit)).await.unwrap();
+        }
+        let acked = group.stats().await.unwrap().acked;
+        assert!(acked >= 40, "{acked} in a second, at 50");
+    });
+}
+
+/// What consumers hold and have not begun was handed out under no limit, and begins under this one.
+#[test]
+fn a_limit_that_is_set_holds_for_what_was_handed_out_before() {
+    every::seed(20, |sim| async move {
+        let (_broker, topic) = topic(300).await;
+        let starts = Starts::default();
+        let note = async |_, (starts, sim): (Starts, Sim)| {
+            starts.note(&sim);
+            sim.sleep(Duration::from_micros(10)).await;
+            Ok(())
+        };
+        let open = topic.group("g").consumers(2).with((starts.clone(), sim.clone()));
+        let group = open.run(note).await.unwrap();
+        let mut stream = topic.group("g").stream().await.unwrap();
+        topic.publish_all(0..250).await.unwrap();
+        until(&group, |stats| stats.acked >= 20 && stats.in_flight > 0).await;
+        group.set_rate_limit(Some(RateLimit::per_second(1).burst(1))).await.unwrap();
+        let before = starts.0.lock().unwrap().len();
+        sim.sleep(millis(900)).await;
+        let begun = starts.0.lock().unwrap().len() - before;
+        let mut pulled = 0;
+        while let Some(delivery) = stream.next().now_or_never().flatten() {
+            pulled += 1;
+            drop(delivery);
+        }
+        assert!(begun + pulled <= 5, "{begun} began, {pulled} were pulled");
+    });
+}

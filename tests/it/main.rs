@@ -59,6 +59,7 @@ mod removed;
 mod scale;
 mod seen;
 mod sinks;
+mod stages;
 mod stats;
 mod steer;
 mod supervise_events;

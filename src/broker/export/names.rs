@@ -53,7 +53,7 @@ pub(super) const TOPIC_COUNTERS: [Metric<OfTopic, u64>; 5] = [
     ),
 ];
 
-pub(super) const TOPIC_GAUGES: [Metric<TopicStats, f64>; 9] = [
+pub(super) const TOPIC_GAUGES: [Metric<TopicStats, f64>; 11] = [
     count("callboard_topic_unsettled", "messages that hold a place", |s| s.unsettled as f64),
     count("callboard_topic_capacity", "places", |s| s.capacity as f64),
     bytes("callboard_topic_bytes", "what these weigh, where there is a limit in bytes", |s| s.bytes as f64),
@@ -63,6 +63,10 @@ pub(super) const TOPIC_GAUGES: [Metric<TopicStats, f64>; 9] = [
     count("callboard_topic_pinned", "settled payloads that are kept by others of their batches", |s| {
         s.pinned as f64
     }),
+    count("callboard_topic_scheduled", "delayed messages that are not in the topic yet", |s| {
+        s.scheduled as f64
+    }),
+    count("callboard_topic_delay_capacity", "places for these", |s| s.delay_capacity as f64),
     count("callboard_topic_waiting_publishers", "those who wait in line for a place", |s| {
         s.waiting_publishers as f64
     }),

@@ -1,6 +1,10 @@
 //! What a stage's handlers made, on its way to the next topic.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
 
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::base::{Fault, drop_each};
@@ -8,9 +12,11 @@ use crate::broker::door::Checked;
 use crate::broker::message::{IdStamp, Item};
 use crate::broker::outcome::Verdict;
 use crate::broker::publish::Wait;
+use crate::broker::scope::Scope;
 use crate::broker::topic_actor::TopicWord;
 use crate::broker::{InvalidMessage, Message, Outcome, Outgoing, Overflow, PublishError, Topic};
 use crate::mailbox::{SendAll, TrySendError};
+use crate::runtime::Sleep;
 
 /// The most outputs that one group keeps for the next attempts of their messages.
 const MOST_KEPT: usize = 1024;
@@ -51,8 +57,9 @@ impl<U: Send + Sync + 'static> Onward<U> {
         let Some(group) = self.once.as_ref().filter(|_| output.extra.dedup.is_none()) else {
             return output.check(&self.topic.shared);
         };
-        // Why an id and no offset: that of a topic which was deleted and opened again has another time.
-        let key = format!("{}\0{group}\0{}\0{number}", message.topic(), message.id());
+        // Why not the topic's name: one of another broker has it too, or one that was deleted and opened again, whose ids may
+        // even have the same time.
+        let key = format!("{}\0{group}\0{}\0{number}", message.batch.number(), message.id().offset());
         output.dedup_key(key).check(&self.topic.shared)
     }
 
@@ -69,9 +76,13 @@ impl<U: Send + Sync + 'static> Onward<U> {
             Wait::Not => return self.try_publish(offset, items),
             wait => wait.limit(),
         };
+        // Why all together too: many outputs, each in time, would take longer than the handling may, which is a failure. Not
+        // for what is too much to be kept, as that would begin anew for ever.
+        let whole = if items.len() <= MOST_KEPT { Scope::current().map(|scope| scope.limit) } else { None };
         let send = shared.sender.send_all(items);
         let mut sending = Sending { onward: self, offset, send, done: false };
-        let error = match shared.poll_send_all(&mut sending.send, limit).await {
+        let sent = self.within(whole, shared.poll_send_all(&mut sending.send, limit)).await;
+        let error = match sent {
             Some(Ok(_)) => {
                 sending.done = true;
                 return Verdict::Ack;
@@ -81,6 +92,20 @@ impl<U: Send + Sync + 'static> Onward<U> {
             None => PublishError::Closed(()),
         };
         failed(error)
+    }
+
+    /// Awaits `sent`, or `None` once so much time has passed while it waited.
+    async fn within<R>(&self, whole: Option<Duration>, sent: impl Future<Output = Option<R>>) -> Option<R> {
+        let (rt, mut timer, mut sent) = (&self.topic.shared.core.rt, None::<Sleep>, pin!(sent));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(sent) = sent.as_mut().poll(cx) {
+                return Poll::Ready(sent);
+            }
+            let Some(whole) = whole else { return Poll::Pending };
+            let timer = timer.get_or_insert_with(|| rt.sleep_until(rt.now() + whole));
+            Pin::new(timer).poll(cx).map(|()| None)
+        })
+        .await
     }
 
     /// Where nobody waits.
@@ -123,7 +148,11 @@ impl<U: Send + Sync + 'static> Onward<U> {
         let mut gone = Vec::new();
         let mut kept = self.lock();
         kept.outputs += rest.len();
-        gone.extend(kept.rests.insert(offset, rest));
+        if let Some(other) = kept.rests.insert(offset, rest) {
+            // Of another letter of the same message, if both were redriven.
+            kept.outputs -= other.len();
+            gone.push(other);
+        }
         while kept.outputs > MOST_KEPT
             && let Some((_, oldest)) = kept.rests.pop_first()
         {

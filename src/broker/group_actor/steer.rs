@@ -47,7 +47,12 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let _ = done.send(scaled);
             }
             Steer::Rate(limit, done) => {
+                let is_first = self.gate.rate_limit().is_none();
                 self.gate.set_rate_limit(limit, now);
+                if is_first && limit.is_some() {
+                    // What was handed out under no limit took no tokens, and a handler may have many: they begin under this one.
+                    self.take_back_all();
+                }
                 let (topic, group) = (&self.actor.topic_name, &self.actor.name);
                 self.actor.watched.show(|| Sight::Limited { topic, group, limit });
                 let credit = self.handler_credit();

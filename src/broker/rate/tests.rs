@@ -133,6 +133,39 @@ fn another_limit_keeps_the_tokens_as_far_as_its_burst_goes() {
 }
 
 #[test]
+fn another_limit_keeps_parts_of_tokens_and_knows_what_may_come_back() {
+    let mut bucket = Bucket::full(RateLimit::per_second(10).burst(4), Moment::ZERO);
+    (0..4).for_each(|lease| bucket.take(LeaseId::new(lease), 1));
+    let half = Moment::ZERO + millis(50);
+    let mut bucket = bucket.changed(RateLimit::per_second(1).burst(2), half);
+    assert_eq!(bucket.next_token(), Some(half + millis(500)));
+    bucket.put_back(LeaseId::new(0));
+    bucket.put_back(LeaseId::new(1));
+    assert_eq!(bucket.tokens(half), 0, "of the oldest no token may come back: there is room for two");
+    bucket.put_back(LeaseId::new(3));
+    assert_eq!((bucket.tokens(half), bucket.tokens(half + millis(500))), (1, 2));
+}
+
+/// However often the limit is set, and to what: what a second brings is in the end what it says.
+#[test]
+fn a_limit_that_is_set_often_brings_what_it_says() {
+    let limits =
+        [RateLimit::per_second(7).burst(1), RateLimit::new(7 * 60, Duration::from_secs(60)).burst(1)];
+    let mut bucket = Bucket::full(limits[0], Moment::ZERO);
+    let mut taken = 0;
+    for now in 0..10_000 {
+        let at = Moment::ZERO + millis(now);
+        bucket = bucket.changed(limits[now as usize % 2], at);
+        if bucket.tokens(at) > 0 {
+            bucket.take(LeaseId::new(now), 1);
+            bucket.on_over(LeaseId::new(now));
+            taken += 1;
+        }
+    }
+    assert!((69..=71).contains(&taken), "{taken}");
+}
+
+#[test]
 fn a_tenth_of_the_messages_may_go_at_once_unless_told_otherwise() {
     assert_eq!([0, 1, 19, 20, 500].map(|n| RateLimit::per_second(n).burst_size()), [1, 1, 1, 2, 50]);
 }
