@@ -241,6 +241,26 @@ impl<B: Clone + Weighed> Books<B> {
         self.free(base, settled)
     }
 
+    /// How many messages there are for which `can` says that they can be evicted, and what they weigh. Not counted on once
+    /// they are so many, and weigh so much.
+    pub(crate) fn evictable(
+        &self,
+        (places, weight): (u64, u64),
+        can: impl Fn(&B, u16) -> bool,
+    ) -> (u64, u64) {
+        let (mut count, mut load) = (0, 0);
+        for live in self.live.values() {
+            for at in live.kept.iter().filter(|at| can(&live.batch, *at)) {
+                if count >= places && load >= weight {
+                    return (count, load);
+                }
+                count += 1;
+                load += live.batch.weight(Bits::range(at, at + 1));
+            }
+        }
+        (count, load)
+    }
+
     /// Evicts the oldest message for which `evict` says that it can be. Answers its batch and index, and the groups that
     /// had it to settle. Its place is free.
     pub(crate) fn evict_oldest(&mut self, evict: impl Fn(&B, u16) -> bool) -> Option<(B, u16, Vec<GroupId>)> {

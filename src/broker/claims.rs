@@ -43,6 +43,11 @@ impl Claims {
         }
     }
 
+    /// Whether one could be evicted: no group has it leased. By the time that is tried, one may.
+    pub(crate) fn is_free(&self, index: u16) -> bool {
+        self.0.get(usize::from(index)).is_some_and(|number| number.load(Ordering::Acquire) == 0)
+    }
+
     /// Evicts one. `false`: a group has it leased, or it is evicted.
     pub(crate) fn evict(&self, index: u16) -> bool {
         let evicted = |number: &AtomicU32| {

@@ -20,6 +20,7 @@ use super::ledger::{Effect, Ledger, Report};
 use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
 use super::outcome::{TIMED_OUT, Verdict};
+use super::room::Lacks;
 use super::scope::Scope;
 use super::topic_actor::{GroupNews, TopicWord};
 use super::witness::{Sight, Watched};
@@ -49,6 +50,7 @@ pub(crate) struct GroupActor<T> {
     pub(crate) mailbox: Receiver<Handout<T>, GroupWord<T>>,
     pub(crate) own: WeakSender<Handout<T>, GroupWord<T>>,
     pub(crate) topic: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
+    pub(crate) lacks: Arc<Lacks>,
     pub(crate) dying: Dying<T>,
     pub(crate) watched: Watched,
     pub(crate) teller: Arc<Teller>,
@@ -267,6 +269,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         if self.look_at.is_none() && self.ledger.counts().in_flight > 0 {
             self.look_at = Some(now + self.actor.settings.ack_timeout);
+        }
+        if self.ledger.has_let_go() {
+            self.tell_let_go();
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Line {
     /// In the order of their tickets. Only the front is ever told.
     waiting: VecDeque<Waits>,
     next: u64,
+    /// The reader makes room for those in it, and knew last that they lack some.
+    watched: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl Line {
             wanted: 0,
             waiting: VecDeque::new(),
             next: 0,
+            watched: false,
         }
     }
 
@@ -91,10 +94,33 @@ impl Line {
         self.waiting.is_empty()
     }
 
-    /// The places, and the weight, that are to come free before all of those in it can enter.
-    pub(super) fn lacking(&self, done: u64) -> (u64, u64) {
+    /// The places, and the weight, that are to come free before all of those in it can enter. If there are such, whoever
+    /// asked is told when the front changes and the next one has no room.
+    pub(super) fn lacking(&mut self, done: u64) -> (u64, u64) {
         let places = (self.waiting.len() as u64).saturating_sub(self.free(done));
-        (places, self.wanted.saturating_sub(self.limit.saturating_sub(self.load)))
+        let lacking = (places, self.wanted.saturating_sub(self.limit.saturating_sub(self.load)));
+        self.watched = lacking != (0, 0);
+        lacking
+    }
+
+    /// As [`Line::lacking`], of as many of the first in it as can enter if no more than so much comes free.
+    pub(super) fn lacking_within(&self, done: u64, (places, weight): (u64, u64)) -> (u64, u64) {
+        let (free, bears) = (self.free(done), self.limit.saturating_sub(self.load));
+        let (mut lacking, mut wanted) = ((0, 0), 0);
+        for (number, waits) in (1_u64..).zip(&self.waiting) {
+            wanted += waits.weight;
+            let next = (number.saturating_sub(free), wanted.saturating_sub(bears));
+            if next.0 > places || next.1 > weight {
+                break;
+            }
+            lacking = next;
+        }
+        lacking
+    }
+
+    /// Tells whether the reader is to be told that the front has no room.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// How many places are left for newcomers once each one who waits has one.

@@ -13,6 +13,10 @@ use crate::broker::ttls::Timed;
 use crate::broker::weight::Weighed as _;
 use crate::broker::witness::Sight;
 use crate::broker::{Message, Overflow, WhyDropped};
+use crate::mailbox::Reply;
+
+/// So many who ask are looked through for those who went away.
+pub(super) const MANY_ASKERS: usize = 64;
 
 impl<T: Send + Sync + 'static> Life<T> {
     /// Evicts as many as stand in line without a place, and answers those who asked.
@@ -24,7 +28,15 @@ impl<T: Send + Sync + 'static> Life<T> {
         if !self.evicts() || self.actor.mailbox.waiting() > 0 {
             return;
         }
-        let (places, weight) = self.actor.mailbox.lacking();
+        let all = self.actor.mailbox.lacking();
+        // Why before the look: a group that lets go of a message after that finds it set.
+        self.actor.lacks.set(all != (0, 0));
+        if all == (0, 0) {
+            return self.answer_askers(Room::Made);
+        }
+        let can = self.books.evictable(all, |batch, at| batch.claims().is_free(at));
+        // Why for no more than can come in by it: nothing is to be evicted in vain.
+        let (places, weight) = self.actor.mailbox.lacking_within(can);
         let (mut made, mut bytes) = (0, 0);
         while (made < places || bytes < weight)
             && let Some(message) = self.evict_oldest()
@@ -33,14 +45,31 @@ impl<T: Send + Sync + 'static> Life<T> {
             made += 1;
             self.call_hook(message);
         }
-        let room = if made < places || bytes < weight { Room::None } else { Room::Made };
+        self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Evicted, made);
+        self.free(made);
+        match () {
+            () if made >= all.0 && bytes >= all.1 => self.answer_askers(Room::Made),
+            () if self.actor.mailbox.is_stuck() => self.answer_askers(Room::None),
+            // Some come in, or did just now, and can then be evicted for those behind them, who wait for their answers.
+            () => {}
+        }
+    }
+
+    fn answer_askers(&mut self, room: Room) {
         for asker in self.askers.drain(..) {
             // Whoever went away needs none.
             let _ = asker.send(room);
         }
-        self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Evicted, made);
-        // Why last: whoever comes in by it has its answer.
-        self.free(made);
+    }
+
+    /// Somebody asks for room.
+    pub(super) fn on_asker(&mut self, asker: Reply<Room>) {
+        // Why not each time: while some come in there may be many who wait for an answer.
+        if self.askers.len() >= self.many_askers {
+            self.askers.retain(|asker| !asker.is_abandoned());
+            self.many_askers = (2 * self.askers.len()).max(MANY_ASKERS);
+        }
+        self.askers.push(asker);
     }
 
     fn call_hook(&self, evicted: Message<T>) {
