@@ -77,6 +77,13 @@ struct Live<B> {
     open: Vec<Bits>,
 }
 
+impl<B> Live<B> {
+    /// So many groups have this message to settle.
+    fn open_for(&self, index: u16) -> u32 {
+        self.open.iter().map(|open| u32::from(open.has(index))).sum()
+    }
+}
+
 impl<B: Clone + Weighed> Books<B> {
     pub(crate) fn new() -> Books<B> {
         Books {
@@ -247,17 +254,40 @@ impl<B: Clone + Weighed> Books<B> {
         self.free(base, settled)
     }
 
-    /// Evicts the oldest message for which `evict` says that it can be, when so many groups have it to settle, or says
-    /// before that it is enough. Answers its batch and index, and those groups. Its place is free.
+    /// How many messages there are for which `can` says that their places come free, when so many groups have them to
+    /// settle, what they weigh, and the batch of the first. Not counted on once they are so many, and weigh so much.
+    pub(crate) fn evictable(
+        &self,
+        (places, weight): (u64, u64),
+        can: impl Fn(&B, u16, u32) -> bool,
+    ) -> ((u64, u64), u64) {
+        let (mut count, mut load, mut first) = (0, 0, None);
+        for (base, live) in &self.live {
+            for at in live.kept.iter().filter(|at| can(&live.batch, *at, live.open_for(*at))) {
+                first.get_or_insert(*base);
+                count += 1;
+                load += live.batch.weight(Bits::range(at, at + 1));
+                if count >= places && load >= weight {
+                    return ((count, load), first.unwrap_or(0));
+                }
+            }
+        }
+        ((count, load), first.unwrap_or(0))
+    }
+
+    /// Evicts the oldest message, from the batch at `from` on, for which `evict` says that it can be, when so many groups
+    /// have it to settle, or says before that it is enough. Answers its batch and index, and those groups. Its place is
+    /// free.
     pub(crate) fn evict_oldest(
         &mut self,
+        from: u64,
         evict: impl Fn(&B, u16, u32) -> ControlFlow<bool>,
     ) -> Option<(B, u16, Vec<GroupId>)> {
-        let mut kept =
-            self.live.iter().flat_map(|(base, live)| live.kept.iter().map(move |at| (*base, at, live)));
+        let batches = self.live.range(from..);
+        let mut kept = batches.flat_map(|(base, live)| live.kept.iter().map(move |at| (*base, at, live)));
         let answer = kept.try_for_each(|(base, at, live)| {
-            let open = live.open.iter().filter(|open| open.has(at)).count() as u32;
-            evict(&live.batch, at, open).map_break(|evicted| evicted.then_some((base, at)))
+            let evicted = evict(&live.batch, at, live.open_for(at));
+            evicted.map_break(|evicted| evicted.then_some((base, at)))
         });
         let (base, index) = answer.break_value()??;
         let live = self.live.get_mut(&base)?;

@@ -66,8 +66,19 @@ impl Claims {
 
     /// Whether all groups have settled it, of so many that had it to settle as far as the topic has heard.
     pub(crate) fn is_over(&self, index: u16, open: u32) -> bool {
-        let number = self.0.get(usize::from(index)).map_or(0, |number| number.load(Ordering::Acquire));
-        open > 0 && number & EVICTED == 0 && number / SETTLED >= open
+        open > 0 && self.of(index).is_some_and(|claims| claims / SETTLED >= open)
+    }
+
+    /// Whether its place comes free: it is over, or can be evicted, since no group has it leased. By the time that is tried,
+    /// one may.
+    pub(crate) fn comes_free(&self, index: u16, open: u32) -> bool {
+        self.is_over(index, open) || self.of(index).is_some_and(|claims| claims & LEASED == 0)
+    }
+
+    /// The number of one that is not evicted.
+    fn of(&self, index: u16) -> Option<u32> {
+        let claims = self.0.get(usize::from(index))?.load(Ordering::Acquire);
+        (claims & EVICTED == 0).then_some(claims)
     }
 
     /// Those of `which` that are evicted.

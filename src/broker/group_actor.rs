@@ -20,6 +20,7 @@ use super::ledger::{Effect, Ledger, Report};
 use super::members::Members;
 use super::message::{Batch, IdStamp, Item};
 use super::outcome::{TIMED_OUT, Verdict};
+use super::room::Lacks;
 use super::scope::Scope;
 use super::topic_actor::{GroupNews, TopicWord};
 use super::weight::Weigher;
@@ -50,6 +51,7 @@ pub(crate) struct GroupActor<T> {
     pub(crate) mailbox: Receiver<Handout<T>, GroupWord<T>>,
     pub(crate) own: WeakSender<Handout<T>, GroupWord<T>>,
     pub(crate) topic: WeakSender<Item<T>, TopicWord<T>, IdStamp>,
+    pub(crate) lacks: Arc<Lacks>,
     pub(crate) dying: Dying<T>,
     /// What a message takes of the rate limit, if not one.
     pub(crate) weigher: Option<Weigher<T>>,
@@ -273,6 +275,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         if self.look_at.is_none() && self.ledger.counts().in_flight > 0 {
             self.look_at = Some(now + self.actor.settings.ack_timeout);
+        }
+        if self.ledger.has_let_go() {
+            self.tell_let_go();
         }
     }
 

@@ -244,6 +244,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
         mailbox: receiver,
         own: sender.downgrade(),
         topic: topic.sender.downgrade(),
+        lacks: topic.lacks.clone(),
         watched: topic.core.watched.clone(),
         teller: topic.core.teller.clone(),
         dying: Dying::new(

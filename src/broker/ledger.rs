@@ -62,6 +62,8 @@ pub(crate) struct Ledger<B> {
     counts: Counts,
     /// Part of the backlog that is not here, but with the topic.
     withheld: u64,
+    /// Messages came back from consumers since it was asked, and are not settled.
+    let_go: bool,
 }
 
 struct Lease<B> {
@@ -89,6 +91,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
             workers: Workers::new(settings.order == Order::Exclusive),
             counts: Counts::default(),
             withheld: 0,
+            let_go: false,
         }
     }
 
@@ -363,8 +366,14 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         acked.len()
     }
 
+    /// Whether messages came back from consumers since this was last asked, and nobody is done with them.
+    pub(crate) fn has_let_go(&mut self) -> bool {
+        std::mem::take(&mut self.let_go)
+    }
+
     /// What was handed out waits again.
     fn put_back(&mut self, slice: Slice<B>, past: Past) {
+        self.let_go = true;
         *(if past.is_blank() { &mut self.counts.backlog } else { &mut self.counts.ready }) +=
             u64::from(slice.len());
         self.wait(&slice, &past);

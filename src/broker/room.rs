@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
 use super::{Message, Overflow};
+use crate::base::sync::{AtomicBool, Ordering, fence};
 use crate::mailbox::{Answer, reply};
 use crate::runtime::Sleep;
 
@@ -31,6 +32,28 @@ pub(crate) enum Room {
 
 /// What is called with each message that is evicted.
 pub(crate) type EvictedFn<T> = std::sync::Arc<dyn Fn(Message<T>) + Send + Sync>;
+
+/// Whether somebody lacks room in a topic that evicts, so that it is to be told when more can be evicted: a message that a
+/// consumer had may come back to its group, and who waits in line without an answer, as a sink does, would not hear of it.
+#[derive(Debug, Default)]
+pub(crate) struct Lacks(AtomicBool);
+
+impl Lacks {
+    /// The topic is about to look what it can evict.
+    ///
+    /// Ordering: it sets this and then looks at the claims; a group lets go of its claim and then looks at this. With a
+    /// fence between, one of them sees the other.
+    pub(crate) fn set(&self, lacks: bool) {
+        self.0.store(lacks, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// A group let go of a message that is not settled. Answers whether the topic is to be told.
+    pub(crate) fn is_to_be_told(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
+}
 
 /// A wait for room.
 #[derive(Default)]

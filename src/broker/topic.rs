@@ -12,6 +12,7 @@ use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::message::{IdStamp, Item};
 use super::registry::Registry;
+use super::room::Lacks;
 use super::schedule::Schedule;
 use super::settings::TopicSettings;
 use super::tally::Tally;
@@ -39,6 +40,7 @@ pub(crate) struct TopicShared<T> {
     pub(crate) sender: Sender<Item<T>, TopicWord<T>, IdStamp>,
     pub(crate) registry: Weak<Registry>,
     pub(crate) waits: Arc<Waits>,
+    pub(crate) lacks: Arc<Lacks>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) next_group: AtomicU32,
     pub(super) schedule: Schedule<T>,
@@ -59,7 +61,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let stamp = IdStamp::new(core.rt.clone(), settings.dedup.clone(), tally.clone());
         let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
         let (sender, receiver) = weighed_mailbox(settings.capacity, limit, stamp);
-        let waits = Arc::<Waits>::default();
+        let (waits, lacks) = (Arc::<Waits>::default(), Arc::<Lacks>::default());
         let watch = Watch::new(core.rt.clone(), waits.clone());
         let actor = TopicActor {
             name: name.clone(),
@@ -67,6 +69,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             tally: tally.clone(),
             held: hold,
             watch,
+            lacks: lacks.clone(),
             watched: core.watched.clone(),
             teller: core.teller.clone(),
             on_evicted: components.on_evicted.clone(),
@@ -83,6 +86,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             sender,
             registry,
             waits,
+            lacks,
             tally,
             next_group,
             schedule: Schedule::default(),

@@ -16,7 +16,7 @@ use super::events::Teller;
 use super::group_word::{GroupWord, Handout};
 use super::ledger::Slice;
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
-use super::room::{EvictedFn, Room};
+use super::room::{EvictedFn, Lacks, Room};
 use super::settings::TopicSettings;
 use super::tally::Tally;
 use super::ttls::Ttls;
@@ -38,6 +38,7 @@ pub(crate) struct TopicActor<T> {
     pub(crate) tally: Arc<Tally>,
     pub(crate) held: bool,
     pub(crate) watch: Watch,
+    pub(crate) lacks: Arc<Lacks>,
     pub(crate) watched: Watched,
     pub(crate) teller: Arc<Teller>,
     pub(crate) on_evicted: Option<EvictedFn<T>>,
@@ -57,8 +58,10 @@ struct Life<T> {
     later: Vec<(u64, TopicWord<T>)>,
     over: Option<Reply<Unread>>,
     origin: Arc<Origin>,
-    /// Those who wait for room in a topic that evicts. Limit: each is a future somewhere.
+    /// Those who wait for room in a topic that evicts. Limit: each is a future somewhere, or twice as many were.
     askers: Vec<Reply<Room>>,
+    /// So many of them are to be looked through for those who went away.
+    many_askers: usize,
     evicted: u64,
     expired: u64,
     /// Of the messages that are kept while there is no group, those that are to be past their time.
@@ -76,6 +79,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
         let mut life = Life {
             origin: Origin::of(self.name.clone(), &self.settings, self.tally.clone()),
             askers: Vec::new(),
+            many_askers: evict::MANY_ASKERS,
             evicted: 0,
             expired: 0,
             ttls: Ttls::default(),
@@ -303,10 +307,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             TopicWord::Peek { from, answer } => drop(answer.send(self.books.first_kept(from))),
             TopicWord::Moved { base, index } => self.on_moved(base, index),
             TopicWord::MakeRoom(_) if !self.evicts() => {}
-            TopicWord::MakeRoom(asker) => {
-                self.askers.retain(|asker| !asker.is_abandoned());
-                self.askers.push(asker);
-            }
+            TopicWord::MakeRoom(asker) => self.on_asker(asker),
             TopicWord::Stop(reply) => self.over = Some(reply),
         }
     }

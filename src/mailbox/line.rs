@@ -34,6 +34,8 @@ pub(super) struct Line {
     /// In the order of their tickets. Only the front is ever told.
     waiting: VecDeque<Waits>,
     next: u64,
+    /// The reader makes room for those in it, and knew last that they lack some.
+    watched: bool,
 }
 
 /// The second gate.
@@ -59,7 +61,14 @@ impl Line {
     /// `limit`: the most weight that may be inside; `u64::MAX` is none.
     pub(super) fn new(capacity: usize, limit: u64) -> Line {
         let scales = (limit < u64::MAX).then(|| Box::new(Scales { limit, load: 0, wanted: 0 }));
-        Line { capacity: capacity as u64, taken: 0, scales, waiting: VecDeque::new(), next: 0 }
+        Line {
+            capacity: capacity as u64,
+            taken: 0,
+            scales,
+            waiting: VecDeque::new(),
+            next: 0,
+            watched: false,
+        }
     }
 
     /// Tells whether the holder of `ticket` (`None`: a newcomer) may enter now with so much `weight`, when `done` places
@@ -93,11 +102,33 @@ impl Line {
         self.waiting.is_empty()
     }
 
-    /// The places, and the weight, that are to come free before all of those in it can enter.
-    pub(super) fn lacking(&self, done: u64) -> (u64, u64) {
+    /// The places, and the weight, that are to come free before all of those in it can enter. If there are such, whoever
+    /// asked is told when the front changes and the next one has no room.
+    pub(super) fn lacking(&mut self, done: u64) -> (u64, u64) {
         let places = (self.waiting.len() as u64).saturating_sub(self.free(done));
         let weight = self.scales.as_ref().map_or(0, |scales| scales.wanted.saturating_sub(scales.left()));
+        self.watched = (places, weight) != (0, 0);
         (places, weight)
+    }
+
+    /// As [`Line::lacking`], of as many of the first in it as can enter if no more than so much comes free.
+    pub(super) fn lacking_within(&self, done: u64, (places, weight): (u64, u64)) -> (u64, u64) {
+        let (free, bears) = (self.free(done), self.scales.as_ref().map_or(u64::MAX, |scales| scales.left()));
+        let (mut lacking, mut wanted) = ((0, 0), 0);
+        for (number, waits) in (1_u64..).zip(&self.waiting) {
+            wanted += waits.weight;
+            let next = (number.saturating_sub(free), wanted.saturating_sub(bears));
+            if next.0 > places || next.1 > weight {
+                break;
+            }
+            lacking = next;
+        }
+        lacking
+    }
+
+    /// Tells whether the reader is to be told that the front has no room.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// How many places are left for newcomers once each one who waits has one.

@@ -163,8 +163,22 @@ impl<M, C, S> Receiver<M, C, S> {
     }
 
     /// The places, and the weight, that those who wait in the line lack together.
+    ///
+    /// For a reader that makes room for them: from now on it is woken, too, when the front of the line comes in or leaves
+    /// and the next one has no room.
     pub fn lacking(&self) -> (u64, u64) {
         self.shared.lock().line.lacking(self.done)
+    }
+
+    /// As [`Receiver::lacking`], of as many of the first in the line as can come in if no more than so much comes free.
+    pub(crate) fn lacking_within(&self, more: (u64, u64)) -> (u64, u64) {
+        self.shared.lock().line.lacking_within(self.done, more)
+    }
+
+    /// Tells whether the front of the line has no room, and all that was accepted was handed out.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let locked = self.shared.lock();
+        self.burst.is_empty() && locked.queue.is_empty() && locked.line.is_stuck(self.done)
     }
 
     /// Counts the senders that wait in the line.

@@ -125,7 +125,7 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
         if let Some(known) = entrant.known(&mut locked) {
             locked.row += 1;
             let own = slot.take().and_then(|ticket| locked.line.leave(ticket));
-            shared.invite(locked);
+            shared.invite_next(locked);
             drop(own);
             return Poll::Ready(Ok(known));
         }
@@ -148,7 +148,7 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
         let own = slot.take().and_then(|ticket| locked.line.leave(ticket));
         locked.line.take(weight);
         let result = entrant.enter(&mut locked, done);
-        shared.invite(locked);
+        shared.invite_next(locked);
         drop(own);
         Poll::Ready(Ok(result))
     }
@@ -168,7 +168,7 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
             return;
         }
         let own = locked.line.leave(ticket);
-        self.shared.invite(locked);
+        self.shared.invite_next(locked);
         drop(own);
     }
 }

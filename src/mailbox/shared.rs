@@ -139,6 +139,16 @@ impl<M, C, S> Shared<M, C, S> {
         }
     }
 
+    /// As [`Shared::invite`], since somebody came in or left; a reader that makes room is told if the next one has none.
+    pub(super) fn invite_next(&self, mut locked: MutexGuard<'_, Locked<M, C, S>>) {
+        let stuck = locked.line.is_watched() && locked.line.is_stuck(self.done());
+        let reader = if stuck { locked.receiver.take() } else { None };
+        self.invite(locked);
+        if let Some(parked) = reader {
+            parked.waker.wake();
+        }
+    }
+
     /// Asks the receiver to tell of the next place, then reads how many it gave back. Under the lock.
     pub(super) fn done_or_expected(&self) -> u64 {
         // Ordering: the receiver stores `done`, then reads `expected`. Here it is the other way round, with a fence

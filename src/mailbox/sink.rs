@@ -65,7 +65,7 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         let own = self.slot.take().and_then(|ticket| locked.line.leave(ticket));
         locked.line.take(weight);
         self.reserved = Some(weight);
-        shared.invite(locked);
+        shared.invite_next(locked);
         drop(own);
         Ok(())
     }
@@ -94,7 +94,7 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         self.reserved = None;
         if let Some(receipt) = locked.stamp.known(&message) {
             locked.line.give_back(weight);
-            shared.invite(locked);
+            shared.invite_next(locked);
             drop(catch(|| drop(message)));
             return Ok(receipt);
         }
@@ -136,7 +136,7 @@ impl<M, C, S: Stamp<M>> SendSink<M, C, S> {
         if let Some(weight) = self.reserved.take() {
             let mut locked = self.sender.shared.lock();
             locked.line.give_back(weight);
-            self.sender.shared.invite(locked);
+            self.sender.shared.invite_next(locked);
         }
     }
 }

@@ -35,6 +35,7 @@ mod ending;
 mod ephemeral;
 mod events;
 mod every;
+mod evicting;
 mod forward;
 mod from_handler;
 mod harness;

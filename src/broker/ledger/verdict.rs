@@ -73,12 +73,14 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         if wait.is_zero() {
             return self.put_back(slice, past);
         }
+        self.let_go = true;
         self.counts.delayed += 1;
         self.wait(&slice, &past);
         self.delayed.insert(now + wait, slice, past);
     }
 
     fn bury(&mut self, slice: Slice<B>, past: Past, reason: DeadReason, effects: &mut Vec<Effect<B>>) {
+        self.let_go = true;
         self.counts.parked += 1;
         self.queue.on_done(&slice);
         effects.push(Effect::Dead { slice, past, reason });

@@ -17,6 +17,10 @@ use crate::broker::ttls::Timed;
 use crate::broker::weight::Weighed as _;
 use crate::broker::witness::Sight;
 use crate::broker::{Message, Overflow, WhyDropped};
+use crate::mailbox::Reply;
+
+/// So many who ask are looked through for those who went away.
+pub(super) const MANY_ASKERS: usize = 64;
 
 /// Places, and the bytes that they bear.
 #[derive(Clone, Copy, Default)]
@@ -46,36 +50,64 @@ impl<T: Send + Sync + 'static> Life<T> {
         if !self.evicts() || self.actor.mailbox.waiting() > 0 {
             return;
         }
-        let lacking = self.actor.mailbox.lacking();
+        let all = self.actor.mailbox.lacking();
+        // Why before the look: a group that lets go of a message after that finds it set.
+        self.actor.lacks.set(all != (0, 0));
+        if all == (0, 0) {
+            return self.answer_askers(Room::Made);
+        }
+        let (can, from) = self.books.evictable(all, |batch, at, open| batch.claims().comes_free(at, open));
+        // Why for no more than can come in by it: nothing is to be evicted in vain.
+        let (made, coming) = self.evict(from, self.actor.mailbox.lacking_within(can));
+        self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Evicted, made.places);
+        self.free(made.places);
+        match () {
+            () if coming.reaches(all) => self.answer_askers(Room::Made),
+            () if coming.places == made.places && self.actor.mailbox.is_stuck() => {
+                self.answer_askers(Room::None)
+            }
+            // Some come in, or did just now, and can then be evicted for those behind them, who wait for their answers.
+            () => {}
+        }
+    }
+
+    /// Evicts what is needed beside what comes free by itself; answers what that is, and what both are.
+    fn evict(&mut self, from: u64, needed: (u64, u64)) -> (Sum, Sum) {
         let mut made = Sum::default();
-        let mut short = !made.reaches(lacking);
-        while short {
+        loop {
             // Anew each time: what was seen on the way to the message before is seen again.
             let sum = Cell::new(made);
-            let evicted = self.evict_oldest(|claims, message, open| {
-                if sum.get().reaches(lacking) {
+            let evicted = self.evict_oldest(from, |claims, message, open| {
+                if sum.get().reaches(needed) {
                     return ControlFlow::Break(false);
                 }
                 let evicts = claims.evict(message.index, open);
-                // What all have settled comes free by itself.
                 if evicts || claims.is_over(message.index, open) {
                     sum.set(sum.get().with(message));
                 }
                 if evicts { ControlFlow::Break(true) } else { ControlFlow::Continue(()) }
             });
-            short = !sum.get().reaches(lacking);
-            let Some(message) = evicted else { break };
+            let Some(message) = evicted else { return (made, sum.get()) };
             made = made.with(&message);
             self.call_hook(message);
         }
-        let (room, made) = (if short { Room::None } else { Room::Made }, made.places);
+    }
+
+    fn answer_askers(&mut self, room: Room) {
         for asker in self.askers.drain(..) {
             // Whoever went away needs none.
             let _ = asker.send(room);
         }
-        self.actor.teller.dropped(&self.actor.name, None, WhyDropped::Evicted, made);
-        // Why last: whoever comes in by it has its answer.
-        self.free(made);
+    }
+
+    /// Somebody asks for room.
+    pub(super) fn on_asker(&mut self, asker: Reply<Room>) {
+        // Why not each time: while some come in there may be many who wait for an answer.
+        if self.askers.len() >= self.many_askers {
+            self.askers.retain(|asker| !asker.is_abandoned());
+            self.many_askers = (2 * self.askers.len()).max(MANY_ASKERS);
+        }
+        self.askers.push(asker);
     }
 
     fn call_hook(&self, evicted: Message<T>) {
@@ -93,12 +125,13 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Evicts the oldest message of which `evict` says that it has; `false`: no more are needed.
     fn evict_oldest(
         &mut self,
+        from: u64,
         evict: impl Fn(&Claims, &Message<T>, u32) -> ControlFlow<bool>,
     ) -> Option<Message<T>> {
         let message =
             |batch: &Arc<Batch<T>>, index| Message { batch: batch.clone(), index, redrives: 0, attempt: 0 };
         let found =
-            self.books.evict_oldest(|batch, at, open| evict(batch.claims(), &message(batch, at), open));
+            self.books.evict_oldest(from, |batch, at, open| evict(batch.claims(), &message(batch, at), open));
         let (batch, index, groups) = found?;
         self.evicted += 1;
         self.changes += 1;
