@@ -59,9 +59,13 @@ impl<T: Send + Sync + 'static> Dying<T> {
         let is = |(slice, past, _): &(Sole<T>, Past, DeadReason)| {
             past.redrives == 0 && slice.base == base && which.has(slice.from)
         };
-        let (taken, kept) = std::mem::take(&mut self.waiting).into_iter().partition(is);
-        self.waiting = kept;
-        let taken: VecDeque<_> = taken;
+        let (mut taken, wanted) = (Vec::new(), which.count() as usize);
+        // Why one by one: the oldest of all is mostly the first here, and the others need not be looked at.
+        while taken.len() < wanted
+            && let Some(at) = self.waiting.iter().position(is)
+        {
+            taken.extend(self.waiting.remove(at));
+        }
         if !taken.is_empty() {
             // The first one may be another now, which weighs something else.
             self.next = None;

@@ -85,7 +85,7 @@ fn a_handled_message_stays_away_for_as_long_as_it_was_asked_to() {
         let diary = Diary::default();
         let group = topic.group("g").retry(Retry::fixed(BACKOFF)).consumers(2).with(diary.clone());
         let handle = async |message: Message<u64>, diary: Diary| match diary.put_off(&message) {
-            Some(BACKOFF) => Outcome::Retry("later".to_string()),
+            Some(delay) if delay == BACKOFF => Outcome::Retry("later".to_string()),
             Some(delay) => Outcome::RetryAfter(delay),
             None => Outcome::Ack,
         };
