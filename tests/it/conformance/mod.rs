@@ -206,7 +206,7 @@
 //!   `message_shape::a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once`,
 //!   `message_shape::a_message_that_is_kept_outlives_its_settlement_and_its_broker`.
 //! - Messages without a key all arrive: `delivery::every_group_sees_every_message`.
-//! - Order for each of several keys: a later layer brings `key_ordered` groups.
+//! - Order for each of several keys: `key_order::each_key_is_in_order_through_errors_and_panics`.
 //! - The options of a publish are kept to or refused: `backpressure::a_topic_that_rejects_says_so_at_once_and_gives_the_message_back`,
 //!   `backpressure::a_wait_with_a_timeout_ends_on_time_and_leaves_nothing_behind` (seeds),
 //!   `lifecycle::numbers_that_cannot_work_are_refused_all_at_once`.
@@ -259,7 +259,8 @@
 //!   `pipeline::a_crash_in_one_stage_restarts_neither_the_one_before_nor_the_one_after_it`.
 //! - A source that crashes is restarted alone and its readers go on:
 //!   `pipeline::a_source_that_crashes_is_restarted_alone_and_its_readers_go_on_where_they_were`.
-//! - Partitions, in order and to the same worker: a later layer brings `key_ordered` groups.
+//! - Partitions, in order and to the same worker: `key_order::each_key_is_in_order_through_errors_and_panics`,
+//!   `key_order::a_slow_key_and_a_failing_key_keep_no_other_waiting`. Which worker does not matter here.
 //! - Batches by size, by time, by key, and flushed: a later layer brings batches.
 //!
 //! Shutdown:
@@ -269,12 +270,13 @@
 //! - Incomplete batches are flushed: a later layer brings batches.
 //! - A limit ends a handler that sleeps: `ending::after_the_end_nothing_of_the_broker_is_left`,
 //!   `drain::at_the_timeout_the_rest_is_released_and_counted_and_never_acked` (seeds).
-//! - A rate limit, which may change and be lifted, and drains too: comes with ordering and overflow.
+//! - A rate limit, which may change and be lifted, and drains too: `limits::the_limit_is_changed_while_the_group_runs` (seeds),
+//!   `limits::a_limited_group_settles_all_and_no_faster_on_every_runtime`.
 //!
 //! What is told:
 //! - Spans around a message and its failure: `logs::an_event_of_a_handler_lies_in_the_span_of_its_lease_and_of_its_delivery_if_asked_for`
 //!   (one seed),
-//!   `logs::the_events_have_the_names_that_the_docs_promise` (one seed). Metrics: a later layer.
+//!   `logs::the_events_have_the_names_that_the_docs_promise` (one seed). Metrics: `metrics::the_metrics_are_the_stats_and_in_the_end_the_report`.
 //! - The topology can be read: `pipeline::the_shape_of_a_broker_is_read_from_its_handles_and_from_its_report`.
 //!
 //! # What a durable queue is asked
