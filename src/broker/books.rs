@@ -241,30 +241,35 @@ impl<B: Clone + Weighed> Books<B> {
         self.free(base, settled)
     }
 
-    /// How many messages there are for which `can` says that they can be evicted, and what they weigh. Not counted on once
-    /// they are so many, and weigh so much.
+    /// How many messages there are for which `can` says that they can be evicted, what they weigh, and the batch of the
+    /// first. Not counted on once they are so many, and weigh so much.
     pub(crate) fn evictable(
         &self,
         (places, weight): (u64, u64),
         can: impl Fn(&B, u16) -> bool,
-    ) -> (u64, u64) {
-        let (mut count, mut load) = (0, 0);
-        for live in self.live.values() {
+    ) -> ((u64, u64), u64) {
+        let (mut count, mut load, mut first) = (0, 0, None);
+        for (base, live) in &self.live {
             for at in live.kept.iter().filter(|at| can(&live.batch, *at)) {
-                if count >= places && load >= weight {
-                    return (count, load);
-                }
+                first.get_or_insert(*base);
                 count += 1;
                 load += live.batch.weight(Bits::range(at, at + 1));
+                if count >= places && load >= weight {
+                    return ((count, load), first.unwrap_or(0));
+                }
             }
         }
-        (count, load)
+        ((count, load), first.unwrap_or(0))
     }
 
-    /// Evicts the oldest message for which `evict` says that it can be. Answers its batch and index, and the groups that
-    /// had it to settle. Its place is free.
-    pub(crate) fn evict_oldest(&mut self, evict: impl Fn(&B, u16) -> bool) -> Option<(B, u16, Vec<GroupId>)> {
-        let (base, index) = self.live.iter().find_map(|(base, live)| {
+    /// Evicts the oldest message, from the batch at `from` on, for which `evict` says that it can be. Answers its batch and
+    /// index, and the groups that had it to settle. Its place is free.
+    pub(crate) fn evict_oldest(
+        &mut self,
+        from: u64,
+        evict: impl Fn(&B, u16) -> bool,
+    ) -> Option<(B, u16, Vec<GroupId>)> {
+        let (base, index) = self.live.range(from..).find_map(|(base, live)| {
             live.kept.iter().find(|at| evict(&live.batch, *at)).map(|index| (*base, index))
         })?;
         let live = self.live.get_mut(&base)?;

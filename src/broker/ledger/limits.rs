@@ -45,6 +45,7 @@ fn with() -> impl Strategy<Value = With> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
+    /// G5, G7, G10, G25.
     #[test]
     fn each_message_is_settled_once_under_any_limits_and_any_sequence_of_events(
         with in with(),

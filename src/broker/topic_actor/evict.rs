@@ -34,12 +34,12 @@ impl<T: Send + Sync + 'static> Life<T> {
         if all == (0, 0) {
             return self.answer_askers(Room::Made);
         }
-        let can = self.books.evictable(all, |batch, at| batch.claims().is_free(at));
+        let (can, from) = self.books.evictable(all, |batch, at| batch.claims().is_free(at));
         // Why for no more than can come in by it: nothing is to be evicted in vain.
         let (places, weight) = self.actor.mailbox.lacking_within(can);
         let (mut made, mut bytes) = (0, 0);
         while (made < places || bytes < weight)
-            && let Some(message) = self.evict_oldest()
+            && let Some(message) = self.evict_oldest(from)
         {
             bytes += message.batch.weight(Bits::range(message.index, message.index + 1));
             made += 1;
@@ -84,9 +84,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.actor.settings.overflow == Overflow::DropOldest
     }
 
-    fn evict_oldest(&mut self) -> Option<Message<T>> {
+    fn evict_oldest(&mut self, from: u64) -> Option<Message<T>> {
         let can = |batch: &Arc<Batch<T>>, at| batch.claims().evict(at);
-        let (batch, index, groups) = self.books.evict_oldest(can)?;
+        let (batch, index, groups) = self.books.evict_oldest(from, can)?;
         self.evicted += 1;
         self.changes += 1;
         let (topic, base) = (&self.actor.name, batch.base());

@@ -254,9 +254,10 @@ impl Model {
             let offset = base + u64::from(index);
             let lane = self.lane(offset);
             let other = self.at_work.insert(lane, offset);
-            // What was redriven is out of the order.
-            let waits = |other| other == offset || redriven || self.redriven.contains(&other);
-            assert!(other.is_none_or(waits), "{offset} began while {other:?} is not done with");
+            assert!(
+                other.is_none_or(|other| other == offset),
+                "{offset} began before {other:?} was done with"
+            );
             if other.is_none() && !redriven && self.with.order != Order::Shared {
                 let last = self.last.insert(lane, offset);
                 assert!(last.is_none_or(|last| last <= offset), "{offset} began after {last:?}");
