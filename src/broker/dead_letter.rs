@@ -67,7 +67,7 @@ pub enum DeadReason {
     /// It was never tried: as many messages waited behind one of its key that failed as
     /// [`max_parked_per_key`](super::GroupBuilder::max_parked_per_key) allows.
     KeyFull,
-    /// It was past its topic's [`ttl`](super::TopicBuilder::ttl), and its group wants to see such messages.
+    /// It was past its topic's [`ttl`](super::TopicBuilder::ttl) or [its own](super::MessageBuilder::ttl), and its group wants to see such messages.
     Expired,
 }
 

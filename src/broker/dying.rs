@@ -1,6 +1,6 @@
 //! What a group gave up, on its way to the dead-letter topic.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -29,10 +29,15 @@ pub(crate) struct Dying<T> {
     home: Arc<dyn Home>,
     /// The first one that waits, as a letter. Made before there is room, which depends on what it weighs.
     next: Option<Item<DeadLetter>>,
-    /// Limit: the topic's capacity, of which each still holds a place.
-    waiting: VecDeque<(Sole<T>, Past, DeadReason)>,
+    /// By the order in which they came. Limit: the topic's capacity, of which each still holds a place.
+    waiting: BTreeMap<u64, (Sole<T>, Past, DeadReason)>,
+    /// Where those are that were not redriven, by offset. Why: a topic that evicts its oldest asks for each of them.
+    by_offset: BTreeMap<u64, u64>,
+    number: u64,
     /// It was told that there is no room.
     told: bool,
+    /// The dead-letter topic was asked to make some, for the turn that this has in its line.
+    asked: bool,
     watched: Watched,
     teller: Arc<Teller>,
 }
@@ -46,32 +51,61 @@ impl<T: Send + Sync + 'static> Dying<T> {
         watched: Watched,
         teller: Arc<Teller>,
     ) -> Dying<T> {
-        let (letters, waiting) = (dead.shared.sender.sink(), VecDeque::new());
-        Dying { topic, group, dead, letters, home, next: None, waiting, told: false, watched, teller }
+        let letters = dead.shared.sender.sink();
+        let (waiting, by_offset, number) = (BTreeMap::new(), BTreeMap::new(), 0);
+        let (next, told, asked) = (None, false, false);
+        Dying {
+            topic,
+            group,
+            dead,
+            letters,
+            home,
+            next,
+            waiting,
+            by_offset,
+            number,
+            told,
+            asked,
+            watched,
+            teller,
+        }
     }
 
     pub(crate) fn push(&mut self, slice: Sole<T>, past: Past, reason: DeadReason) {
-        self.waiting.push_back((slice, past, reason));
+        if past.redrives == 0 {
+            self.by_offset.insert(slice.first(), self.number);
+        }
+        self.waiting.insert(self.number, (slice, past, reason));
+        self.number += 1;
     }
 
-    /// Takes those that wait.
+    /// Takes those that wait, and were not redriven.
     pub(crate) fn take(&mut self, base: u64, which: Bits) -> Vec<(Sole<T>, Past)> {
-        let is = |(slice, past, _): &(Sole<T>, Past, DeadReason)| {
-            past.redrives == 0 && slice.base == base && which.has(slice.from)
-        };
-        let (mut taken, wanted) = (Vec::new(), which.count() as usize);
-        // Why one by one: the oldest of all is mostly the first here, and the others need not be looked at.
-        while taken.len() < wanted
-            && let Some(at) = self.waiting.iter().position(is)
-        {
-            taken.extend(self.waiting.remove(at));
+        if self.by_offset.is_empty() {
+            return Vec::new();
         }
-        if !taken.is_empty() {
-            // The first one may be another now, which weighs something else.
+        let first = self.waiting.first_key_value().map(|(number, _)| *number);
+        let numbers = which.iter().filter_map(|at| self.by_offset.remove(&(base + u64::from(at))));
+        let numbers: Vec<u64> = numbers.collect();
+        if first.is_some_and(|first| numbers.contains(&first)) {
             self.next = None;
-            self.letters.give_up();
+            // The next one may weigh something else, and then needs another place.
+            if self.dead.shared.settings.capacity_bytes.is_some() {
+                self.give_up();
+            }
         }
-        taken.into_iter().map(|(slice, past, _)| (slice, past)).collect()
+        let taken = numbers.into_iter().filter_map(|number| self.waiting.remove(&number));
+        let taken = taken.map(|(slice, past, _)| (slice, past)).collect();
+        // Without one it would keep a place, or its turn, for nobody.
+        if self.waiting.is_empty() {
+            self.give_up();
+        }
+        taken
+    }
+
+    fn give_up(&mut self) {
+        self.asked = false;
+        self.letters.give_up();
     }
 
     /// Messages that wait.
@@ -86,12 +120,14 @@ impl<T: Send + Sync + 'static> Dying<T> {
             self.next = Some(letter);
             return None;
         }
-        let (slice, past, reason) = self.waiting.pop_front()?;
         if let Err(SendError(letter)) = self.letters.fill(letter) {
             // The topic closed in between: it stays parked.
             self.next = Some(letter);
-            self.waiting.push_front((slice, past, reason));
             return None;
+        }
+        let (_, (slice, past, reason)) = self.waiting.pop_first()?;
+        if past.redrives == 0 {
+            self.by_offset.remove(&slice.first());
         }
         let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
         let attempts = past.attempts;
@@ -105,7 +141,7 @@ impl<T: Send + Sync + 'static> Dying<T> {
 
     /// Makes a letter of the first one that waits.
     fn first(&self) -> Option<Item<DeadLetter>> {
-        let (slice, past, reason) = self.waiting.front()?;
+        let (_, (slice, past, reason)) = self.waiting.first_key_value()?;
         let (batch, group, home) = (slice.batch.clone(), self.group.clone(), self.home.clone());
         let letter = DeadLetter::new(batch, slice.from, group, past.clone(), reason.clone(), home);
         Some(self.dead.shared.letter(letter))
@@ -115,11 +151,14 @@ impl<T: Send + Sync + 'static> Dying<T> {
         let room = self.letters.poll_reserve(weight, cx);
         if room.is_pending() && !std::mem::replace(&mut self.told, true) {
             self.teller.tell(Event::Parked { topic: self.topic.clone(), group: self.group.clone() });
+        }
+        if room.is_pending() && !std::mem::replace(&mut self.asked, true) {
             // One that evicts its oldest makes room for whoever stands in its line, once it knows of that.
             drop(self.letters.control(TopicWord::MakeRoom(reply().0)));
         }
         let room = matches!(room, Poll::Ready(Ok(())));
         self.told &= !room;
+        self.asked &= !room;
         room
     }
 }

@@ -111,7 +111,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// Default: it skips nothing.
     ///
     /// Once more messages are unsettled, the oldest that no consumer holds are settled for this group and counted as
-    /// `skipped`. For readers that want what is new, beside others that want all. It should be well below the topic's
+    /// `skipped`, those that wait for their next attempt too. What is parked before a full dead-letter topic counts, and
+    /// is not skipped. For readers that want what is new, beside others that want all. It should be well below the topic's
     /// capacity.
     ///
     /// # Examples

@@ -25,8 +25,8 @@ pub enum Overflow {
     /// For readers that want the latest and may miss some. What is evicted leaves all groups, as if they had settled it:
     /// their stats say `evicted`, and [`TopicBuilder::on_evicted`](super::TopicBuilder::on_evicted) sees it. While consumers
     /// hold all there is, `publish` fails with [`PublishError::Full`](super::PublishError::Full); a stream holds what it
-    /// has prefetched, so let it prefetch less than the topic has room for. A `try_publish`, which can't wait for the
-    /// topic's answer, evicts nothing.
+    /// has prefetched, so let it prefetch less than the topic has room for. What was redriven is not evicted either. A
+    /// `try_publish`, which can't wait for the topic's answer, evicts nothing.
     DropOldest,
     /// The message that finds no room is dropped: `publish` answers at once with
     /// [`PublishError::Dropped`](super::PublishError::Dropped), never with an id, and

@@ -143,7 +143,8 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     /// settled for its group and counted as `expired`, or becomes a dead letter if the group wants that, see
     /// [`GroupBuilder::dead_letter_expired`](super::GroupBuilder::dead_letter_expired). An attempt that goes on is not cut short; one
     /// that fails is the last. What a consumer was handed and has not begun, up to its prefetch, it still handles. What is
-    /// redriven has no such time any more. [`MessageBuilder::ttl`](super::MessageBuilder::ttl) sets one for a single message.
+    /// redriven has no such time any more. While the topic is held, what its groups were not handed stays until they are.
+    /// [`MessageBuilder::ttl`](super::MessageBuilder::ttl) sets one for a single message.
     ///
     /// # Examples
     /// ```

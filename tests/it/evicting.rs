@@ -182,3 +182,31 @@ fn what_is_due_comes_in_once_what_a_stream_held_can_be_evicted() {
         }
     });
 }
+
+#[test]
+fn what_is_parked_is_evicted_and_the_rest_moves_in_order() {
+    every::runtime(|| async {
+        for bytes in [false, true] {
+            let (broker, topic) = open(|topic| topic.capacity(6)).await;
+            let dead = broker.topic::<DeadLetter>("t.g.dead").capacity(1);
+            let dead = if bytes { dead.capacity_bytes(9, |letter| letter.attempts() as usize) } else { dead };
+            let dead = dead.open().await.unwrap();
+            let group = topic.group("g").retry(Retry::none());
+            let group = group.run(async |_| Err(Fault::new("no"))).await.unwrap();
+            for n in 0..10 {
+                topic.publish(n).await.unwrap();
+                until(&group, |stats| stats.parked + stats.dead_lettered + stats.evicted == n + 1).await;
+            }
+            let stats = balanced(group.stats().await.unwrap());
+            assert_eq!((stats.dead_lettered, stats.evicted, stats.parked), (1, 3, 6));
+            let mut letters = dead.group("clerk").stream().await.unwrap();
+            for expected in [0, 4, 5, 6, 7, 8, 9] {
+                let letter = letters.next().await.unwrap();
+                assert_eq!(*letter.message::<u64>().unwrap(), expected);
+                letter.ack().unwrap();
+            }
+            topic.settled().await.unwrap();
+            assert_eq!(topic.stats().await.unwrap().unsettled, 0);
+        }
+    });
+}

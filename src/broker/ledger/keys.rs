@@ -47,14 +47,19 @@ struct Lane<B> {
     busy: u32,
     /// Present while it is in turn.
     turn: Option<u64>,
-    /// Messages that failed and are not done with, by their offsets. Why a list, which is short: beside the one that is in
-    /// turn, there may be some that were redriven.
-    failed: Vec<u64>,
+    /// The message that began before and is not done with; it comes before what was redriven, too, so there is but one.
+    begun: Option<Begun>,
+}
+
+#[derive(Clone, Copy)]
+struct Begun {
+    offset: u64,
+    failed: bool,
 }
 
 impl<B> Default for Lane<B> {
     fn default() -> Lane<B> {
-        Lane { waiting: Waiting::default(), busy: 0, turn: None, failed: Vec::new() }
+        Lane { waiting: Waiting::default(), busy: 0, turn: None, begun: None }
     }
 }
 
@@ -108,6 +113,9 @@ impl<B: Clone + BatchHandle> Keys<B> {
         for (key, run) in runs(self.order, &slice) {
             self.change(key, |lane| {
                 lane.busy -= u32::from(run.len());
+                if past.attempts > 0 {
+                    lane.note_begun(run.first(), false);
+                }
                 lane.waiting.put_back(run, past.clone());
             });
             // Why here too: it may have been withdrawn from behind one that failed just now.
@@ -126,10 +134,7 @@ impl<B: Clone + BatchHandle> Keys<B> {
 
     pub(super) fn on_failed(&mut self, slice: &Slice<B>) {
         let key = self.order.lane(&slice.batch, slice.from);
-        self.change(key, |lane| {
-            lane.forget(slice);
-            lane.failed.push(slice.first());
-        });
+        self.change(key, |lane| lane.note_begun(slice.first(), true));
         self.mark_surplus(key);
     }
 
@@ -170,7 +175,8 @@ impl<B: Clone + BatchHandle> Keys<B> {
             let mut some = false;
             self.change(key, |lane| {
                 if lane.waiting.has_again() {
-                    again = if first { lane.waiting.take_again() } else { None };
+                    let begun = lane.begun.map(|begun| begun.offset);
+                    again = if first { lane.waiting.take_again(begun) } else { None };
                     lane.busy += u32::from(again.is_some());
                     return;
                 }
@@ -266,21 +272,26 @@ impl<B: Clone + BatchHandle> Keys<B> {
 
 impl<B: Clone> Lane<B> {
     fn has_failed(&self) -> bool {
-        !self.failed.is_empty()
+        self.begun.is_some_and(|begun| begun.failed)
     }
 
     /// So many wait behind one that failed; none, if none did.
     fn behind(&self) -> u64 {
-        let in_turn = self.failed.iter().filter(|offset| self.waiting.has_again_at(**offset)).count() as u64;
-        if self.has_failed() { self.waiting.len() - in_turn } else { 0 }
+        let failed = self.begun.filter(|begun| begun.failed);
+        let itself = |begun: Begun| u64::from(self.waiting.has_again_at(begun.offset));
+        failed.map_or(0, |begun| self.waiting.len() - itself(begun))
     }
 
-    /// These are done with, or failed anew.
+    /// This one began, is not done with, and perhaps failed.
+    fn note_begun(&mut self, offset: u64, failed: bool) {
+        let before = self.begun.is_some_and(|begun| begun.offset == offset && begun.failed);
+        self.begun = Some(Begun { offset, failed: failed || before });
+    }
+
+    /// These are done with.
     fn forget(&mut self, slice: &Slice<B>) {
-        if self.has_failed() {
-            let gone = slice.first()..slice.base + u64::from(slice.to);
-            self.failed.retain(|offset| !gone.contains(offset));
-        }
+        let gone = slice.first()..slice.base + u64::from(slice.to);
+        self.begun = self.begun.filter(|begun| !gone.contains(&begun.offset));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Time, lag, eviction, redrives and pauses, in each order of a group. The model knows of each message whether it is
 //! settled and who holds it; where else it is, is the ledger's own affair.
 
+mod lot;
 mod model;
 
 use super::*;
@@ -45,6 +46,7 @@ fn with() -> impl Strategy<Value = With> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
+    /// G5, G7, G10, G25.
     #[test]
     fn each_message_is_settled_once_under_any_limits_and_any_sequence_of_events(
         with in with(),

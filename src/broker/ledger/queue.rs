@@ -132,7 +132,7 @@ impl<B: Clone + BatchHandle> Queue<B> {
             Queue::Shared { waiting, retries_in_a_row } => {
                 // What was started before comes first, and not for ever.
                 let one_fresh = *retries_in_a_row >= RETRIES_IN_A_ROW && waiting.has_fresh();
-                if !one_fresh && let Some(again) = waiting.take_again() {
+                if !one_fresh && let Some(again) = waiting.take_again(None) {
                     *retries_in_a_row = retries_in_a_row.saturating_add(1);
                     return Some(again);
                 }

@@ -99,9 +99,10 @@ impl<B: Clone> Waiting<B> {
         }
     }
 
-    /// Takes the first one that was started before.
-    pub(super) fn take_again(&mut self) -> Option<(Slice<B>, Past)> {
-        self.again.pop_first().map(|(_, waiting)| waiting)
+    /// Takes one that was started before or redriven: the one at the offset `before`, if it is there, or else the first.
+    pub(super) fn take_again(&mut self, before: Option<u64>) -> Option<(Slice<B>, Past)> {
+        let one = before.and_then(|offset| self.again.remove(&offset));
+        one.or_else(|| self.again.pop_first().map(|(_, waiting)| waiting))
     }
 
     /// Takes the first ones that were never started, of one batch, up to `most`.
@@ -129,7 +130,7 @@ impl<B: Clone> Waiting<B> {
     /// Takes the oldest ones, that came in together, up to `most`.
     pub(super) fn take_oldest(&mut self, most: u16) -> Option<(Slice<B>, Past)> {
         match self.again.contains_key(&self.oldest()?) {
-            true => self.take_again(),
+            true => self.take_again(None),
             false => Some((self.take_fresh(most)?, Past::default())),
         }
     }

@@ -33,7 +33,7 @@ pub(super) struct Link<T> {
     pub(super) start: Start,
     pub(super) news: GroupNews,
     /// Not handed out while the topic is held. Limit: the topic's capacity.
-    pub(super) withheld: Vec<Handout<T>>,
+    pub(super) withheld: VecDeque<Handout<T>>,
     /// Handed out when the group's mailbox has a place: evicted messages fill it until the group looks. Limit: the topic's
     /// capacity, since what is evicted is taken out.
     pub(super) late: VecDeque<Handout<T>>,
@@ -47,7 +47,7 @@ impl<T: Send + Sync + 'static> Link<T> {
         to: Sender<Handout<T>, GroupWord<T>>,
         start: Start,
     ) -> Link<T> {
-        let (withheld, late, door) = (Vec::new(), VecDeque::new(), to.sink());
+        let (withheld, late, door) = (VecDeque::new(), VecDeque::new(), to.sink());
         Link { group, name, to, start, news: GroupNews::default(), withheld, late, door }
     }
 
@@ -65,7 +65,7 @@ impl<T: Send + Sync + 'static> Link<T> {
             return;
         }
         if held {
-            self.withheld.push(handout);
+            self.withheld.push_back(handout);
         } else if !self.late.is_empty() {
             self.late.push_back(handout);
         } else if let Err(TrySendError::Full(handout)) = self.to.try_send(handout) {
@@ -90,17 +90,11 @@ impl<T: Send + Sync + 'static> Link<T> {
     /// The topic has evicted a message that the group had to settle.
     pub(super) fn evict(&mut self, batch: &Arc<Batch<T>>, index: u16) {
         let (base, which) = (batch.base(), Bits::range(index, index + 1));
-        let has = |handout: &&mut Handout<T>| {
-            handout.redrives == 0 && handout.batch.base() == base && handout.open.has(index)
-        };
-        if let Some(handout) = self.withheld.iter_mut().chain(&mut self.late).find(has) {
-            handout.open = handout.open.without(which);
-            drop(self.to.control(GroupWord::EvictedBefore { base, which }));
-            self.withheld.retain(|handout| !handout.open.is_empty());
-            self.late.retain(|handout| !handout.open.is_empty());
-        } else {
-            drop(self.to.control(GroupWord::Evicted { batch: batch.clone(), which }));
-        }
+        let found = strike(&mut self.withheld, base, index) || strike(&mut self.late, base, index);
+        drop(self.to.control(match found {
+            true => GroupWord::EvictedBefore { base, which },
+            false => GroupWord::Evicted { batch: batch.clone(), which },
+        }));
     }
 
     pub(super) fn release(&mut self) {
@@ -130,4 +124,20 @@ impl<T: Send + Sync + 'static> Link<T> {
     pub(super) fn withheld(&self) -> u64 {
         self.withheld.iter().chain(&self.late).map(|handout| handout.open.count()).sum()
     }
+}
+
+/// Takes a message out of those that are to be handed out, by its first place; answers whether it was there.
+fn strike<T>(handouts: &mut VecDeque<Handout<T>>, base: u64, index: u16) -> bool {
+    // Why so far and no further: what is evicted is old, and but for what was redriven they are in order.
+    let near = handouts.iter().take_while(|handout| handout.redrives > 0 || handout.batch.base() <= base);
+    let has = |handout: &Handout<T>| {
+        handout.redrives == 0 && handout.batch.base() == base && handout.open.has(index)
+    };
+    let Some(at) = near.into_iter().position(has) else { return false };
+    let Some(handout) = handouts.get_mut(at) else { return false };
+    handout.open = handout.open.without(Bits::range(index, index + 1));
+    if handout.open.is_empty() {
+        handouts.remove(at);
+    }
+    true
 }

@@ -104,7 +104,7 @@ fn left_is_reported(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>,
 /// P2.
 pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
     let mut well: BTreeMap<(GroupKey, u64), u32> = BTreeMap::new();
-    let (mut at_work, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    let (mut at_work, mut removed, mut again) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for what in history.whats() {
         match what {
             What::Began { group, id, .. } => {
@@ -115,7 +115,8 @@ pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
             }
             What::Evicted { topic, offset } => {
                 for (group, _) in history.facts().filter(|(_, facts)| facts.topic == *topic) {
-                    if at_work.contains(&(group, *offset)) {
+                    // What came back holds a place of its own: the first one may be evicted for other groups.
+                    if at_work.contains(&(group, *offset)) && !again.contains(&(group, *offset)) {
                         let name = history.name(group);
                         finds.say(format_args!("{topic} evicted {offset}, which {name} was handling"));
                     }
@@ -134,6 +135,7 @@ pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
             }
             What::Redriven { group, offset } => {
                 removed.remove(&(*group, *offset));
+                again.insert((*group, *offset));
             }
             What::Gone { .. } | What::Killed => at_work.clear(),
             What::Ended { group, id, how, .. } => {

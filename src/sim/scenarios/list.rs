@@ -3,8 +3,8 @@
 use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, delayed, deleted, drain, failing, fair, holding, isolated,
-    keys, killed, limited, lingering, listening, parked, payloads, pulled, redriven, removed, repeated,
-    stages, steered, tripped, weighed,
+    keys, killed, limited, lingering, listening, mixed, parked, payloads, pulled, redriven, removed,
+    repeated, stages, steered, tripped, weighed,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -31,6 +31,7 @@ scenarios! {
     consumers_that_cannot_be_built => failing::run,
     groups_that_keep_an_order => keys::run,
     messages_that_limits_remove => removed::run,
+    limits_that_come_together => mixed::run,
     topics_that_are_held => holding::run,
     dead_letters_without_room => parked::run,
     a_group_that_stands_still => isolated::run,

@@ -27,6 +27,7 @@ mod lingering;
 mod list;
 mod listening;
 mod many;
+mod mixed;
 mod parked;
 mod payloads;
 mod planted;

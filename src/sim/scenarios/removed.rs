@@ -36,7 +36,7 @@ pub(super) async fn run(stage: Stage) {
 }
 
 /// With `own_times`, every second message has a ttl of its own.
-async fn publish(stage: &Stage, topic: &Topic<u64>, messages: u64, own_times: bool) {
+pub(super) async fn publish(stage: &Stage, topic: &Topic<u64>, messages: u64, own_times: bool) {
     if !own_times {
         return publish_all(stage, topic, messages).await;
     }
@@ -49,7 +49,7 @@ async fn publish(stage: &Stage, topic: &Topic<u64>, messages: u64, own_times: bo
     }
 }
 
-fn limited(stage: &Stage, topic: TopicBuilder<u64>) -> TopicBuilder<u64> {
+pub(super) fn limited(stage: &Stage, topic: TopicBuilder<u64>) -> TopicBuilder<u64> {
     let topic = match stage.pick("overflow", &["evict", "wait"]) {
         "evict" => topic.overflow(Overflow::DropOldest),
         _ => topic,
@@ -72,7 +72,7 @@ async fn open(stage: &Stage, topic: &Topic<u64>, name: &str) {
     stage.clerk(&format!("{}.{name}.dead", topic.name())).await;
 }
 
-fn limits(stage: &Stage, group: GroupBuilder<u64>) -> GroupBuilder<u64> {
+pub(super) fn limits(stage: &Stage, group: GroupBuilder<u64>) -> GroupBuilder<u64> {
     let group = match stage.pick("order", &["shared", "keyed", "exclusive"]) {
         "keyed" => group.key_ordered(),
         "exclusive" => group.exclusive(),

@@ -13,7 +13,7 @@ use crate::broker::{Group, GroupState, Topic};
 use crate::sim::cut;
 use crate::supervise::{Backoff, Intensity};
 
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(stage: Stage) {
     let topic = stage.broker().topic::<u64>("t").capacity(stage.pick("capacity", &[2, 7, 40, 300]));
@@ -59,7 +59,7 @@ pub(super) async fn run(stage: Stage) {
 }
 
 /// Does this and that to the group, and gives some of it up in the middle.
-async fn steer(stage: Stage, topic: Topic<u64>, group: Group) {
+pub(super) async fn steer(stage: Stage, topic: Topic<u64>, group: Group) {
     for _ in 0..4 + stage.below(16) {
         stage.a_while(millis(15)).await;
         let polls = if stage.chance(4) { 1 } else { usize::MAX };

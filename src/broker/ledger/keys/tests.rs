@@ -323,6 +323,29 @@ fn too_many_behind_a_message_that_failed_are_given_up_the_youngest_first() {
     model.finish();
 }
 
+/// Found by the simulator. What was redriven began between two attempts of another, if it was the older one.
+#[test]
+fn what_was_redriven_does_not_begin_before_one_that_began_is_done_with() {
+    for says in [0, 1] {
+        let mut model = quick(Order::Keyed);
+        model.batch(vec![1, 1, 1]);
+        model.work(0, 2);
+        assert_eq!(model.ledger.counts().dead, 1);
+        // The first one is dead; the second one fails, or is released.
+        model.work(0, says);
+        let batch = Keys(Arc::new(vec![1, 1, 1]));
+        model.ledger.on_ready(ConsumerId(0), false);
+        assert!(says == 0 || model.ledger.on_give_back(model.pick(0).unwrap()));
+        model.ledger.on_redriven(Slice::new(batch, 1, 0, 1), 1);
+        let mut effects = Vec::new();
+        model.ledger.on_alarm(Moment::ZERO + Duration::from_secs(1), &mut effects);
+        model.ledger.on_ready(ConsumerId(0), true);
+        model.ledger.dispatch(Moment::ZERO, &mut effects);
+        let Some(Effect::Lease { slice, past, .. }) = effects.pop() else { panic!("{effects:?}") };
+        assert_eq!((slice.first(), past.attempts, past.redrives), (2, 1, 0));
+    }
+}
+
 /// Found by the model of all limits together. A consumer that panics tells of it at once; if its next handler then takes
 /// long without giving way, the group may take the rest back before it hears more.
 #[test]

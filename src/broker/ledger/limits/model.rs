@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::lot::{EVICTED, Handle, Lot};
 use super::*;
+use crate::broker::DeadReason;
 use crate::broker::bits::Bits;
-use crate::broker::{DeadReason, KeyHash};
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -36,69 +37,6 @@ pub(super) struct With {
     pub(super) max_parked: Option<u32>,
     pub(super) dead_letter_expired: bool,
     pub(super) pull: bool,
-}
-
-const EVICTED: u32 = u32::MAX;
-
-#[derive(Debug)]
-struct Lot {
-    keys: Vec<u64>,
-    expires: Option<Moment>,
-    own: Vec<Option<Moment>>,
-    claims: Mutex<Vec<u32>>,
-}
-
-#[derive(Clone, Debug)]
-struct Handle(Arc<Lot>);
-
-impl BatchHandle for Handle {
-    fn key(&self, index: u16) -> KeyHash {
-        KeyHash::from_number(self.0.keys[usize::from(index)])
-    }
-
-    fn may_be_unwanted(&self) -> bool {
-        true
-    }
-
-    fn claim(&self, which: Bits) -> Bits {
-        let (mut claims, mut not) = (self.0.claims.lock().unwrap(), Bits::default());
-        for at in which.iter() {
-            match &mut claims[usize::from(at)] {
-                &mut EVICTED => not.insert(at),
-                claims => *claims += 1,
-            }
-        }
-        not
-    }
-
-    fn let_go(&self, which: Bits) {
-        let mut claims = self.0.claims.lock().unwrap();
-        which.iter().for_each(|at| claims[usize::from(at)] -= 1);
-    }
-
-    fn expires(&self) -> Option<Moment> {
-        self.0.expires
-    }
-
-    fn has_own_times(&self) -> bool {
-        self.0.own.iter().any(Option::is_some)
-    }
-
-    fn own_time(&self, index: u16) -> Option<Moment> {
-        self.0.own[usize::from(index)]
-    }
-
-    fn expired(&self, which: Bits, now: Moment) -> Bits {
-        let mut over = Bits::default();
-        which.iter().filter(|at| self.is_over(*at, now)).for_each(|at| over.insert(at));
-        over
-    }
-}
-
-impl Handle {
-    fn is_over(&self, at: u16, now: Moment) -> bool {
-        self.0.expires.into_iter().chain(self.own_time(at)).any(|over| over <= now)
-    }
 }
 
 /// A lease at a consumer that starts its messages one by one.
@@ -258,9 +196,10 @@ impl Model {
             let offset = base + u64::from(index);
             let lane = self.lane(offset);
             let other = self.at_work.insert(lane, offset);
-            // What was redriven is out of the order.
-            let waits = |other| other == offset || redriven || self.redriven.contains(&other);
-            assert!(other.is_none_or(waits), "{offset} began while {other:?} is not done with");
+            assert!(
+                other.is_none_or(|other| other == offset),
+                "{offset} began before {other:?} was done with"
+            );
             if other.is_none() && !redriven && self.with.order != Order::Shared {
                 let last = self.last.insert(lane, offset);
                 assert!(last.is_none_or(|last| last <= offset), "{offset} began after {last:?}");
