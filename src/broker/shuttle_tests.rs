@@ -9,10 +9,13 @@ use std::task::{Context, Poll, Waker};
 
 use shuttle::thread;
 
+use super::bits::Bits;
 use super::blocked::{Waits, Watch};
+use super::claims::Claims;
 use super::core::BrokerCore;
 use super::lease::{Handling, Held, LeaseId, Progress, Slot};
 use super::message::{Batch, Item, Origin};
+use super::room::Lacks;
 use super::witness::Watched;
 use crate::base::Name;
 use crate::base::sync::explore;
@@ -60,6 +63,25 @@ fn a_message_is_begun_or_taken_back_and_never_both_and_none_is_forgotten() {
             "a look sees what goes on, as it is called"
         );
         assert_eq!(progress.busy(), None);
+    });
+}
+
+/// G17: a sink in line hears of it.
+#[test]
+fn a_topic_that_looks_for_room_finds_what_was_let_go_of_or_is_told() {
+    explore(|| {
+        let (lacks, claims) = (Arc::<Lacks>::default(), Arc::new(Claims::new(1)));
+        assert!(claims.claim(Bits::range(0, 1)).is_empty());
+        let group = {
+            let (lacks, claims) = (lacks.clone(), claims.clone());
+            thread::spawn(move || {
+                claims.let_go(Bits::range(0, 1));
+                lacks.is_to_be_told()
+            })
+        };
+        lacks.set(true);
+        let found = claims.is_free(0);
+        assert!(group.join().unwrap() || found);
     });
 }
 

@@ -109,3 +109,30 @@ fn as_many_at_once_come_in_as_weigh_no_more_than_there_is_room_for() {
     assert!(pulse.poll(&mut all).is_ready());
     assert_eq!([(); 3].map(|()| settle_one(&mut rx)), [3, 1, 2]);
 }
+
+#[test]
+fn a_reader_that_makes_room_knows_what_the_first_in_line_lack_and_hears_when_the_next_one_lacks_some() {
+    let (tx, mut rx) = open(3, 10);
+    let reader = Pulse::new();
+    tx.try_send(4).unwrap();
+    tx.try_send(6).unwrap();
+    let [first, second] = [next(&mut rx), next(&mut rx)];
+    assert!(first.is_some() && second.is_some() && rx.poll_next(&mut reader.cx()).is_pending());
+    let pulses = [Pulse::new(), Pulse::new(), Pulse::new()];
+    let mut sends: Vec<_> = [3, 5, 1].map(|weight| tx.send(weight)).into();
+    sends.iter_mut().zip(&pulses).for_each(|(send, pulse)| assert!(pulse.poll(send).is_pending()));
+    assert_eq!(rx.lacking(), (2, 9));
+    let within = [(0, 9), (0, 2), (1, 3), (1, 8), (9, 8), (2, 9)].map(|more| rx.lacking_within(more));
+    assert_eq!(within, [(0, 3), (0, 0), (0, 3), (1, 8), (1, 8), (2, 9)]);
+    assert!(rx.is_stuck() && reader.wakes() == 0);
+    // Room for the first one alone.
+    rx.settle_weighed(1, 4);
+    assert!(!rx.is_stuck() && reader.wakes() == 0);
+    drop(sends.remove(0));
+    assert!(rx.is_stuck() && reader.wakes() == 1, "it left, and the next one has no room");
+    assert!(rx.poll_next(&mut reader.cx()).is_pending());
+    rx.settle_weighed(1, 6);
+    assert_eq!(rx.lacking(), (0, 0));
+    drop(sends);
+    assert_eq!(reader.wakes(), 0, "nobody lacked anything");
+}
