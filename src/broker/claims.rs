@@ -59,20 +59,20 @@ impl Claims {
     /// Evicts one that so many groups have to settle, as far as the topic has heard. `false`: a group has it leased, all
     /// have settled it, or it is evicted.
     pub(crate) fn evict(&self, index: u16, open: u32) -> bool {
-        let is_wanted = |claims: u32| claims & LEASED == 0 && (open == 0 || claims / SETTLED < open);
+        let is_wanted = |claims| claims & LEASED == 0 && !is_over(claims, open);
         let evicts = |claims| (is_wanted(claims) || planted(Bug::EvictsLeased)).then_some(EVICTED);
         self.0.get(usize::from(index)).is_some_and(|number| change(number, evicts))
     }
 
     /// Whether all groups have settled it, of so many that had it to settle as far as the topic has heard.
     pub(crate) fn is_over(&self, index: u16, open: u32) -> bool {
-        open > 0 && self.of(index).is_some_and(|claims| claims / SETTLED >= open)
+        self.of(index).is_some_and(|claims| is_over(claims, open))
     }
 
     /// Whether its place comes free: it is over, or can be evicted, since no group has it leased. By the time that is tried,
     /// one may.
     pub(crate) fn comes_free(&self, index: u16, open: u32) -> bool {
-        self.is_over(index, open) || self.of(index).is_some_and(|claims| claims & LEASED == 0)
+        self.of(index).is_some_and(|claims| is_over(claims, open) || claims & LEASED == 0)
     }
 
     /// The number of one that is not evicted.
@@ -99,6 +99,11 @@ impl Claims {
         }
         those
     }
+}
+
+/// Whether that many groups have settled it, where there are some.
+fn is_over(claims: u32, open: u32) -> bool {
+    open > 0 && claims / SETTLED >= open
 }
 
 /// Changes a number, unless its message is evicted. `false`: it is as it was.

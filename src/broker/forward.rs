@@ -130,8 +130,7 @@ impl<T: Send + Sync + 'static, U: Send + Sync + 'static> Forward<T, U> {
         Fut: Future<Output = Result<O, Fault>> + Send + 'static,
         O: IntoIterator<Item = U>,
     {
-        let (handler, onward) = (Arc::new(handler), self.onward());
-        self.builder.start(move || ForwardAsync(handler.clone(), onward.clone())).await
+        self.start(handler).await
     }
 
     /// Opens the group as [`Forward::run`] does, with a handler whose outputs have headers and the like.
@@ -146,6 +145,15 @@ impl<T: Send + Sync + 'static, U: Send + Sync + 'static> Forward<T, U> {
         F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, Fault>> + Send + 'static,
         O: IntoIterator<Item = Outgoing<U>>,
+    {
+        self.start(handler).await
+    }
+
+    async fn start<F, Fut, O>(self, handler: F) -> Result<Group, OpenError>
+    where
+        F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Fault>> + Send + 'static,
+        O: IntoIterator<Item: Into<Outgoing<U>>>,
     {
         let (handler, onward) = (Arc::new(handler), self.onward());
         self.builder.start(move || ForwardAsync(handler.clone(), onward.clone())).await

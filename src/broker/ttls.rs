@@ -39,7 +39,7 @@ impl<B: Clone + BatchHandle> Ttls<B> {
     #[inline]
     pub(crate) fn add(&mut self, slice: &Slice<B>) {
         let Slice { batch, base, .. } = slice;
-        if batch.expires().is_some() || batch.has_own_times() {
+        if has_times(batch) {
             self.each(slice, |this, place, which| {
                 let new = || Timed { batch: batch.clone(), base: *base, which };
                 let there = this.0.entry(place).or_insert_with(new);
@@ -51,7 +51,7 @@ impl<B: Clone + BatchHandle> Ttls<B> {
     /// These don't wait any more.
     #[inline]
     pub(crate) fn remove(&mut self, slice: &Slice<B>) {
-        if !self.0.is_empty() {
+        if !self.0.is_empty() && has_times(&slice.batch) {
             self.each(slice, |this, place, which| {
                 if let Entry::Occupied(mut there) = this.0.entry(place) {
                     there.get_mut().which = there.get().which.without(which);
@@ -91,6 +91,11 @@ impl<B: Clone + BatchHandle> Ttls<B> {
         let first = self.0.first_entry().filter(|first| first.key().0 <= now)?;
         Some(first.remove())
     }
+}
+
+/// Whether some of its messages have a time; else none of them is kept here.
+fn has_times(batch: &impl BatchHandle) -> bool {
+    batch.expires().is_some() || batch.has_own_times()
 }
 
 #[cfg(test)]

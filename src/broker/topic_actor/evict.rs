@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use super::Life;
 use crate::base::{Moment, catch};
 use crate::broker::bits::Bits;
-use crate::broker::claims::Claims;
 use crate::broker::ledger::Slice;
 use crate::broker::message::Batch;
 use crate::broker::room::Room;
@@ -30,8 +29,8 @@ struct Sum {
 }
 
 impl Sum {
-    fn with<T>(self, message: &Message<T>) -> Sum {
-        let bytes = message.batch.weight(Bits::range(message.index, message.index + 1));
+    fn with<T>(self, batch: &Arc<Batch<T>>, index: u16) -> Sum {
+        let bytes = batch.weight(Bits::range(index, index + 1));
         Sum { places: self.places + 1, bytes: self.bytes + bytes }
     }
 
@@ -77,18 +76,18 @@ impl<T: Send + Sync + 'static> Life<T> {
         loop {
             // Anew each time: what was seen on the way to the message before is seen again.
             let sum = Cell::new(made);
-            let evicted = self.evict_oldest(from, |claims, message, open| {
+            let evicted = self.evict_oldest(from, |batch, index, open| {
                 if sum.get().reaches(needed) {
                     return ControlFlow::Break(false);
                 }
-                let evicts = claims.evict(message.index, open);
-                if evicts || claims.is_over(message.index, open) {
-                    sum.set(sum.get().with(message));
+                let evicts = batch.claims().evict(index, open);
+                if evicts || batch.claims().is_over(index, open) {
+                    sum.set(sum.get().with(batch, index));
                 }
                 if evicts { ControlFlow::Break(true) } else { ControlFlow::Continue(()) }
             });
             let Some(message) = evicted else { return (made, sum.get()) };
-            made = made.with(&message);
+            made = made.with(&message.batch, message.index);
             self.call_hook(message);
         }
     }
@@ -126,13 +125,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn evict_oldest(
         &mut self,
         from: u64,
-        evict: impl Fn(&Claims, &Message<T>, u32) -> ControlFlow<bool>,
+        evict: impl Fn(&Arc<Batch<T>>, u16, u32) -> ControlFlow<bool>,
     ) -> Option<Message<T>> {
-        let message =
-            |batch: &Arc<Batch<T>>, index| Message { batch: batch.clone(), index, redrives: 0, attempt: 0 };
-        let found =
-            self.books.evict_oldest(from, |batch, at, open| evict(batch.claims(), &message(batch, at), open));
-        let (batch, index, groups) = found?;
+        let (batch, index, groups) = self.books.evict_oldest(from, evict)?;
         self.evicted += 1;
         self.changes += 1;
         let (topic, base) = (&self.actor.name, batch.base());
@@ -143,7 +138,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 link.evict(&batch, index);
             }
         }
-        Some(message(&batch, index))
+        Some(Message { batch, index, redrives: 0, attempt: 0 })
     }
 
     /// A group has settled these, and the books are about to know.
@@ -202,8 +197,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn begin_expiry(&mut self) {
         let mut from = 0;
         while let Some((batch, kept)) = self.books.first_kept(from) {
-            from = batch.base() + 1;
-            self.ttls.add(&Slice::of(batch, from - 1, kept));
+            let base = batch.base();
+            self.ttls.add(&Slice::of(batch, base, kept));
+            from = base + 1;
         }
     }
 
