@@ -57,6 +57,7 @@
 pub mod actor;
 pub mod base;
 pub mod broker;
+pub mod log;
 #[doc(hidden)]
 pub mod mailbox;
 pub mod prelude;
