@@ -53,8 +53,39 @@
 //! a failed fsync must be final is PostgreSQL's lesson of 2018; telling a torn tail from a damaged middle is the bug that
 //! others had (NATS 7549, fjall 311).
 
+mod change;
+mod checkpoint;
+mod error;
+mod frame;
+mod journal;
+mod layout;
+mod open;
+mod plan;
+mod ranges;
 mod real_fs;
+mod record;
+mod replay;
+mod request;
+mod scan;
+mod segment;
+mod shelf;
+mod state;
+mod store;
+mod turnover;
 mod vfs;
+mod writer;
 
+#[cfg(test)]
+mod tests;
+
+pub use error::{Damage, LogError};
 pub use real_fs::RealFs;
 pub use vfs::{EntryKind, OpenMode, Vfs, VfsFile};
+
+pub(crate) use change::{Marks, Note, Terms};
+pub(crate) use open::{Found, Options};
+pub(crate) use record::{Record, Records};
+pub(crate) use request::Done;
+pub(crate) use shelf::Chunk;
+pub(crate) use state::{GroupState, KnownKey, State, TopicState};
+pub(crate) use store::{Driver, Log};

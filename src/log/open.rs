@@ -1,0 +1,231 @@
+//! Opening a directory: making it a log, or finding what it holds, and mending its torn end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::checkpoint::{Checkpoint, unsynced};
+use super::error::LogError;
+use super::frame;
+use super::journal::{Journal, Position, SLOT_START};
+use super::layout::{self, Uuid};
+use super::plan::Owed;
+use super::replay::{Replay, Torn, replay};
+use super::shelf::Shelf;
+use super::state::State;
+use super::vfs::{EntryKind, OpenMode, Vfs};
+use super::writer::{Seeds, Writer};
+
+/// How a log is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// The size of a slot of the journal, for a log that is made. Of one that is there it stays.
+    pub(crate) slot_bytes: u64,
+    /// A segment that is so large is not continued.
+    pub(crate) roll_bytes: u64,
+    /// Chance, for what must be like nothing before it.
+    pub(crate) entropy: u64,
+}
+
+/// The smallest slot: a little more than its turn, and a commit.
+const LEAST_SLOT: u64 = 16 << 10;
+/// The largest: what one frame may hold.
+const MOST_SLOT: u64 = 1 << 31;
+
+impl Options {
+    pub(crate) fn new(entropy: u64) -> Options {
+        Options { slot_bytes: 64 << 20, roll_bytes: 64 << 20, entropy }
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        let sound =
+            (LEAST_SLOT..=MOST_SLOT).contains(&self.slot_bytes) && self.slot_bytes.is_multiple_of(4096);
+        match sound {
+            true => Ok(()),
+            false => {
+                Err(LogError::Invalid { why: "a journal's files have 16 KiB to 2 GiB, in pages of 4 KiB" })
+            }
+        }
+    }
+}
+
+/// What was found in a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// There was no log, and one was made.
+    pub(crate) created: bool,
+    /// It was closed in order, or is new.
+    pub(crate) clean: bool,
+    /// What was being written when it ended, and was cut: the file, where, and how many bytes.
+    pub(crate) torn: Option<(PathBuf, u64, u64)>,
+    /// What is in the directory, and is not of the log. It stays.
+    pub(crate) strangers: Vec<PathBuf>,
+}
+
+/// Opens the log in a directory, or makes one there.
+pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(Writer, Found), LogError> {
+    options.check()?;
+    make_dir(&*vfs, dir)?;
+    let lock = layout::lock(dir);
+    let guard = vfs.lock(&lock).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => LogError::Locked { dir: dir.to_path_buf() },
+        _ => LogError::io("lock", &lock, error),
+    })?;
+    let checkpoint = layout::checkpoint(dir);
+    let kind = |path: &Path| vfs.kind(path).map_err(|error| LogError::io("stat", path, error));
+    let created = match kind(&checkpoint)? {
+        Some(EntryKind::File) => false,
+        Some(_) => return Err(LogError::NotALog { found: checkpoint }),
+        None => {
+            check_empty(&vfs, dir)?;
+            create(&vfs, dir, options)?;
+            true
+        }
+    };
+    let replay = replay(&vfs, dir, OpenMode::Write)?;
+    let torn = mend(&vfs, dir, &replay)?;
+    let strangers = strangers(&vfs, dir, &replay.state)?;
+    let clean = created || (replay.state.closed && torn.is_none());
+    let writer = writer(vfs, dir, options, replay, guard);
+    Ok((writer, Found { created, clean, torn, strangers }))
+}
+
+fn writer(
+    vfs: Arc<dyn Vfs>,
+    dir: &Path,
+    options: Options,
+    replay: Replay,
+    guard: Box<dyn std::fmt::Debug + Send + Sync>,
+) -> Writer {
+    let Replay { checkpoint, state, journal, lsn, pieces, .. } = replay;
+    let shelf = Arc::new(Shelf::new(vfs.clone(), dir.to_path_buf(), checkpoint.uuid));
+    for (topic, piece) in pieces {
+        shelf.add(topic, piece);
+    }
+    shelf.follow(&state, 0..state.next_topic);
+    Writer {
+        vfs,
+        dir: dir.to_path_buf(),
+        uuid: checkpoint.uuid,
+        roll_bytes: options.roll_bytes,
+        journal,
+        sealed: state.closed,
+        state,
+        shelf,
+        lsn,
+        durable: lsn,
+        needed: checkpoint.next,
+        seeds: Seeds(options.entropy),
+        poisoned: None,
+        owed: Owed::default(),
+        unswept: true,
+        lock: Some(guard),
+    }
+}
+
+/// Makes the directory and those above it that are not there, on the disk.
+fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+    let fail = |call| move |error| LogError::io(call, dir, error);
+    match vfs.kind(dir).map_err(fail("stat"))? {
+        Some(EntryKind::Dir) => return Ok(()),
+        Some(EntryKind::File) => return Err(LogError::NotALog { found: dir.to_path_buf() }),
+        // A link may lead to a directory: then listing it works.
+        Some(EntryKind::Other) => return vfs.list(dir).map(drop).map_err(fail("list")),
+        None => {}
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        make_dir(vfs, parent)?;
+    }
+    vfs.create_dir(dir).map_err(fail("create"))?;
+    vfs.sync_dir(parent.unwrap_or(Path::new("."))).map_err(fail("sync"))
+}
+
+/// Whether a log can be made here: nothing is there, or what an earlier try left that made none.
+fn check_empty(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<(), LogError> {
+    let list = |dir: &Path| match vfs.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(|error| LogError::io("list", dir, error)),
+    };
+    let (journal, topics) = (layout::journal(dir), layout::topics(dir));
+    let ours = [layout::lock(dir), layout::checkpoint_new(dir), journal.clone(), topics.clone()];
+    let slot = layout::slot_path(&journal, 0);
+    let strange = list(dir)?.into_iter().filter(|path| !ours.contains(path)).chain(list(&topics)?);
+    let mut strange = strange.chain(list(&journal)?.into_iter().filter(|path| *path != slot));
+    if let Some(found) = strange.next() {
+        return Err(LogError::NotALog { found });
+    }
+    // A slot without frames is the first step of a try. With some, the checkpoint is what is missing.
+    match vfs.open(&slot, OpenMode::Read) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(LogError::io("open", &slot, error)),
+        Ok(file) => {
+            let start = file.read_vec(SLOT_START, 8).map_err(|error| LogError::io("read", &slot, error))?;
+            if frame::may_begin(&start) {
+                return Err(LogError::corrupt(
+                    &layout::checkpoint(dir),
+                    0,
+                    None,
+                    "the checkpoint is missing",
+                ));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn create(vfs: &Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(), LogError> {
+    let mut seeds = Seeds(options.entropy);
+    let mut uuid = Uuid::default();
+    uuid.0 = (u128::from(seeds.next()) << 64 | u128::from(seeds.next())).to_le_bytes();
+    for made in [layout::journal(dir), layout::topics(dir)] {
+        vfs.create_dir(&made).map_err(|error| LogError::io("create", &made, error))?;
+    }
+    let journal = layout::journal(dir);
+    let journal = Journal::create(vfs.clone(), journal, uuid, options.slot_bytes, seeds.seed())?;
+    vfs.sync_dir(dir).map_err(|error| LogError::io("sync", dir, error))?;
+    let (slot_bytes, next) = (options.slot_bytes, Position { turn: 1, ..journal.position() });
+    let state = State { slots: 1, ..State::default() };
+    Checkpoint { uuid, slot_bytes, lsn: 0, next, state }.save(vfs, dir)
+}
+
+/// Sees to it that what was found is on the disk, and what was torn is nothing any more.
+fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathBuf, u64, u64)>, LogError> {
+    let mut cut = None;
+    if let Some(Torn { slot, from, to }) = replay.torn
+        && let Some(slot) = replay.journal.slots.get(slot)
+    {
+        let zeros = vec![0; usize::try_from(to - from).unwrap_or_default()];
+        let written = slot.file.write_all_at(&zeros, from);
+        written.map_err(|error| LogError::io("write", &slot.path, error))?;
+        cut = Some((slot.path.clone(), from, to - from));
+    }
+    // Why: after a kill what was read may be nowhere but in the memory of the machine.
+    for slot in replay.journal.slots.iter().filter(|slot| slot.turn.number >= replay.checkpoint.next.turn) {
+        slot.file.sync_data().map_err(|error| unsynced(LogError::io("sync", &slot.path, error)))?;
+    }
+    for made in [dir.to_path_buf(), layout::journal(dir), layout::topics(dir)] {
+        vfs.sync_dir(&made).map_err(|error| unsynced(LogError::io("sync", &made, error)))?;
+    }
+    Ok(cut)
+}
+
+/// What is in the directory and is not of the log.
+fn strangers(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<Vec<PathBuf>, LogError> {
+    let list = |dir: &Path| vfs.list(dir).map_err(|error| LogError::io("list", dir, error));
+    let (journal, topics) = (layout::journal(dir), layout::topics(dir));
+    let own = [
+        layout::lock(dir),
+        layout::checkpoint(dir),
+        layout::checkpoint_new(dir),
+        journal.clone(),
+        topics.clone(),
+    ];
+    let mut found = list(dir)?;
+    found.retain(|path| !own.contains(path));
+    let slots: Vec<PathBuf> =
+        (0..super::writer::SLOTS).map(|slot| layout::slot_path(&journal, slot)).collect();
+    found.extend(list(&journal)?.into_iter().filter(|path| !slots.contains(path)));
+    let known = |path: &PathBuf| layout::topic_of(path).is_some_and(|number| number < state.next_topic);
+    found.extend(list(&topics)?.into_iter().filter(|path| !known(path)));
+    Ok(found)
+}

@@ -1,0 +1,246 @@
+//! Which of the waiting requests become the next commit, as which frames. Pure, but that it answers what can't be.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::change::{Change, Marks};
+use super::error::LogError;
+use super::record::Records;
+use super::request::{Done, Request};
+use super::state::State;
+
+/// A commit is full when it has so many bytes,
+const FULL_BYTES: usize = 1 << 20;
+/// or so many records.
+const FULL_RECORDS: u64 = 8192;
+
+/// Answers a request once it is known how its commit went.
+pub(crate) type Answer = Box<dyn FnOnce(Result<(), LogError>) + Send>;
+
+/// What nobody waits for, of commits that found no room: it goes into the next one.
+///
+/// Limit: what the state keeps of groups, once more.
+#[derive(Debug, Default)]
+pub(crate) struct Owed {
+    marks: BTreeMap<(u32, u32), Marks>,
+    trims: BTreeMap<u32, u64>,
+}
+
+/// One commit.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) answers: Vec<Answer>,
+    /// It is to be on the disk before it is answered.
+    pub(crate) sync: bool,
+    /// And what is before it, before it is written.
+    pub(crate) seals: bool,
+    /// What is of use is to move on, behind it.
+    pub(crate) turns: bool,
+    /// It is the last.
+    pub(crate) closes: bool,
+}
+
+/// A frame to be.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Data { topic: u32, offset: u64, records: Records },
+    Other(Change<'static>),
+}
+
+impl Step {
+    pub(crate) fn change(&self) -> Change<'_> {
+        match self {
+            Step::Data { topic, offset, records } => Change::Data {
+                topic: *topic,
+                offset: *offset,
+                count: records.count(),
+                millis: records.first_millis(),
+                keys: records.has_keys(),
+                records: records.bytes(),
+            },
+            Step::Other(change) => change.clone(),
+        }
+    }
+}
+
+/// What is collected, by topic and by group, before it becomes frames.
+#[derive(Default)]
+struct Draft {
+    plan: Plan,
+    data: BTreeMap<u32, (u64, Records)>,
+    marks: BTreeMap<(u32, u32), Marks>,
+    trims: BTreeMap<u32, u64>,
+    /// Topics and groups that begin.
+    new: Vec<Change<'static>>,
+    next_topic: u32,
+    next_groups: BTreeMap<u32, u32>,
+    names: BTreeSet<(Option<u32>, String)>,
+    bytes: usize,
+    records: u64,
+}
+
+/// Takes from the queue what goes into one commit: all of it, until that is full, or there is something that must be the last.
+pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed) -> Plan {
+    let mut draft = Draft { next_topic: state.next_topic, ..Draft::default() };
+    for ((topic, group), marks) in std::mem::take(&mut owed.marks) {
+        draft.mark(state, topic, group, marks, Done::unheard());
+    }
+    for (topic, floor) in std::mem::take(&mut owed.trims) {
+        draft.trim(state, topic, floor);
+    }
+    let mut last = None;
+    while last.is_none()
+        && draft.bytes < FULL_BYTES
+        && draft.records < FULL_RECORDS
+        && let Some(request) = queue.pop_front()
+    {
+        last = draft.take(request, state);
+    }
+    draft.finish(last)
+}
+
+impl Draft {
+    /// Takes in a request. Answers what of it must come behind all else, as the last of its commit.
+    fn take(&mut self, request: Request, state: &State) -> Option<Change<'static>> {
+        match request {
+            Request::Append { topic, records, sync, done } => self.append(state, topic, records, sync, done),
+            Request::Mark { topic, group, marks, done } => self.mark(state, topic, group, marks, done),
+            Request::Trim { topic, floor } => self.trim(state, topic, floor),
+            Request::CreateTopic { name, terms, done } => {
+                if state.topic_named(&name).is_some() || !self.names.insert((None, name.clone())) {
+                    done.tell(Err(LogError::Exists));
+                    return None;
+                }
+                let topic = self.next_topic;
+                self.next_topic += 1;
+                self.bytes += name.len() + terms.about.len();
+                self.new.push(Change::Topic { topic, name: name.into(), terms: Cow::Owned(terms) });
+                self.answer(done, topic);
+            }
+            Request::CreateGroup { topic, name, about, start, done } => {
+                let there = state.topics.get(&topic);
+                let Some(there) = there else {
+                    done.tell(Err(LogError::Missing));
+                    return None;
+                };
+                if there.group_named(&name).is_some() || !self.names.insert((Some(topic), name.clone())) {
+                    done.tell(Err(LogError::Exists));
+                    return None;
+                }
+                let next = self.next_groups.entry(topic).or_insert(there.next_group);
+                let group = *next;
+                *next += 1;
+                self.bytes += name.len() + about.len();
+                self.new.push(Change::Group { topic, group, start, name: name.into(), about: about.into() });
+                self.answer(done, group);
+            }
+            Request::SetTerms { topic, terms, done } => {
+                let change = Change::About { topic, terms: Cow::Owned(terms) };
+                return self.last(done, state.topics.contains_key(&topic), change);
+            }
+            Request::DeleteTopic { topic, done } => {
+                return self.last(done, state.topics.contains_key(&topic), Change::TopicGone { topic });
+            }
+            Request::DeleteGroup { topic, group, done } => {
+                return self.last(done, has_group(state, topic, group), Change::GroupGone { topic, group });
+            }
+            Request::Seek { topic, group, to, done } => {
+                return self.last(done, has_group(state, topic, group), Change::Seek { topic, group, to });
+            }
+            Request::Sync { done } => self.answer(done, ()),
+            Request::Seal { done } => {
+                self.plan.seals = true;
+                return self.last(done, true, Change::Idle);
+            }
+            Request::Turn { done } => {
+                self.plan.turns = true;
+                return self.last(done, true, Change::Idle);
+            }
+            Request::Close { done } => {
+                (self.plan.seals, self.plan.closes) = (true, true);
+                return self.last(done, true, Change::Close);
+            }
+        }
+        None
+    }
+
+    fn append(&mut self, state: &State, topic: u32, records: Records, sync: bool, done: Done<u64>) {
+        let Some(there) = state.topics.get(&topic) else { return done.tell(Err(LogError::Missing)) };
+        self.plan.sync |= sync;
+        self.bytes += records.bytes().len();
+        self.records += u64::from(records.count());
+        let (offset, all) = self.data.entry(topic).or_insert_with(|| (there.next, Records::default()));
+        let first = *offset + u64::from(all.count());
+        all.append(records);
+        self.plan.answers.push(Box::new(move |result| done.tell(result.map(|()| first))));
+    }
+
+    fn mark(&mut self, state: &State, topic: u32, group: u32, marks: Marks, done: Done<()>) {
+        if !has_group(state, topic, group) {
+            return done.tell(Err(LogError::Missing));
+        }
+        self.bytes += marks.done.len() * 4;
+        self.marks.entry((topic, group)).or_default().append(marks);
+        if done.is_heard() {
+            self.answer(done, ());
+        }
+    }
+
+    fn trim(&mut self, state: &State, topic: u32, floor: u64) {
+        if state.topics.contains_key(&topic) {
+            let at = self.trims.entry(topic).or_default();
+            *at = floor.max(*at);
+        }
+    }
+
+    fn last<T>(&mut self, done: Done<()>, there: bool, change: T) -> Option<T> {
+        if !there {
+            done.tell(Err(LogError::Missing));
+            return None;
+        }
+        self.answer(done, ());
+        Some(change)
+    }
+
+    /// Once the commit is on the disk.
+    fn answer<T: Send + 'static>(&mut self, done: Done<T>, value: T) {
+        self.plan.sync = true;
+        self.plan.answers.push(Box::new(move |result| done.tell(result.map(|()| value))));
+    }
+
+    fn finish(mut self, last: Option<Change<'static>>) -> Plan {
+        let data = self.data.into_iter();
+        self.plan.steps.extend(data.map(|(topic, (offset, records))| Step::Data { topic, offset, records }));
+        for ((topic, group), mut marks) in self.marks {
+            marks.tidy();
+            self.plan.steps.push(Step::Other(Change::Marks { topic, group, marks: Cow::Owned(marks) }));
+        }
+        let trims = self.trims.into_iter();
+        self.plan.steps.extend(trims.map(|(topic, floor)| Step::Other(Change::Trim { topic, floor })));
+        self.plan.steps.extend(self.new.into_iter().chain(last).map(Step::Other));
+        self.plan
+    }
+}
+
+impl Owed {
+    /// Keeps of a commit that found no room what nobody will ask for again.
+    pub(crate) fn keep(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Other(Change::Marks { topic, group, marks }) => {
+                    self.marks.entry((topic, group)).or_default().append(marks.into_owned());
+                }
+                Step::Other(Change::Trim { topic, floor }) => {
+                    let at = self.trims.entry(topic).or_default();
+                    *at = floor.max(*at);
+                }
+                Step::Data { .. } | Step::Other(_) => {}
+            }
+        }
+    }
+}
+
+fn has_group(state: &State, topic: u32, group: u32) -> bool {
+    state.topics.get(&topic).is_some_and(|topic| topic.groups.contains_key(&group))
+}

@@ -1,0 +1,174 @@
+//! What the writer is asked for, and the queue in which it waits.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::change::{Marks, Terms};
+use super::error::LogError;
+use super::record::Records;
+
+/// Hears what became of a request, once. Dropped unheard it says [`LogError::Closed`].
+pub(crate) struct Done<T>(Option<Box<dyn FnOnce(Result<T, LogError>) + Send>>);
+
+impl<T> Done<T> {
+    pub(crate) fn new(hear: impl FnOnce(Result<T, LogError>) + Send + 'static) -> Done<T> {
+        Done(Some(Box::new(hear)))
+    }
+
+    /// For what nobody waits for.
+    pub(crate) fn unheard() -> Done<T> {
+        Done(None)
+    }
+
+    /// Whether somebody waits for it.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn tell(mut self, result: Result<T, LogError>) {
+        if let Some(hear) = self.0.take() {
+            hear(result);
+        }
+    }
+}
+
+impl<T> Drop for Done<T> {
+    fn drop(&mut self) {
+        if let Some(hear) = self.0.take() {
+            hear(Err(LogError::Closed));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Done<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Done(..)")
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Answered with the offset of the first record; if `sync`, once it is on the disk, else once it is written.
+    Append {
+        topic: u32,
+        records: Records,
+        sync: bool,
+        done: Done<u64>,
+    },
+    /// Answered, if anybody hears it, once it is on the disk.
+    Mark {
+        topic: u32,
+        group: u32,
+        marks: Marks,
+        done: Done<()>,
+    },
+    Trim {
+        topic: u32,
+        floor: u64,
+    },
+    CreateTopic {
+        name: String,
+        terms: Terms,
+        done: Done<u32>,
+    },
+    SetTerms {
+        topic: u32,
+        terms: Terms,
+        done: Done<()>,
+    },
+    DeleteTopic {
+        topic: u32,
+        done: Done<()>,
+    },
+    CreateGroup {
+        topic: u32,
+        name: String,
+        about: Vec<u8>,
+        start: u64,
+        done: Done<u32>,
+    },
+    DeleteGroup {
+        topic: u32,
+        group: u32,
+        done: Done<()>,
+    },
+    Seek {
+        topic: u32,
+        group: u32,
+        to: u64,
+        done: Done<()>,
+    },
+    /// What was written is to be on the disk.
+    Sync {
+        done: Done<()>,
+    },
+    /// And the journal is to say so, so that nothing can be lost unseen.
+    Seal {
+        done: Done<()>,
+    },
+    /// What is of use is to move on, so that what is not goes.
+    Turn {
+        done: Done<()>,
+    },
+    Close {
+        done: Done<()>,
+    },
+}
+
+/// What waits for the writer.
+///
+/// Limit: what its callers hold: an append is of messages that have a place in their topic, marks are of such messages,
+/// and all else is a future somewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Queue(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    requests: VecDeque<Request>,
+    closed: bool,
+    writer: Option<Waker>,
+}
+
+impl Queue {
+    /// Puts in a request; hands it back if the log is closed.
+    pub(crate) fn put(&self, request: Request) -> Result<(), Request> {
+        let waker = {
+            let mut waiting = self.lock();
+            if waiting.closed {
+                return Err(request);
+            }
+            waiting.closed = matches!(request, Request::Close { .. });
+            waiting.requests.push_back(request);
+            waiting.writer.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes all that waits.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<VecDeque<Request>> {
+        let mut waiting = self.lock();
+        if waiting.requests.is_empty() {
+            let old = waiting.writer.replace(cx.waker().clone());
+            drop(waiting);
+            drop(old);
+            return Poll::Pending;
+        }
+        Poll::Ready(std::mem::take(&mut waiting.requests))
+    }
+
+    /// Nothing gets in any more; answers what waits.
+    pub(crate) fn close(&self) -> VecDeque<Request> {
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        std::mem::take(&mut waiting.requests)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,152 @@
+//! Segments: a topic's frames, in files of their own, in the order of their offsets.
+//!
+//! ```text
+//!  topics/<number>/<offset>.seg   [whose it is][frame][frame][frame] | what a crash left, and does not count
+//!                                                                    ^ the checkpoint says where
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crc32c::crc32c;
+
+use super::error::LogError;
+use super::frame::{self, Frame, Header, Kind};
+use super::layout::{self, Uuid};
+use super::state::{Extent, TopicState};
+use super::vfs::{OpenMode, Vfs, VfsFile};
+use crate::base::varint::put_bytes;
+
+/// So much is collected before it is written.
+const PIECE: usize = 256 << 10;
+
+/// The seed of all segments of a log.
+pub(crate) fn seed(uuid: Uuid) -> u32 {
+    crc32c(&uuid.0)
+}
+
+/// Adds frames to a topic's segments, and says where they lie then.
+pub(crate) struct SegmentWriter<'a> {
+    vfs: &'a Arc<dyn Vfs>,
+    dir: &'a Path,
+    uuid: Uuid,
+    number: u32,
+    topic: &'a TopicState,
+    roll_bytes: u64,
+    extents: Vec<Extent>,
+    /// The last of the extents, if it was opened.
+    open: Option<(Box<dyn VfsFile>, PathBuf)>,
+    buffer: Vec<u8>,
+    /// Files that are full, and not synced yet. Limit: what one checkpoint moves, in files of `roll_bytes`.
+    full: Vec<(Box<dyn VfsFile>, PathBuf)>,
+    new_names: bool,
+    /// The file of the last extent is to be made.
+    fresh: bool,
+}
+
+impl<'a> SegmentWriter<'a> {
+    pub(crate) fn new(
+        vfs: &'a Arc<dyn Vfs>,
+        dir: &'a Path,
+        uuid: Uuid,
+        (number, topic): (u32, &'a TopicState),
+        roll_bytes: u64,
+    ) -> SegmentWriter<'a> {
+        // What nobody needs is not continued: so its file can go.
+        let needed = |extent: &&Extent| extent.end > topic.floor;
+        let extents = topic.segments.iter().filter(needed).copied().collect();
+        let (open, buffer, full) = (None, Vec::new(), Vec::new());
+        let (new_names, fresh) = (false, false);
+        SegmentWriter {
+            vfs,
+            dir,
+            uuid,
+            number,
+            topic,
+            roll_bytes,
+            extents,
+            open,
+            buffer,
+            full,
+            new_names,
+            fresh,
+        }
+    }
+
+    /// Adds a frame of the journal.
+    pub(crate) fn push(&mut self, frame: &Frame<'_>) -> Result<(), LogError> {
+        let Header { offset, count, .. } = frame.header;
+        let end = offset + u64::from(count);
+        let goes_on =
+            self.extents.last().is_some_and(|last| last.end == offset && last.bytes < self.roll_bytes);
+        if !goes_on {
+            self.roll(offset)?;
+        }
+        let header = Header { last: false, durable: 0, ..frame.header };
+        frame::push(&mut self.buffer, &header, frame.body, seed(self.uuid));
+        if let Some(last) = self.extents.last_mut() {
+            last.end = end;
+            last.bytes += frame.len as u64;
+        }
+        if self.buffer.len() >= PIECE { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what was collected, waits until all of it is on the disk, and says where the topic's data lies.
+    pub(crate) fn finish(mut self) -> Result<Vec<Extent>, LogError> {
+        self.flush()?;
+        let files = self.full.iter().chain(&self.open);
+        for (file, path) in files {
+            file.sync_data()
+                .map_err(|error| super::checkpoint::unsynced(LogError::io("sync", path, error)))?;
+        }
+        if self.new_names {
+            let topics = layout::topics(self.dir);
+            for dir in [&layout::topic(self.dir, self.number), &topics] {
+                let synced = self.vfs.sync_dir(dir);
+                synced.map_err(|error| super::checkpoint::unsynced(LogError::io("sync", dir, error)))?;
+            }
+        }
+        Ok(self.extents)
+    }
+
+    /// Begins a new file, which is made once there is something to write.
+    fn roll(&mut self, base: u64) -> Result<(), LogError> {
+        self.flush()?;
+        self.full.extend(self.open.take());
+        self.fresh = true;
+        let mut body = layout::FORMAT.to_le_bytes().to_vec();
+        body.extend(self.uuid.0);
+        put_bytes(&mut body, self.topic.name.as_bytes());
+        self.topic.terms.put(&mut body);
+        let header = Header { topic: self.number, offset: base, ..Header::new(Kind::Segment) };
+        frame::push(&mut self.buffer, &header, &body, seed(self.uuid));
+        self.extents.push(Extent { base, end: base, bytes: self.buffer.len() as u64 });
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        let Some(last) = self.extents.last().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
+        let (base, at) = (last.base, last.bytes - self.buffer.len() as u64);
+        if self.open.is_none() {
+            self.open = Some(self.open(base)?);
+        }
+        if let Some((file, path)) = &self.open {
+            file.write_all_at(&self.buffer, at).map_err(|error| LogError::io("write", path, error))?;
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn open(&mut self, base: u64) -> Result<(Box<dyn VfsFile>, PathBuf), LogError> {
+        let path = layout::segment(self.dir, self.number, base);
+        if !std::mem::take(&mut self.fresh) {
+            let file = self.vfs.open(&path, OpenMode::Write);
+            return Ok((file.map_err(|error| LogError::io("open", &path, error))?, path));
+        }
+        self.new_names = true;
+        let topic_dir = layout::topic(self.dir, self.number);
+        self.vfs.create_dir(&topic_dir).map_err(|error| LogError::io("create", &topic_dir, error))?;
+        let file = self.vfs.open(&path, OpenMode::Replace);
+        Ok((file.map_err(|error| LogError::io("create", &path, error))?, path))
+    }
+}

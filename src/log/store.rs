@@ -1,0 +1,183 @@
+//! The log as its callers hold it: requests go in, answers come back, what is there can be read.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use super::change::{Marks, Terms};
+use super::error::LogError;
+use super::journal::Journal;
+use super::open::{self, Found, Options};
+use super::record::Records;
+use super::request::{Done, Queue, Request};
+use super::shelf::{Chunk, Shelf};
+use super::state::State;
+use super::vfs::Vfs;
+use super::writer::Writer;
+
+/// A handle to an open log. Once the last one is gone, what was asked for is done, and the log closes.
+#[derive(Clone, Debug)]
+pub(crate) struct Log(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Arc<Queue>,
+    shelf: Arc<Shelf>,
+    most_bytes: usize,
+}
+
+/// Does the log's work: on a thread of its own, or as a task where nothing may block but the simulated disk.
+pub(crate) struct Driver {
+    queue: Arc<Queue>,
+    writer: Writer,
+}
+
+impl Log {
+    /// Opens the log in a directory, or makes one. Blocks. The state is what it holds by now.
+    pub(crate) fn open(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        options: Options,
+    ) -> Result<(Log, Driver, State, Found), LogError> {
+        let (writer, found) = open::open(vfs, dir, options)?;
+        let (queue, state) = (Arc::new(Queue::default()), writer.state.clone());
+        let most = Journal::most_bytes(writer.journal.slot_bytes()) / 4;
+        let most_bytes = usize::try_from(most).unwrap_or(usize::MAX);
+        let shared = Shared { queue: queue.clone(), shelf: writer.shelf.clone(), most_bytes };
+        Ok((Log(Arc::new(shared)), Driver { queue, writer }, state, found))
+    }
+
+    /// The most bytes that the records of one append may have.
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.0.most_bytes
+    }
+
+    /// Appends records to a topic, and answers with the first one's offset: if `sync`, once they are on the disk.
+    pub(crate) fn append(&self, topic: u32, records: Records, sync: bool, done: Done<u64>) {
+        let bytes = records.bytes().len();
+        if bytes > self.0.most_bytes {
+            return done.tell(Err(LogError::TooLarge { bytes, most: self.0.most_bytes }));
+        }
+        self.ask(Request::Append { topic, records, sync, done });
+    }
+
+    /// Tells what a group has settled, and what is to be known of the rest. If `done` is heard it is on the disk then.
+    pub(crate) fn mark(&self, topic: u32, group: u32, marks: Marks, done: Done<()>) {
+        self.ask(Request::Mark { topic, group, marks, done });
+    }
+
+    /// Nothing of a topic below an offset is of use.
+    pub(crate) fn trim(&self, topic: u32, floor: u64) {
+        self.ask(Request::Trim { topic, floor });
+    }
+
+    pub(crate) fn create_topic(&self, name: String, terms: Terms, done: Done<u32>) {
+        self.ask(Request::CreateTopic { name, terms, done });
+    }
+
+    pub(crate) fn set_terms(&self, topic: u32, terms: Terms, done: Done<()>) {
+        self.ask(Request::SetTerms { topic, terms, done });
+    }
+
+    pub(crate) fn delete_topic(&self, topic: u32, done: Done<()>) {
+        self.ask(Request::DeleteTopic { topic, done });
+    }
+
+    /// A group begins, done with all below `start`.
+    pub(crate) fn create_group(&self, topic: u32, name: String, about: Vec<u8>, start: u64, done: Done<u32>) {
+        self.ask(Request::CreateGroup { topic, name, about, start, done });
+    }
+
+    pub(crate) fn delete_group(&self, topic: u32, group: u32, done: Done<()>) {
+        self.ask(Request::DeleteGroup { topic, group, done });
+    }
+
+    /// A group is done with all below `to`, and with nothing else.
+    pub(crate) fn seek(&self, topic: u32, group: u32, to: u64, done: Done<()>) {
+        self.ask(Request::Seek { topic, group, to, done });
+    }
+
+    /// Answers when all that was asked for before is on the disk.
+    pub(crate) fn sync(&self, done: Done<()>) {
+        self.ask(Request::Sync { done });
+    }
+
+    /// As [`Log::sync`], and makes the journal prove it: whatever of it is lost later is missed.
+    pub(crate) fn seal(&self, done: Done<()>) {
+        self.ask(Request::Seal { done });
+    }
+
+    /// Frees the disk of what is of no more use.
+    pub(crate) fn turn(&self, done: Done<()>) {
+        self.ask(Request::Turn { done });
+    }
+
+    /// Closes the log, behind all that was asked for before. Once it answers, the directory is free.
+    pub(crate) fn close(&self, done: Done<()>) {
+        self.ask(Request::Close { done });
+    }
+
+    /// What of a topic can be read: from which offset to one behind the last.
+    pub(crate) fn bounds(&self, topic: u32) -> Option<(u64, u64)> {
+        self.0.shelf.bounds(topic)
+    }
+
+    /// Reads a topic's records from an offset on, or from the first there is. Blocks.
+    pub(crate) fn read(&self, topic: u32, from: u64, most: usize) -> Result<Chunk, LogError> {
+        self.0.shelf.read(topic, from, most)
+    }
+
+    /// A request that comes too late answers for itself, when it is dropped.
+    fn ask(&self, request: Request) {
+        drop(self.0.queue.put(request));
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        drop(self.queue.put(Request::Close { done: Done::unheard() }));
+    }
+}
+
+impl Driver {
+    /// Works until the log is closed. Its calls to the file system block.
+    pub(crate) async fn run(self) {
+        let Driver { queue, mut writer } = self;
+        loop {
+            let requests = std::future::poll_fn(|cx| queue.poll_take(cx)).await;
+            if !writer.work_off(requests) {
+                break;
+            }
+        }
+        drop(queue.close());
+    }
+
+    /// Runs on a thread of its own.
+    pub(crate) fn spawn(self) -> Result<(), LogError> {
+        let thread = thread::Builder::new().name("callboard-log".into());
+        let spawned = thread.spawn(move || block_on(self.run()));
+        spawned.map(drop).map_err(|error| LogError::io("spawn a thread", Path::new(""), error))
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut cx, mut future) = (Context::from_waker(&waker), pin!(future));
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

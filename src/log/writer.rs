@@ -1,0 +1,240 @@
+//! The writer: makes commits of what waits, and answers for them.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::change::Change;
+use super::checkpoint::Checkpoint;
+use super::error::LogError;
+use super::frame::{self, Header, Kind, frame_len};
+use super::journal::{Journal, Position};
+use super::layout::Uuid;
+use super::plan::{self, Owed, Plan};
+use super::request::Request;
+use super::shelf::Shelf;
+use super::state::State;
+use super::turnover::Turnover;
+use super::vfs::Vfs;
+
+/// The slots that the ring may have.
+pub(crate) const SLOTS: usize = 4;
+/// A turnover begins when fewer slots than this are free behind the one that begins: what is settled while it can wait
+/// need not be moved.
+const FREE_SLOTS: usize = 2;
+
+pub(crate) struct Writer {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) uuid: Uuid,
+    pub(crate) roll_bytes: u64,
+    pub(crate) journal: Journal,
+    pub(crate) state: State,
+    pub(crate) shelf: Arc<Shelf>,
+    /// The number of the next frame; and all before this one are on the disk.
+    pub(crate) lsn: u64,
+    pub(crate) durable: u64,
+    /// Where the frames begin that are not in the checkpoint.
+    pub(crate) needed: Position,
+    pub(crate) seeds: Seeds,
+    pub(crate) poisoned: Option<Arc<str>>,
+    pub(crate) owed: Owed,
+    /// Nothing was written since the journal said that all is on the disk.
+    pub(crate) sealed: bool,
+    /// No turnover looked for files that nobody names.
+    pub(crate) unswept: bool,
+    /// Nobody else has the directory while this is here.
+    pub(crate) lock: Option<Box<dyn fmt::Debug + Send + Sync>>,
+}
+
+/// Draws the seeds of slots (SplitMix64, Steele and others 2014).
+#[derive(Debug)]
+pub(crate) struct Seeds(pub(crate) u64);
+
+impl Seeds {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn seed(&mut self) -> u32 {
+        // Cutting is what is wanted: any 32 of its bits are as good.
+        (self.next() >> 32) as u32
+    }
+}
+
+impl Writer {
+    /// Works off requests, in commits. Answers `false` once the log is closed.
+    pub(crate) fn work_off(&mut self, mut queue: VecDeque<Request>) -> bool {
+        while !queue.is_empty() {
+            let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed);
+            let (answers, closes) = (std::mem::take(&mut plan.answers), plan.closes);
+            let result = self.carry_out(plan);
+            if closes {
+                self.lock = None;
+            }
+            answers.into_iter().for_each(|answer| answer(result.clone()));
+            if closes {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn carry_out(&mut self, plan: Plan) -> Result<(), LogError> {
+        if let Some(why) = &self.poisoned {
+            return Err(LogError::Poisoned { why: why.clone() });
+        }
+        let turns = plan.turns;
+        let result = self.commit(&plan);
+        match result {
+            Ok(()) if turns => self.turn_over().map_err(|error| self.poison_unless_full(error)),
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = self.poison_unless_full(error);
+                self.owed.keep(plan.steps);
+                Err(error)
+            }
+        }
+    }
+
+    /// Anything but want of space is final.
+    fn poison_unless_full(&mut self, error: LogError) -> LogError {
+        if error.is_full() {
+            return error;
+        }
+        let why: Arc<str> = match error {
+            LogError::Unknown { why } => why,
+            error => error.to_string().into(),
+        };
+        self.poisoned = Some(why.clone());
+        LogError::Unknown { why }
+    }
+
+    fn commit(&mut self, plan: &Plan) -> Result<(), LogError> {
+        if plan.seals && self.sealed && plan.steps.len() == 1 && !plan.closes {
+            return Ok(());
+        }
+        let bytes = plan.steps.iter().map(|step| frame_len(step.change().to_frame().1.len())).sum();
+        if bytes > 0 {
+            self.make_room(bytes)?;
+            if plan.seals {
+                self.sync()?;
+            }
+            self.write(plan, bytes)?;
+        }
+        if plan.sync {
+            self.sync()?
+        }
+        Ok(())
+    }
+
+    /// Writes the frames, and applies them.
+    fn write(&mut self, plan: &Plan, bytes: usize) -> Result<(), LogError> {
+        let Some(slot) = self.journal.current().cloned() else { return Err(LogError::Closed) };
+        let start = self.journal.position().at;
+        let mut out = Vec::with_capacity(bytes);
+        let mut pieces = Vec::new();
+        for (at, step) in plan.steps.iter().enumerate() {
+            let (header, body) = step.change().to_frame();
+            let (last, lsn) = (at + 1 == plan.steps.len(), self.lsn + at as u64);
+            let header = Header { last, lsn, durable: self.durable, ..header };
+            let from = start + out.len() as u64;
+            frame::push(&mut out, &header, &body, slot.turn.seed);
+            if header.kind == Kind::Data {
+                pieces.push((header.topic, slot.piece(&header, (from, frame_len(body.len())))));
+            }
+        }
+        self.journal.write(&out)?;
+        self.lsn += plan.steps.len() as u64;
+        let mut touched = BTreeSet::new();
+        for step in &plan.steps {
+            let change = step.change();
+            if let Err(misfit) = self.state.apply(&change) {
+                return Err(LogError::Unknown { why: format!("callboard bug: {}", misfit.0).into() });
+            }
+            touched.extend(change.topic());
+        }
+        self.sealed = plan.seals;
+        // Readers see only what counts; if it is to be on the disk, once it is.
+        if plan.sync {
+            self.sync()?;
+        }
+        pieces.into_iter().for_each(|(topic, piece)| self.shelf.add(topic, piece));
+        self.shelf.follow(&self.state, touched);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        self.journal.sync().map_err(super::checkpoint::unsynced)?;
+        self.durable = self.lsn;
+        Ok(())
+    }
+
+    /// Sees to it that a commit of so many bytes has room in the current slot.
+    fn make_room(&mut self, bytes: usize) -> Result<(), LogError> {
+        // What announces a new slot must have room too.
+        let with_slot = bytes + frame_len(0);
+        if self.journal.has_room(with_slot) {
+            return Ok(());
+        }
+        if self.journal.free(self.needed.turn) == 0 {
+            if self.journal.slots.len() < SLOTS { self.journal.add_slot()? } else { self.turn_over()? }
+        }
+        // Before one is used: so that nobody misses it unseen.
+        if self.journal.slots.len() > self.state.slots as usize {
+            self.announce_slots()?;
+        }
+        self.sync()?;
+        let seed = self.seeds.seed();
+        if !self.journal.next_turn(self.needed.turn, self.lsn, seed)? {
+            return Err(LogError::Unknown { why: "callboard bug: a turnover freed no slot".into() });
+        }
+        let free = self.journal.free(self.needed.turn) + SLOTS.saturating_sub(self.journal.slots.len());
+        // Why unheard, if it lacks space: there is room for this commit. It is tried again when there is none.
+        match if free < FREE_SLOTS { self.turn_over() } else { Ok(()) } {
+            Err(error) if !error.is_full() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says in the journal how many slots there are.
+    fn announce_slots(&mut self) -> Result<(), LogError> {
+        let slots = u32::try_from(self.journal.slots.len()).unwrap_or(u32::MAX);
+        let plan = Plan { steps: vec![plan::Step::Other(Change::Slot { slots })], ..Plan::default() };
+        self.write(&plan, frame_len(0))
+    }
+
+    /// Moves on what is of use.
+    fn turn_over(&mut self) -> Result<(), LogError> {
+        let next = self.journal.position();
+        let state = State { closed: false, ..self.state.clone() };
+        let (uuid, slot_bytes, lsn) = (self.uuid, self.journal.slot_bytes(), self.lsn);
+        let mut slots = self.journal.slots.clone();
+        slots.retain(|slot| (self.needed.turn..=next.turn).contains(&slot.turn.number));
+        slots.sort_by_key(|slot| slot.turn.number);
+        let turnover = Turnover {
+            vfs: self.vfs.clone(),
+            dir: self.dir.clone(),
+            roll_bytes: self.roll_bytes,
+            checkpoint: Checkpoint { uuid, slot_bytes, lsn, next, state },
+            from: self.needed,
+            slots,
+            sweep: self.unswept,
+        };
+        let turned = turnover.run()?;
+        self.unswept = false;
+        self.needed = turned.next;
+        for (number, segments) in turned.segments {
+            if let Some(topic) = self.state.topics.get_mut(&number) {
+                topic.segments = segments;
+            }
+        }
+        self.shelf.follow(&self.state, self.state.topics.keys().copied());
+        Ok(())
+    }
+}
