@@ -11,6 +11,8 @@ mod panic;
 mod plain;
 mod planted;
 pub(crate) mod sync;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the log to come"))]
+pub(crate) mod varint;
 
 pub use fault::Fault;
 pub use moment::Moment;
