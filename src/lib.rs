@@ -50,6 +50,8 @@
 //! - `tokio` (default), `smol`: which runtimes it can run on. They add up; the one that the code runs in is used.
 //! - `sim`: a runtime with a virtual clock that replays a run from its seed, for tests.
 //! - `serde`: stats, reports, events and the topology can be serialized, and the topology is written as JSON.
+//!   With it comes `Json`, a codec for topics on disk.
+//! - `postcard`: one more such codec, `Postcard`, a compact one.
 //! - `metrics`: the counts of topics and groups go to the recorder of the `metrics` facade.
 
 #![forbid(unsafe_code)]

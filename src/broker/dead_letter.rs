@@ -67,6 +67,8 @@ pub enum DeadReason {
     /// It was never tried: as many messages waited behind one of its key that failed as
     /// [`max_parked_per_key`](super::GroupBuilder::max_parked_per_key) allows.
     KeyFull,
+    /// It was read from the disk, and its topic's [`Codec`](super::Codec) could not read it, for this reason.
+    Undecodable(Arc<str>),
     /// It was past its topic's [`ttl`](super::TopicBuilder::ttl) or [its own](super::MessageBuilder::ttl), and its group wants to see such messages.
     Expired,
 }
@@ -265,6 +267,7 @@ impl fmt::Display for DeadReason {
         match self {
             DeadReason::TooManyAttempts => f.write_str("failed too often"),
             DeadReason::Rejected(reason) => write!(f, "rejected: {reason}"),
+            DeadReason::Undecodable(error) => write!(f, "could not be read: {error}"),
             DeadReason::Expired => f.write_str("expired"),
             DeadReason::KeyFull => f.write_str("too many waited behind one of its key that failed"),
         }

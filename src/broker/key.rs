@@ -64,7 +64,6 @@ impl KeyHash {
         KeyHash::of(parts.map(|part| part.0.to_le_bytes()).as_flattened())
     }
 
-    #[cfg(test)]
     pub(crate) fn from_number(number: u64) -> KeyHash {
         KeyHash(number)
     }

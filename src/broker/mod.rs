@@ -85,6 +85,7 @@ mod blocked;
 mod books;
 mod breaker;
 mod claims;
+mod codec;
 mod consumer;
 mod core;
 mod dead_letter;
@@ -93,7 +94,10 @@ mod delayed;
 mod delete;
 mod door;
 mod drain;
+mod durability;
 mod dying;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the durable topics to come"))]
+mod envelope;
 mod error;
 mod event;
 mod events;
@@ -161,12 +165,18 @@ mod shuttle_tests;
 
 pub use blocked::{Blocked, WhyBlocked};
 pub use breaker::{Breaker, BreakerState, BreakerStats};
+#[cfg(feature = "serde")]
+pub use codec::Json;
+#[cfg(feature = "postcard")]
+pub use codec::Postcard;
+pub use codec::{Codec, Raw};
 pub use dead_letter::{DeadLetter, DeadReason};
 pub use dedup::Dedup;
 pub use drain::{GroupReport, Report, TopicReport};
+pub use durability::Durability;
 pub use error::{
     AckError, Closed, DeleteError, ErrorKind, InvalidMessage, OpenError, PublishAllError, PublishError,
-    RedriveAllError, RedriveError,
+    RedriveAllError, RedriveError, StorageError,
 };
 pub use event::{Event, WhyDropped};
 pub use events::Events;

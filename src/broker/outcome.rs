@@ -138,7 +138,7 @@ impl Verdict {
 /// The most bytes of a text that are kept with a message: some thousand messages may wait, each with its own (G2).
 const MOST_TEXT: usize = 4096;
 
-fn kept(text: Arc<str>) -> Arc<str> {
+pub(super) fn kept(text: Arc<str>) -> Arc<str> {
     if text.len() <= MOST_TEXT {
         return text;
     }
