@@ -15,6 +15,8 @@
 //! Where messages have weights, a weight goes with its place. Each change says how many places it frees; what those bore
 //! is asked for afterwards, by [`Books::take_freed`].
 
+mod recovered;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::base::Fault;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the durable topics to come"))]
 mod caught;
 #[cfg(feature = "serde")]
 mod json;
@@ -19,6 +18,8 @@ pub use json::Json;
 #[cfg(feature = "postcard")]
 pub use postcard::Postcard;
 pub use raw::Raw;
+
+pub(crate) use caught::{codec_name, decode, encode};
 
 /// Turns messages into bytes and back, for a topic that keeps them on disk.
 ///

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use super::disk::Disk;
 use super::events::Teller;
 use super::witness::Watched;
 use crate::base::sync::{AtomicU8, Ordering};
@@ -15,6 +16,8 @@ pub(crate) struct BrokerCore {
     pub(crate) rt: Rt,
     pub(crate) watched: Watched,
     pub(crate) teller: Arc<Teller>,
+    /// Present if there is a data directory.
+    pub(crate) disk: Option<Arc<Disk>>,
     phase: AtomicU8,
 }
 
@@ -23,10 +26,10 @@ const DRAINING: u8 = 1;
 const CLOSED: u8 = 2;
 
 impl BrokerCore {
-    pub(crate) fn new(rt: Rt, watched: Watched) -> Arc<BrokerCore> {
+    pub(crate) fn new(rt: Rt, watched: Watched, disk: Option<Arc<Disk>>) -> Arc<BrokerCore> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (id, phase) = (NEXT.fetch_add(1, Ordering::Relaxed), AtomicU8::new(OPEN));
-        Arc::new(BrokerCore { id, rt, watched, teller: Teller::new(), phase })
+        Arc::new(BrokerCore { id, rt, watched, teller: Teller::new(), disk, phase })
     }
 
     #[inline]

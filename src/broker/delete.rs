@@ -34,6 +34,8 @@ pub(crate) struct Groups<T> {
     leaving: Vec<(GroupId, Ending<GroupReport>)>,
     /// The topic is at its end, and takes no more.
     pub(crate) closed: bool,
+    /// Those that the log has and nobody opened since. Limit: they were opened before.
+    pub(crate) known: BTreeMap<Name, GroupId>,
 }
 
 /// What a topic and its schedule will say that they were left with.
@@ -44,11 +46,15 @@ pub(super) struct Left {
 
 impl<T> Default for Groups<T> {
     fn default() -> Groups<T> {
-        Groups { open: BTreeMap::new(), leaving: Vec::new(), closed: false }
+        Groups { open: BTreeMap::new(), leaving: Vec::new(), closed: false, known: BTreeMap::new() }
     }
 }
 
 impl<T> Groups<T> {
+    pub(super) fn with_known(known: BTreeMap<Name, GroupId>) -> Groups<T> {
+        Groups { known, ..Groups::default() }
+    }
+
     /// Takes no more groups; answers those that are open, and the ends of those that are being deleted.
     fn close(&mut self) -> (Vec<Arc<GroupShared<T>>>, Vec<Ending<GroupReport>>) {
         self.closed = true;

@@ -1,10 +1,15 @@
 //! What a value must be to come in at a topic, and what it is given on the way. In the publisher's task.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::codec::Codec;
 use super::dedup::{DedupFn, dedup_key_of};
 use super::extra::Extra;
 use super::follow;
 use super::key::{KeyFn, key_of};
 use super::message::Item;
+use super::record::{self, Record};
 use super::room::EvictedFn;
 use super::topic::TopicShared;
 use super::weight::{Weigher, weigh};
@@ -16,11 +21,13 @@ pub(crate) struct Components<T> {
     pub(crate) on_evicted: Option<EvictedFn<T>>,
     pub(crate) dedup: Option<DedupFn<T>>,
     pub(crate) weigher: Option<Weigher<T>>,
+    /// Present if the topic is durable.
+    pub(crate) codec: Option<Arc<dyn Codec<T>>>,
 }
 
 impl<T> Default for Components<T> {
     fn default() -> Components<T> {
-        Components { key: None, on_evicted: None, dedup: None, weigher: None }
+        Components { key: None, on_evicted: None, dedup: None, weigher: None, codec: None }
     }
 }
 
@@ -31,8 +38,8 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     /// Whether a value makes a message as it is: there is nothing to find out, or to add.
     #[inline]
     pub(super) fn takes_as_is(&self) -> bool {
-        let Components { key, dedup, weigher, .. } = &self.components;
-        key.is_none() && dedup.is_none() && weigher.is_none() && !follow::is_followed()
+        let Components { key, dedup, weigher, codec, .. } = &self.components;
+        key.is_none() && dedup.is_none() && weigher.is_none() && codec.is_none() && !follow::is_followed()
     }
 
     /// Makes a message of a value, or says why it can't be one.
@@ -69,7 +76,32 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         if follow::is_followed() {
             follow::continue_in(&mut extra.headers);
         }
-        self.find_key(value)
+        let key = self.find_key(value)?;
+        if let Some(codec) = &self.components.codec {
+            extra.record = Some(self.write(&**codec, value, key, extra)?);
+        }
+        Ok(key)
+    }
+
+    /// Writes it as it is to be on the disk.
+    fn write(
+        &self,
+        codec: &dyn Codec<T>,
+        value: &T,
+        key: KeyHash,
+        extra: &Extra,
+    ) -> Result<Box<Record>, InvalidMessage> {
+        let wall = |ttl: Duration| {
+            let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+            self.core.rt.wall_millis().saturating_add(millis)
+        };
+        let key = self.settings.keyed.then_some(key);
+        let bytes = record::to_bytes(codec, value, key, (&extra.headers, extra.ttl.map(wall)))?;
+        let limit = self.core.disk.as_ref().map_or(usize::MAX, |disk| disk.most_bytes());
+        match bytes.len() > limit {
+            true => Err(InvalidMessage::TooLarge { bytes: bytes.len(), limit }),
+            false => Ok(Box::new(Record { bytes, confirm: None })),
+        }
     }
 
     fn find_key(&self, value: &T) -> Result<KeyHash, InvalidMessage> {

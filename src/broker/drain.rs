@@ -156,6 +156,9 @@ impl Registry {
             let _ = deleted.await;
         }
         self.clear();
+        if let Some(disk) = &self.core.disk {
+            disk.end().await;
+        }
         let report = Report { topics, timed_out: !drained, took: rt.now().since(began) };
         #[cfg(feature = "metrics")]
         self.end_export(&report).await;

@@ -28,7 +28,6 @@ pub enum Durability {
 }
 
 impl Durability {
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the durable topics to come"))]
     pub(super) fn check(self, faults: &mut Faults) {
         if let Durability::Interval(within) = self {
             faults.time("the interval of the durability", within);

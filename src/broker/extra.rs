@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Headers;
 use super::dedup::DedupKey;
+use super::record::Record;
 use crate::base::Moment;
 
 /// Beside a payload, behind one pointer: whoever needs none of it allocates nothing.
@@ -18,10 +19,9 @@ pub(crate) struct Extra {
     pub(crate) ttl: Option<Duration>,
     /// When that is over: known as it is accepted.
     pub(crate) expires: Option<Moment>,
+    /// Until it is stored, in a durable topic. Boxed, since no other has it.
+    pub(crate) record: Option<Box<Record>>,
 }
-
-/// What a message without headers shows.
-static NONE: Headers = Headers::new();
 
 impl Extra {
     /// Puts it where an item keeps it, if there is anything in it.
@@ -30,10 +30,11 @@ impl Extra {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.dedup.is_none() && self.weight == 0 && self.ttl.is_none()
+        let bare = self.headers.is_empty() && self.dedup.is_none() && self.weight == 0;
+        bare && self.ttl.is_none() && self.expires.is_none() && self.record.is_none()
     }
 
     pub(crate) fn headers(this: Option<&Extra>) -> &Headers {
-        this.map_or(&NONE, |extra| &extra.headers)
+        this.map_or(Headers::none(), |extra| &extra.headers)
     }
 }

@@ -186,6 +186,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             GroupWord::EvictedBefore { base, which } => {
                 self.ledger.on_evicted_before(base, which, &mut self.effects);
             }
+            GroupWord::Remember(all) => self.ledger.remember(all),
             GroupWord::Nudge(port) => self.nudges.push(port),
             GroupWord::Steer(word) => self.steer(word, now),
             GroupWord::Drain { upto, reply } => self.on_drain(upto, reply),
@@ -299,6 +300,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             Effect::Removed { base, which } => self.tell_removed(base, which),
             Effect::RemovedAgain { base, at } => self.tell_removed_again(base, at),
+            Effect::Noted { offset, remembered } => self.tell_note(offset, *remembered),
             Effect::Dead { slice, past, reason } => self.actor.dying.push(slice, past, reason),
             Effect::Lease { consumer, id, slice, past } => {
                 self.shared = false;

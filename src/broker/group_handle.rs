@@ -20,6 +20,7 @@ use super::{
 };
 use crate::base::Name;
 use crate::base::sync::{Mutex, Ordering, PoisonError};
+use crate::log::LogError;
 use crate::mailbox::{Answer, Reply, Sender, mailbox, reply};
 
 /// Watches and steers a group. Dropping it ends nothing: a group lives until it or its topic is deleted, or its broker
@@ -225,8 +226,9 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     settings: GroupSettings,
     dead: Topic<DeadLetter>,
     weigher: Option<Weigher<T>>,
-) -> (Arc<GroupShared<T>>, Answer<()>) {
-    let id = GroupId(topic.next_group.fetch_add(1, Ordering::Relaxed));
+    known: Option<GroupId>,
+) -> (Arc<GroupShared<T>>, Answer<Result<(), LogError>>) {
+    let id = known.unwrap_or_else(|| GroupId(topic.next_group.fetch_add(1, Ordering::Relaxed)));
     let (sender, receiver) = mailbox(topic.settings.capacity, ());
     let scope = Scope::of_group(topic.core.id, settings.ack_timeout / 2);
     let home: Arc<dyn Home> =

@@ -1,9 +1,11 @@
 //! What others say to a group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bits::Bits;
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
+use super::ledger::Remembered;
 use super::message::Batch;
 use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats, RateLimit, SteerError};
 use crate::mailbox::Reply;
@@ -37,6 +39,8 @@ pub(crate) enum GroupWord<T> {
         base: u64,
         which: Bits,
     },
+    /// The topic is durable; this is known of messages that it is about to hand out.
+    Remember(BTreeMap<u64, Remembered>),
     /// Be steered.
     Steer(Steer),
     /// Answer when nothing is left to do of what was handed to the group and lies before this offset.

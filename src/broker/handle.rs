@@ -1,15 +1,17 @@
 //! The broker's handle.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::BrokerCore;
+use super::disk::Disk;
 use super::drain::Report;
 use super::registry::Registry;
 use super::topic_builder::TopicBuilder;
 use super::witness::Watched;
-use super::{Closed, Events, OpenError, Topic, Topology};
+use super::{Closed, DataDirBuilder, Events, OpenError, Topic, Topology};
 use crate::base::Name;
 use crate::runtime::{NoRuntime, Rt, Runtime};
 
@@ -46,7 +48,7 @@ pub struct Broker {
 /// Builds a [`Broker`] on a runtime of your choice; made by [`Broker::builder`].
 #[derive(Debug, Default)]
 pub struct BrokerBuilder {
-    rt: Option<Rt>,
+    pub(super) rt: Option<Rt>,
     watched: Watched,
 }
 
@@ -219,15 +221,26 @@ impl BrokerBuilder {
         self
     }
 
+    /// Gives the broker a directory for its [durable](super::TopicBuilder::durable) topics, which it makes if need be.
+    ///
+    /// One broker at a time may have it open, in all processes.
+    pub fn data_dir(self, dir: impl AsRef<Path>) -> DataDirBuilder {
+        DataDirBuilder::new(self, dir.as_ref())
+    }
+
     /// Starts the broker.
     ///
     /// # Errors
     /// [`NoRuntime`] if none was named and there is none where the code runs, or if it has no timers.
     pub fn start(self) -> Result<Broker, NoRuntime> {
-        let rt = Rt::chosen(self.rt)?;
+        let rt = Rt::chosen(self.rt.clone())?;
+        Ok(self.start_on(rt, None))
+    }
+
+    pub(super) fn start_on(self, rt: Rt, disk: Option<Arc<Disk>>) -> Broker {
         tracing::info!(target: "callboard::broker", runtime = rt.name(), "broker started");
-        let registry = Registry::new(BrokerCore::new(rt, self.watched));
-        Ok(Broker { _guard: Arc::new(Guard(registry.clone())), registry })
+        let registry = Registry::new(BrokerCore::new(rt, self.watched, disk));
+        Broker { _guard: Arc::new(Guard(registry.clone())), registry }
     }
 }
 

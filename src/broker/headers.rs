@@ -41,6 +41,12 @@ pub enum InvalidHeader {
 }
 
 impl Headers {
+    /// What a message without headers shows.
+    pub(crate) fn none() -> &'static Headers {
+        static NONE: Headers = Headers::new();
+        &NONE
+    }
+
     /// The most entries of a list.
     pub const MOST: usize = 64;
     /// The most bytes of a list, names and values together.

@@ -39,6 +39,8 @@ use super::workers::{ConsumerId, Credit, WorkerCounts, Workers};
 use super::{DeadReason, GroupSettings, Retry};
 use crate::base::{Bug, Moment, planted};
 
+use memory::Memory;
+pub(crate) use memory::Remembered;
 use queue::Queue;
 pub(crate) use words::{Effect, Past, Report, Slice};
 
@@ -64,6 +66,8 @@ pub(crate) struct Ledger<B> {
     withheld: u64,
     /// Messages came back from consumers since it was asked, and are not settled.
     let_go: bool,
+    /// Present in a durable topic: what is to be known of messages that were begun before the process was.
+    memory: Option<Memory>,
 }
 
 struct Lease<B> {
@@ -92,6 +96,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
             counts: Counts::default(),
             withheld: 0,
             let_go: false,
+            memory: None,
         }
     }
 
@@ -291,6 +296,7 @@ impl<B: Clone + BatchHandle> Ledger<B> {
             && let Some((slice, past)) = self.queue.take(size, self.workers.ready())
         {
             self.count_out(&slice, &past);
+            let Some((slice, past)) = self.recall(slice, past, now, effects) else { continue };
             let slice = self.still_wanted(slice, &past, now, effects);
             if slice.len() == 0 {
                 continue;
@@ -402,6 +408,7 @@ mod keys;
 #[cfg(test)]
 mod limits;
 mod look;
+mod memory;
 #[cfg(test)]
 mod properties;
 mod queue;

@@ -7,142 +7,19 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::claims::Claims;
-use super::dedup::DedupKey;
-use super::extra::Extra;
 use super::ledger::Past;
 use super::order::BatchHandle;
 use super::settings::TopicSettings;
 use super::tally::Tally;
 use super::weight::Weighed;
-use super::window::Window;
-use super::{Dedup, Headers, KeyHash, MessageId, Overflow, Published, TraceContext};
+use super::{Headers, KeyHash, MessageId, Overflow, TraceContext};
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::base::{Bug, Moment, Name, catch, planted};
-use crate::mailbox::Stamp;
-use crate::runtime::Rt;
+
+pub(crate) use super::item::{IdStamp, Item};
 
 /// The most messages in one batch. A batch forms from what waits already; nothing is held back to fill one.
 pub(crate) const BATCH: usize = 256;
-
-/// A payload as it waits in its topic's mailbox.
-pub(crate) struct Item<T> {
-    millis: u64,
-    /// Means nothing in a topic without keys.
-    key: KeyHash,
-    extra: Option<Box<Extra>>,
-    value: T,
-}
-
-impl<T> Item<T> {
-    pub(crate) fn new(value: T) -> Item<T> {
-        Item::made(value, KeyHash::default(), None)
-    }
-
-    pub(crate) fn made(value: T, key: KeyHash, extra: Option<Box<Extra>>) -> Item<T> {
-        Item { millis: 0, key, extra, value }
-    }
-
-    /// As if the mailbox had stamped it.
-    #[cfg(test)]
-    pub(crate) fn stamped(millis: u64, value: T) -> Item<T> {
-        Item { millis, ..Item::new(value) }
-    }
-
-    pub(crate) fn into_value(self) -> T {
-        self.value
-    }
-
-    /// What it weighs, in a topic that has a limit in bytes.
-    #[inline]
-    pub(crate) fn weight(&self) -> u64 {
-        self.extra.as_ref().map_or(0, |extra| extra.weight)
-    }
-
-    /// When its own time is over, if it has one.
-    fn expires(&self) -> Option<Moment> {
-        self.extra.as_ref()?.expires
-    }
-
-    #[inline]
-    fn dedup_key(&self) -> Option<&DedupKey> {
-        self.extra.as_ref()?.dedup.as_ref()
-    }
-}
-
-/// Gives each message its id, under the lock of the topic's mailbox, and knows which keys were accepted of late.
-pub(crate) struct IdStamp {
-    rt: Rt,
-    millis: u64,
-    dedup: Dedup,
-    /// Made with the first key.
-    window: Option<Box<Window>>,
-    tally: Arc<Tally>,
-}
-
-impl IdStamp {
-    pub(crate) fn new(rt: Rt, dedup: Dedup, tally: Arc<Tally>) -> IdStamp {
-        IdStamp { rt, millis: 0, dedup, window: None, tally }
-    }
-
-    #[cold]
-    fn find(&mut self, key: &DedupKey) -> Option<Published> {
-        if planted(Bug::LateDedup) {
-            return None;
-        }
-        let now = self.rt.now();
-        let found = self.window.as_mut().and_then(|window| window.find(&self.dedup, key, now));
-        if planted(Bug::KeyOfRefused) && found.is_none() {
-            let id = MessageId::new(self.millis, u64::MAX);
-            self.window.get_or_insert_default().insert(&self.dedup, key.clone(), id, now);
-        }
-        let id = found?;
-        self.tally.on_repeat();
-        Some(Published { id, repeated: true })
-    }
-
-    #[cold]
-    fn stamp_extra(&mut self, its: &mut Option<Box<Extra>>, id: MessageId) {
-        let Some(extra) = its else { return };
-        if let Some(ttl) = extra.ttl {
-            extra.expires = Some(self.rt.now() + ttl);
-        }
-        if let Some(key) = extra.dedup.take() {
-            if extra.is_empty() {
-                *its = None;
-            }
-            let now = self.rt.now();
-            self.window.get_or_insert_default().insert(&self.dedup, key, id, now);
-        }
-    }
-}
-
-impl<T: 'static> Stamp<Item<T>> for IdStamp {
-    type Receipt = Published;
-
-    /// Reads the clock for the first message of a burst and for each 256th after it.
-    #[inline]
-    fn stamp(&mut self, item: &mut Item<T>, offset: u64, first: bool) -> Published {
-        if first || offset.is_multiple_of(BATCH as u64) {
-            self.millis = self.millis.max(self.rt.wall_millis());
-        }
-        item.millis = self.millis;
-        let id = MessageId::new(self.millis, offset);
-        if item.extra.is_some() {
-            self.stamp_extra(&mut item.extra, id);
-        }
-        Published { id, repeated: false }
-    }
-
-    #[inline]
-    fn known(&mut self, item: &Item<T>) -> Option<Published> {
-        self.find(item.dedup_key()?)
-    }
-
-    #[inline]
-    fn weight(item: &Item<T>) -> u64 {
-        item.weight()
-    }
-}
 
 /// What all batches of a topic share.
 #[derive(Debug)]
@@ -189,6 +66,8 @@ pub(crate) struct Batch<T> {
     expires: Option<Moment>,
     /// Some message has a time of its own.
     own_times: bool,
+    /// A process that was killed may have handed out some of it.
+    unclean: bool,
 }
 
 impl<T> Batch<T> {
@@ -202,7 +81,17 @@ impl<T> Batch<T> {
         origin.alive.fetch_add(items.len() as u64, Ordering::Relaxed);
         let claims = Claims::new(if origin.evicts { items.len() } else { 0 });
         let own_times = origin.tally.has_own_times() && items.iter().any(|item| item.expires().is_some());
-        Batch { origin: origin.clone(), base, items, claims, expires, own_times }
+        Batch { origin: origin.clone(), base, items, claims, expires, own_times, unclean: false }
+    }
+
+    /// One that was read from the disk. `unclean`: some of it may have been handed out before.
+    pub(crate) fn recovered(origin: &Arc<Origin>, base: u64, items: Vec<Item<T>>, unclean: bool) -> Batch<T> {
+        if items.iter().any(|item| item.expires().is_some()) {
+            origin.tally.on_own_time();
+        }
+        let mut batch = Batch::new(origin, base, items, None);
+        batch.unclean = unclean;
+        batch
     }
 
     pub(crate) fn base(&self) -> u64 {
@@ -230,7 +119,7 @@ impl<T> Batch<T> {
     /// The key of a message, if the topic's messages have keys.
     pub(crate) fn key(&self, index: u16) -> Option<KeyHash> {
         let item = self.items.get(usize::from(index)).filter(|_| self.origin.keyed);
-        item.map(|item| item.key)
+        item.map(Item::key)
     }
 
     /// Whether some message of the topic has, or had, a trace context.
@@ -239,19 +128,18 @@ impl<T> Batch<T> {
     }
 
     pub(crate) fn headers(&self, index: u16) -> &Headers {
-        let extra = self.items.get(usize::from(index)).and_then(|item| item.extra.as_deref());
-        Extra::headers(extra)
+        self.items.get(usize::from(index)).map_or(Headers::none(), Item::headers)
     }
 
     pub(crate) fn id(&self, index: u16) -> MessageId {
-        let millis = self.items.get(usize::from(index)).map_or(0, |item| item.millis);
+        let millis = self.items.get(usize::from(index)).map_or(0, Item::millis);
         MessageId::new(millis, self.base + u64::from(index))
     }
 
     pub(crate) fn value(&self, index: u16) -> &T {
         let index = if planted(Bug::WrongMessage) && self.items.len() > 1 { 0 } else { index };
         match self.items.get(usize::from(index)) {
-            Some(item) => &item.value,
+            Some(item) => item.value(),
             None => panic!("callboard bug: a lease points behind its batch"),
         }
     }
@@ -327,7 +215,7 @@ impl<T> Drop for Batch<T> {
         if !needs_drop::<T>() {
             return;
         }
-        for Item { value, .. } in self.items.drain(..) {
+        for value in self.items.drain(..).map(Item::into_value) {
             if let Err(text) = catch(move || drop(value)) {
                 tracing::error!(target: "callboard::broker", topic = %self.origin.topic, panic = %text, "a payload's drop panicked");
             }
@@ -362,6 +250,14 @@ impl<T> Message<T> {
     /// Returns which handling of the message by this group this is: 1 on the first, and on the first after a redrive.
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Returns whether an earlier process may have handed it to this group without living to note it: of a durable topic,
+    /// all that was there when the topic was opened, unless the process before shut its broker down.
+    ///
+    /// Then [`Message::attempt`] counts the attempts that are known; there may have been one more.
+    pub fn maybe_redelivered(&self) -> bool {
+        self.batch.unclean
     }
 
     /// Returns how often the message came back to this group from its dead letters, see [`DeadLetter::redrive`].

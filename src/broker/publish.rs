@@ -9,15 +9,14 @@ use std::time::Duration;
 use super::door::Checked;
 use super::extra::Extra;
 use super::message::{IdStamp, Item};
+use super::record::NotStored;
 use super::room;
 use super::scope::Scope;
 use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
-use super::{
-    ErrorKind, InvalidMessage, MessageId, Overflow, PublishAllError, PublishError, Published, WhyDropped,
-};
+use super::{InvalidMessage, MessageId, Overflow, PublishError, Published, WhyDropped};
 use crate::base::{Bug, planted};
-use crate::mailbox::{self, SendAll, SendAllError, SendError, TrySendError};
+use crate::mailbox::{self, Answer, SendError, TrySendError, reply};
 
 /// How long a publish may wait.
 pub(super) enum Wait {
@@ -61,6 +60,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     pub(super) fn try_publish_checked(&self, item: Checked<T>) -> Result<Published, PublishError<T>> {
+        if self.settings.durable.is_some() {
+            let value = item.map_or_else(|(value, _)| value, Item::into_value);
+            return Err(PublishError::Invalid(value, InvalidMessage::MustWait));
+        }
         self.try_publish_item(item.map_err(|(value, why)| PublishError::Invalid(value, why))?)
     }
 
@@ -71,7 +74,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         self.core.teller.dropped(&self.name, None, WhyDropped::Newest, messages as u64);
     }
 
-    fn try_publish_item(&self, item: Item<T>) -> Result<Published, PublishError<T>> {
+    pub(super) fn try_publish_item(&self, item: Item<T>) -> Result<Published, PublishError<T>> {
         if !self.may_publish() {
             return Err(PublishError::Closed(item.into_value()));
         }
@@ -104,96 +107,23 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 
     #[inline]
     fn publishing<A>(&self, item: Item<T>, invalid: Option<Box<InvalidMessage>>) -> Publish<'_, T, A> {
-        Publish { topic: self, send: self.sender.send(item), wait: None, invalid, answer: PhantomData }
-    }
-
-    pub(crate) async fn publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
-        let wait = match self.wait() {
-            Wait::Not => return self.try_publish_all(values),
-            wait => wait.limit(),
-        };
-        let (items, refused) = self.items(values);
-        let mut send = self.sender.send_all(items);
-        let sent = self.poll_send_all(&mut send, wait).await;
-        let (invalid, refused) = (!refused.is_empty(), refused.into_iter());
-        let values = |rest: Vec<Item<T>>| rest.into_iter().map(Item::into_value).chain(refused).collect();
-        let ids = |accepted: Vec<Published>| accepted.into_iter().map(MessageId::from).collect();
-        match sent {
-            Some(Ok(accepted)) if invalid => {
-                let accepted = ids(accepted);
-                Err(PublishAllError { accepted, rest: values(Vec::new()), kind: ErrorKind::Invalid })
-            }
-            Some(Ok(accepted)) => Ok(ids(accepted)),
-            Some(Err(error)) => {
-                let kind = ErrorKind::Closed;
-                Err(PublishAllError { accepted: ids(error.accepted), rest: values(error.rest), kind })
-            }
-            None => {
-                let kind = if self.may_publish() { ErrorKind::Full } else { ErrorKind::Closed };
-                let (accepted, rest) = send.take_back();
-                Err(PublishAllError { accepted: ids(accepted), rest: values(rest), kind })
-            }
+        let (item, stored) =
+            if self.settings.durable.is_some() { self.to_be_stored(item) } else { (item, None) };
+        Publish {
+            topic: self,
+            send: self.sender.send(item),
+            wait: None,
+            invalid,
+            stored,
+            answer: PhantomData,
         }
     }
 
-    /// Sends as many as get in; `None`: the limit for one of them has passed, or a drain began.
-    pub(super) async fn poll_send_all(
-        &self,
-        send: &mut SendAll<'_, Item<T>, TopicWord<T>, IdStamp>,
-        limit: Option<Duration>,
-    ) -> Option<Result<Vec<Published>, SendAllError<Item<T>, Published>>> {
-        let (mut patience, mut accepted) = (room::Wait::default(), 0);
-        std::future::poll_fn(|cx| {
-            if !self.may_publish() {
-                return Poll::Ready(None);
-            }
-            match Pin::new(&mut *send).poll(cx) {
-                Poll::Ready(sent) => {
-                    patience.end();
-                    Poll::Ready(Some(sent))
-                }
-                Poll::Pending => {
-                    // The limit is for one message: each that gets in begins it anew.
-                    if std::mem::replace(&mut accepted, send.accepted()) != send.accepted() {
-                        patience.end();
-                    }
-                    patience.poll(limit, self, cx).map(|()| None)
-                }
-            }
-        })
-        .await
-    }
-
-    /// Makes messages of values, up to the first one that can't be; that one and all behind it come back.
-    fn items(&self, values: Vec<T>) -> (Vec<Item<T>>, Vec<T>) {
-        let mut items = Vec::with_capacity(values.len());
-        let mut values = values.into_iter();
-        while let Some(value) = values.next() {
-            match self.item(value) {
-                Ok(item) => items.push(item),
-                Err((value, _)) => return (items, std::iter::once(value).chain(values).collect()),
-            }
-        }
-        (items, Vec::new())
-    }
-
-    fn try_publish_all(&self, values: Vec<T>) -> Result<Vec<MessageId>, PublishAllError<T>> {
-        let mut accepted = Vec::with_capacity(values.len());
-        let mut values = values.into_iter();
-        while let Some(value) = values.next() {
-            match self.try_publish(value) {
-                Ok(id) => accepted.push(id),
-                Err(error) => {
-                    let kind = error.kind();
-                    let rest: Vec<T> = std::iter::once(error.into_inner()).chain(values).collect();
-                    if kind == ErrorKind::Dropped {
-                        self.drop_newest(rest.len() - 1);
-                    }
-                    return Err(PublishAllError { accepted, rest, kind });
-                }
-            }
-        }
-        Ok(accepted)
+    #[cold]
+    fn to_be_stored(&self, mut item: Item<T>) -> (Item<T>, Option<Box<Stored>>) {
+        let (confirm, answer) = reply();
+        item.set_confirm(confirm);
+        (item, Some(Box::new(Stored { answer, sent: false })))
     }
 }
 
@@ -208,8 +138,17 @@ pub(crate) struct Publish<'a, T: Send + Sync + 'static, A> {
     wait: Option<Box<room::Wait>>,
     /// Present if the message is not to be sent. Boxed, as few are not.
     invalid: Option<Box<InvalidMessage>>,
+    /// Present in a durable topic.
+    stored: Option<Box<Stored>>,
     /// An id, or more.
     answer: PhantomData<fn() -> A>,
+}
+
+/// What a message waits for once it is in a durable topic.
+struct Stored {
+    answer: Answer<Result<Published, NotStored>>,
+    /// It is in the topic.
+    sent: bool,
 }
 
 impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> {
@@ -217,6 +156,37 @@ impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> 
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &self.stored {
+            None => self.poll_accepted(cx).map_ok(A::from),
+            Some(_) => self.poll_stored(cx),
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
+    /// Waits until the message is in the topic, and then until the disk has it.
+    #[cold]
+    fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Result<A, PublishError<T>>> {
+        if !self.stored.as_ref().is_some_and(|stored| stored.sent) {
+            // Its id is not known before the log gave it an offset.
+            let _position = std::task::ready!(self.poll_accepted(cx))?;
+        }
+        let Some(stored) = &mut self.stored else { return Poll::Pending };
+        stored.sent = true;
+        self.topic.core.rt.waits(format_args!("for the disk, in topic {}", self.topic.name));
+        match std::task::ready!(Pin::new(&mut stored.answer).poll(cx)) {
+            Ok(Ok(published)) => Poll::Ready(Ok(published.into())),
+            Ok(Err(refused)) => match refused.into_error() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => Poll::Pending,
+            },
+            // The topic's task was taken away by its runtime before it ever ran, and the message with it.
+            Err(_) => Poll::Pending,
+        }
+    }
+
+    #[inline]
+    fn poll_accepted(&mut self, cx: &mut Context<'_>) -> Poll<Result<Published, PublishError<T>>> {
         // Why at each poll: a drain that begins while this waits sends it away.
         if !self.topic.may_publish()
             || matches!(self.topic.settings.overflow, Overflow::Reject | Overflow::DropNewest)
@@ -225,24 +195,22 @@ impl<T: Send + Sync + 'static, A: From<Published>> Future for Publish<'_, T, A> 
             return self.poll_at_once();
         }
         match Pin::new(&mut self.send).poll(cx) {
-            Poll::Ready(Ok(published)) => Poll::Ready(Ok(published.into())),
+            Poll::Ready(Ok(published)) => Poll::Ready(Ok(published)),
             Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
             Poll::Pending if planted(Bug::EarlyConfirm) => {
                 drop(self.send.take_back());
                 let id = MessageId::new(u64::MAX, self.topic.sender.accepted());
-                Poll::Ready(Ok(Published { id, repeated: false }.into()))
+                Poll::Ready(Ok(Published { id, repeated: false }))
             }
             Poll::Pending => self.poll_limit(cx),
         }
     }
-}
 
-impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
     /// Where nobody may wait.
     #[cold]
-    fn poll_at_once(&mut self) -> Poll<Result<A, PublishError<T>>> {
+    fn poll_at_once(&mut self) -> Poll<Result<Published, PublishError<T>>> {
         match (self.send.take_back(), self.invalid.take()) {
-            (Some(item), None) => Poll::Ready(self.topic.try_publish_item(item).map(A::from)),
+            (Some(item), None) => Poll::Ready(self.topic.try_publish_item(item)),
             (Some(item), Some(why)) => Poll::Ready(Err(PublishError::Invalid(item.into_value(), *why))),
             // Polled again after it was ready.
             (None, _) => Poll::Pending,
@@ -250,7 +218,7 @@ impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
     }
 
     #[cold]
-    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<A, PublishError<T>>> {
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Published, PublishError<T>>> {
         let wait = self.wait.get_or_insert_default();
         std::task::ready!(wait.poll(self.topic.wait().limit(), self.topic, cx));
         match self.send.take_back() {

@@ -154,6 +154,11 @@ impl Registry {
         inside.topics.get(name).ok_or_else(|| OpenError::NotFound(name.clone()))?.typed(name)
     }
 
+    /// Whether a topic of that name is open.
+    pub(crate) fn has(&self, name: &Name) -> bool {
+        self.lock().topics.contains_key(name)
+    }
+
     /// Forgets where a group that is deleted sent its dead letters.
     pub(crate) fn forget_dead_letters(&self, topic: &Name, group: &Name) {
         let mut inside = self.lock();

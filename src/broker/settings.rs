@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::order::Order;
 use super::weight::MOST_BYTES;
-use super::{Breaker, Dedup, OpenError, RateLimit, Retry, Start};
+use super::{Breaker, Dedup, Durability, OpenError, RateLimit, Retry, Start};
 use crate::base::Name;
 use crate::supervise::{Backoff, Intensity};
 
@@ -68,6 +68,16 @@ pub(crate) struct TopicSettings {
     /// It finds its messages' dedup keys itself.
     pub(crate) dedups: bool,
     pub(crate) capacity_bytes: Option<usize>,
+    /// Present if it is on disk.
+    pub(crate) durable: Option<Durable>,
+}
+
+/// How a topic is on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Durable {
+    /// Its codec's name.
+    pub(crate) codec: Name,
+    pub(crate) durability: Durability,
 }
 
 impl Default for TopicSettings {
@@ -82,11 +92,32 @@ impl Default for TopicSettings {
             dedup: Dedup::default(),
             dedups: false,
             capacity_bytes: None,
+            durable: None,
         }
     }
 }
 
 impl TopicSettings {
+    /// Whether an open topic is on disk, or not, as was asked.
+    pub(crate) fn check_same_disk(&self, open: &TopicSettings, name: &Name) -> Result<(), OpenError> {
+        let name = name.clone();
+        match (&self.durable, &open.durable) {
+            (Some(asked), Some(is)) if asked.codec != is.codec => {
+                let (is, asked) = (is.codec.to_string(), asked.codec.to_string());
+                Err(OpenError::OtherCodec { name, is, asked })
+            }
+            (asked, is)
+                if asked.as_ref().map(|asked| asked.durability) != is.as_ref().map(|is| is.durability) =>
+            {
+                // A topic that is taken as it is asks for nothing.
+                let Some(asked) = asked else { return Ok(()) };
+                let is = is.as_ref().map(|is| is.durability);
+                Err(OpenError::OtherDurability { name, is, asked: Some(asked.durability) })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn check(&self, name: &Name) -> Result<(), OpenError> {
         let mut faults = Faults::default();
         faults.messages("the capacity", self.capacity);
@@ -102,6 +133,9 @@ impl TopicSettings {
         faults.messages("the dedup window", self.dedup.keys());
         if let Some(bytes) = self.capacity_bytes.filter(|bytes| *bytes == 0 || *bytes > MOST_BYTES) {
             faults.0.push(format!("the capacity of {bytes} bytes is not within 1 and {MOST_BYTES}"));
+        }
+        if let Some(durable) = &self.durable {
+            durable.durability.check(&mut faults);
         }
         faults.result(name.to_string())
     }

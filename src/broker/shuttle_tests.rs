@@ -187,7 +187,7 @@ fn a_delivery_that_the_group_withdraws_is_settled_or_the_groups_again() {
 #[test]
 fn a_broker_ends_once_and_never_goes_back() {
     explore(|| {
-        let core = BrokerCore::new(Rt::new(Explored::still()), Watched::default());
+        let core = BrokerCore::new(Rt::new(Explored::still()), Watched::default(), None);
         let [drains, closes] = [false, true].map(|close| {
             [(); 2].map(|()| {
                 let core = core.clone();

@@ -11,6 +11,7 @@ use super::delete::Groups;
 use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::message::{IdStamp, Item};
+use super::record::Kept;
 use super::registry::Registry;
 use super::room::Lacks;
 use super::schedule::Schedule;
@@ -55,10 +56,18 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         components: Components<T>,
         hold: bool,
         registry: &Arc<Registry>,
+        kept: Option<Kept<T>>,
     ) -> Arc<Self> {
         let core = registry.core.clone();
         let tally = Arc::<Tally>::default();
         let stamp = IdStamp::new(core.rt.clone(), settings.dedup.clone(), tally.clone());
+        let stamp = match &kept {
+            Some(kept) => stamp.stored(kept.recovered.millis),
+            None => stamp,
+        };
+        let known = kept.as_ref().map(|kept| kept.groups()).unwrap_or_default();
+        let next_group = kept.as_ref().map_or(0, |kept| kept.next_group);
+        let (store, recovered) = kept.map(Kept::split).unzip();
         let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
         let (sender, receiver) = weighed_mailbox(settings.capacity, limit, stamp);
         let (waits, lacks) = (Arc::<Waits>::default(), Arc::<Lacks>::default());
@@ -74,10 +83,13 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             teller: core.teller.clone(),
             on_evicted: components.on_evicted.clone(),
             mailbox: receiver,
+            store,
+            recovered,
         };
         core.rt.spawn(&format!("topic {name}"), actor.run());
         let registry = Arc::downgrade(registry);
-        let (next_group, groups, ending) = (AtomicU32::new(0), Mutex::default(), Mutex::default());
+        let (next_group, ending) = (AtomicU32::new(next_group), Mutex::default());
+        let groups = Mutex::new(Groups::with_known(known));
         Arc::new(TopicShared {
             name,
             core,

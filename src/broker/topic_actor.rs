@@ -2,9 +2,12 @@
 
 mod evict;
 mod link;
+mod recovered;
 mod redrive;
 mod show;
+mod store;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,6 +19,7 @@ use super::events::Teller;
 use super::group_word::{GroupWord, Handout};
 use super::ledger::Slice;
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
+use super::record::{Known, Recovered};
 use super::room::{EvictedFn, Lacks, Room};
 use super::settings::TopicSettings;
 use super::tally::Tally;
@@ -31,6 +35,8 @@ pub(crate) use link::GroupNews;
 use link::Link;
 pub(crate) use redrive::Redriven;
 use redrive::Redriver;
+use store::OnTheWay;
+pub(crate) use store::Store;
 
 pub(crate) struct TopicActor<T> {
     pub(crate) name: Name,
@@ -43,6 +49,10 @@ pub(crate) struct TopicActor<T> {
     pub(crate) teller: Arc<Teller>,
     pub(crate) on_evicted: Option<EvictedFn<T>>,
     pub(crate) mailbox: Receiver<Item<T>, TopicWord<T>, IdStamp>,
+    /// Present if it is durable.
+    pub(crate) store: Option<Store>,
+    /// What was there when it was opened.
+    pub(crate) recovered: Option<Recovered<T>>,
 }
 
 struct Life<T> {
@@ -71,6 +81,9 @@ struct Life<T> {
     expiry_set: bool,
     /// What each group wants of the batch at hand; empty in between, kept for its memory.
     wanted: Vec<(GroupId, Bits)>,
+    on_the_way: OnTheWay<T>,
+    /// Groups that the log has and nobody opened. Limit: they were opened before.
+    dormant: BTreeMap<GroupId, Known>,
 }
 
 impl<T: Send + Sync + 'static> TopicActor<T> {
@@ -94,7 +107,10 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             later: Vec::new(),
             over: None,
             wanted: Vec::new(),
+            on_the_way: OnTheWay::default(),
+            dormant: BTreeMap::new(),
         };
+        life.recover();
         std::future::poll_fn(|cx| life.poll(cx)).await;
         life.end();
     }
@@ -104,7 +120,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.actor.mailbox.poll_burst(cx, self.burst()) {
-                Poll::Ready(Event::Message(items)) => self.on_burst(items),
+                Poll::Ready(Event::Message(items)) if self.actor.store.is_some() => self.store(items),
+                Poll::Ready(Event::Message(items)) => self.take_in(items),
                 Poll::Ready(Event::Control(word)) => self.hear(word),
                 // Every handle is gone; the broker, which has one, is too.
                 Poll::Ready(Event::Closed) => return Poll::Ready(()),
@@ -120,7 +137,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                     return Poll::Pending;
                 }
             }
-            if self.over.is_some() {
+            // What is on its way to the disk has its answer before the end.
+            if self.over.is_some() && self.on_the_way.is_empty() {
                 return Poll::Ready(());
             }
         }
@@ -135,7 +153,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
     }
 
-    fn on_burst(&mut self, items: Vec<Item<T>>) {
+    /// Freezes messages into a batch, and hands it to the groups.
+    fn take_in(&mut self, items: Vec<Item<T>>) {
         self.changes += 1;
         let expires = self.actor.settings.ttl.map(|ttl| self.actor.watch.rt().now() + ttl);
         let batch = Batch::new(&self.origin, self.books.next_offset(), items, expires);
@@ -199,8 +218,11 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn hear(&mut self, word: TopicWord<T>) {
         match word {
+            TopicWord::Stored(result) => self.on_stored(result),
+            TopicWord::Note { group, offset, note } => self.note(group, offset, note),
             TopicWord::Settled { group, base, which } => {
                 self.hear_claims(base, which);
+                self.note_done(group, base, which);
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
             }
@@ -218,18 +240,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.changes += 1;
                 // The groups look after it from now on.
                 self.ttls.clear();
-                let mut link = Link::new(group, name, to, start);
-                let (topic, group) = (&self.actor.name, &link.name);
-                self.actor.watched.show(|| Sight::Joined { topic, group });
-                let handouts = self.books.on_group(link.group, |batch, _, kept| start.pick(batch, kept));
-                for (batch, open) in handouts {
-                    let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
-                    self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
-                    link.hand(Handout { batch, open, redrives: 0 }, self.actor.held);
-                }
-                self.links.push(link);
-                self.sweep(0);
-                let _ = done.send(());
+                self.add_group(Link::new(group, name, to, start), done);
             }
             TopicWord::RemoveGroup { group, done } => {
                 self.changes += 1;
@@ -244,6 +255,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 if self.links.is_empty() {
                     self.begin_expiry();
                 }
+                self.note_group_gone(group);
                 let _ = done.send(link.map_or(0, |link| link.withheld()));
             }
             TopicWord::Once { upto, word } => {
@@ -270,7 +282,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.waiting.push(reply);
             }
             TopicWord::Stats(reply) => {
-                let waiting = self.actor.mailbox.waiting() as u64;
+                let waiting = self.waiting() as u64;
                 drop(reply.send(TopicStats {
                     accepted: self.books.next_offset() + waiting,
                     unsettled: self.books.unsettled() + waiting,
@@ -293,7 +305,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             TopicWord::GroupStats { group, mut stats, reply } => {
                 if let Some(link) = self.links.iter().find(|link| link.group == group) {
-                    let waiting = self.actor.mailbox.waiting() as u64;
+                    let waiting = self.waiting() as u64;
                     stats.lag = self.books.open(group) + link.start.among(self.books.next_offset(), waiting);
                     stats.oldest = self.books.oldest_of(group).map(|(batch, at)| self.age(batch, at));
                 }
@@ -357,7 +369,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         // Why look whether something waits: a mailbox whose budget is spent is pending too.
         if !self.waiting.is_empty()
             && self.links.iter().all(|link| link.is_quiet(&self.books))
-            && self.actor.mailbox.waiting() == 0
+            && self.waiting() == 0
         {
             let parked = self.links.iter().map(|link| link.news.parked).sum();
             let quiet = Quiet { changes: self.changes, parked, due: None };
@@ -374,9 +386,12 @@ impl<T: Send + Sync + 'static> Life<T> {
         // Why not heard: a group that was to leave after these is counted as one that is here; else they would be
         // counted for it and, once it is gone, as nobody's.
         self.later.clear();
+        if self.actor.store.is_some() {
+            self.refuse_rest();
+        }
         let mut rest = self.actor.mailbox.take_rest().into_iter().peekable();
         while rest.peek().is_some() {
-            self.on_burst(rest.by_ref().take(BATCH).collect());
+            self.take_in(rest.by_ref().take(BATCH).collect());
         }
         let nobodys = if self.links.is_empty() { self.books.unsettled() } else { 0 };
         let withheld = self.links.iter().map(|link| (link.group, link.withheld())).collect();

@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::codec::codec_name;
 use super::dedup::dedup_key;
 use super::door::Components;
+use super::keep::Opening;
 use super::key::{Key, KeyFn};
+use super::record::Kept;
 use super::registry::Registry;
-use super::settings::TopicSettings;
+use super::settings::{Durable, TopicSettings};
 use super::topic::TopicShared;
-use super::{Dedup, Message, OpenError, Overflow, Topic};
+use super::{Codec, Dedup, Durability, Message, OpenError, Overflow, Topic};
 use crate::base::Name;
 
 /// Opens a topic, with settings of its own; made by [`Broker::topic`](super::Broker::topic).
@@ -22,6 +25,7 @@ pub struct TopicBuilder<T> {
     /// None of the numbers was named, so that an open topic is taken as it is.
     unset: bool,
     hold: bool,
+    durability: Durability,
     components: Components<T>,
 }
 
@@ -29,7 +33,8 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     pub(crate) fn new(registry: Arc<Registry>, name: &str) -> TopicBuilder<T> {
         let name = name.to_string();
         let settings = TopicSettings::default();
-        TopicBuilder { registry, name, settings, unset: true, hold: false, components: Components::default() }
+        let (components, durability) = (Components::default(), Durability::default());
+        TopicBuilder { registry, name, settings, unset: true, hold: false, durability, components }
     }
 
     /// Sets how many messages may be unsettled at a time. Default: 1,024; at most 16,777,216.
@@ -229,6 +234,51 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         self
     }
 
+    /// Keeps the topic on disk, in the broker's [data directory](super::BrokerBuilder::data_dir): its messages, its groups and what
+    /// these have settled outlive the process. Default: in memory.
+    ///
+    /// A publish answers once the disk has the message, see [`TopicBuilder::durability`]. What is opened again under its name goes on
+    /// where it was left: each group gets what it had not settled, with its attempts and delays, and a group that is not
+    /// opened again keeps its messages until it is. The codec turns messages into bytes; each is held in memory too until it
+    /// is settled, within the capacity.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::broker::Raw;
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = std::env::temp_dir().join(format!("callboard-doc-durable-{}", std::process::id()));
+    /// let broker = Broker::builder().data_dir(&dir).open().await?;
+    /// let orders = broker.topic::<String>("orders").durable(Raw).open().await?;
+    /// orders.publish("one anvil".to_string()).await?;
+    /// broker.shutdown().await;
+    ///
+    /// // Another process, another day.
+    /// let broker = Broker::builder().data_dir(&dir).open().await?;
+    /// let orders = broker.topic::<String>("orders").durable(Raw).open().await?;
+    /// let billing = orders.group("billing").run(async |order| {
+    ///     assert_eq!(*order, "one anvil");
+    ///     Ok(())
+    /// }).await?;
+    /// orders.settled().await?;
+    /// assert_eq!(billing.stats().await?.acked, 1);
+    /// # broker.shutdown().await;
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn durable(mut self, codec: impl Codec<T>) -> TopicBuilder<T> {
+        self.components.codec = Some(Arc::new(codec));
+        self
+    }
+
+    /// Sets when a publish to a [durable](TopicBuilder::durable) topic answers. Default: [`Durability::EveryPublish`].
+    pub fn durability(mut self, durability: Durability) -> TopicBuilder<T> {
+        self.durability = durability;
+        self
+    }
+
     /// Opens the topic held: it accepts messages and hands out none until [`Topic::release`].
     ///
     /// For opening several groups before the first message moves, or leaves since the first group begins after it.
@@ -242,13 +292,22 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     ///
     /// # Errors
     /// [`OpenError`]: a bad name or setting, or the topic is open with another message type or, if any was named
-    /// here, other settings.
+    /// here, other settings. Of a durable topic also: there is no data directory, the disk refuses, or what is there was
+    /// written by another codec.
     ///
     /// # Cancel safety
-    /// A topic in memory is opened at once; dropping the future has no effect on it.
-    pub async fn open(self) -> Result<Topic<T>, OpenError> {
+    /// A topic in memory is opened at once; dropping the future has no effect on it. A durable one may have been created by
+    /// then: it is there, and empty, when it is opened again.
+    pub async fn open(mut self) -> Result<Topic<T>, OpenError> {
         let name = Name::new(&self.name)?;
+        if let Some(codec) = &self.components.codec {
+            let codec = codec_name(&**codec);
+            let codec =
+                codec.map_err(|why| OpenError::Settings { name: self.name.clone(), faults: vec![why] })?;
+            self.settings.durable = Some(Durable { codec, durability: self.durability });
+        }
         self.settings.check(&name)?;
+        let kept = self.keep(&name).await?;
         let mut new = false;
         let shared = self.registry.open(&name, (!self.unset).then_some(&self.settings), || {
             new = true;
@@ -258,12 +317,37 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
                 self.components,
                 self.hold,
                 &self.registry,
+                kept,
             )
         })?;
+        self.settings.check_same_disk(&shared.settings, &name)?;
         if new {
             shared.core.teller.tell(shared.opened());
         }
         Ok(Topic { shared })
+    }
+
+    /// What the log has of the topic, unless it is in memory or open.
+    async fn keep(&self, name: &Name) -> Result<Option<Kept<T>>, OpenError> {
+        let disk = self.registry.core.disk.as_ref();
+        let (Some(durable), Some(codec)) = (&self.settings.durable, &self.components.codec) else {
+            return match disk.and_then(|disk| disk.find(name.as_str())) {
+                Some(_) if !self.registry.has(name) => Err(self.other_durability(name, None)),
+                _ => Ok(None),
+            };
+        };
+        let disk = disk.ok_or_else(|| OpenError::NoDataDir(name.clone()))?;
+        if self.registry.has(name) {
+            return Ok(None);
+        }
+        let weigher = self.components.weigher.clone();
+        let terms = Opening { codec: codec.clone(), durable, settings: &self.settings, weigher };
+        Ok(Some(terms.keep(disk, &self.registry.core.rt, name).await?))
+    }
+
+    fn other_durability(&self, name: &Name, asked: Option<Durability>) -> OpenError {
+        let is = Some(Durability::default());
+        OpenError::OtherDurability { name: name.clone(), is, asked }
     }
 }
 

@@ -11,6 +11,7 @@ use super::room::Room;
 use super::topic_actor::{GroupNews, Redriven};
 use super::{GroupStats, Start, TopicStats};
 use crate::base::Name;
+use crate::log::{LogError, Note};
 use crate::mailbox::{Reply, Sender};
 
 /// What others say to a topic.
@@ -37,7 +38,8 @@ pub(crate) enum TopicWord<T> {
         name: Name,
         to: Sender<Handout<T>, GroupWord<T>>,
         start: Start,
-        done: Reply<()>,
+        /// Answered once the group is there, and the log has it.
+        done: Reply<Result<(), LogError>>,
     },
     /// Forget this group; answer how many of its messages were withheld.
     RemoveGroup {
@@ -91,6 +93,14 @@ pub(crate) enum TopicWord<T> {
     },
     /// Somebody waits for room in a topic that evicts.
     MakeRoom(Reply<Room>),
+    /// The log has answered for the oldest append that is on its way.
+    Stored(Result<u64, LogError>),
+    /// This is to be known of a message that a group is not done with.
+    Note {
+        group: GroupId,
+        offset: u64,
+        note: Note,
+    },
     /// End.
     Stop(Reply<Unread>),
 }

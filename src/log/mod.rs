@@ -84,6 +84,7 @@ pub use vfs::{EntryKind, OpenMode, Vfs, VfsFile};
 
 pub(crate) use change::{Marks, Note, Terms};
 pub(crate) use open::{Found, Options};
+pub(crate) use ranges::Ranges;
 pub(crate) use record::{Record, Records};
 pub(crate) use request::Done;
 pub(crate) use shelf::Chunk;

@@ -75,6 +75,7 @@ struct Draft {
     new: Vec<Change<'static>>,
     next_topic: u32,
     next_groups: BTreeMap<u32, u32>,
+    new_groups: BTreeSet<(u32, u32)>,
     names: BTreeSet<(Option<u32>, String)>,
     bytes: usize,
     records: u64,
@@ -118,22 +119,8 @@ impl Draft {
                 self.new.push(Change::Topic { topic, name: name.into(), terms: Cow::Owned(terms) });
                 self.answer(done, topic);
             }
-            Request::CreateGroup { topic, name, about, start, done } => {
-                let there = state.topics.get(&topic);
-                let Some(there) = there else {
-                    done.tell(Err(LogError::Missing));
-                    return None;
-                };
-                if there.group_named(&name).is_some() || !self.names.insert((Some(topic), name.clone())) {
-                    done.tell(Err(LogError::Exists));
-                    return None;
-                }
-                let next = self.next_groups.entry(topic).or_insert(there.next_group);
-                let group = *next;
-                *next += 1;
-                self.bytes += name.len() + about.len();
-                self.new.push(Change::Group { topic, group, start, name: name.into(), about: about.into() });
-                self.answer(done, group);
+            Request::CreateGroup { topic, group, name, about, start, done } => {
+                self.create_group(state, (topic, group, start), name, about, done);
             }
             Request::SetTerms { topic, terms, done } => {
                 let change = Change::About { topic, terms: Cow::Owned(terms) };
@@ -143,10 +130,12 @@ impl Draft {
                 return self.last(done, state.topics.contains_key(&topic), Change::TopicGone { topic });
             }
             Request::DeleteGroup { topic, group, done } => {
-                return self.last(done, has_group(state, topic, group), Change::GroupGone { topic, group });
+                let there = self.has_group(state, topic, group);
+                return self.last(done, there, Change::GroupGone { topic, group });
             }
             Request::Seek { topic, group, to, done } => {
-                return self.last(done, has_group(state, topic, group), Change::Seek { topic, group, to });
+                let there = self.has_group(state, topic, group);
+                return self.last(done, there, Change::Seek { topic, group, to });
             }
             Request::Sync { done } => self.answer(done, ()),
             Request::Seal { done } => {
@@ -165,6 +154,32 @@ impl Draft {
         None
     }
 
+    fn create_group(
+        &mut self,
+        state: &State,
+        (topic, group, start): (u32, u32, u64),
+        name: String,
+        about: Vec<u8>,
+        done: Done<()>,
+    ) {
+        let Some(there) = state.topics.get(&topic) else { return done.tell(Err(LogError::Missing)) };
+        let next = self.next_groups.entry(topic).or_insert(there.next_group);
+        let is_new = group >= *next && there.group_named(&name).is_none();
+        if !is_new || !self.names.insert((Some(topic), name.clone())) {
+            return done.tell(Err(LogError::Exists));
+        }
+        *next = group + 1;
+        self.new_groups.insert((topic, group));
+        self.bytes += name.len() + about.len();
+        self.new.push(Change::Group { topic, group, start, name: name.into(), about: about.into() });
+        self.answer(done, ());
+    }
+
+    fn has_group(&self, state: &State, topic: u32, group: u32) -> bool {
+        let there = state.topics.get(&topic).is_some_and(|topic| topic.groups.contains_key(&group));
+        there || self.new_groups.contains(&(topic, group))
+    }
+
     fn append(&mut self, state: &State, topic: u32, records: Records, sync: bool, done: Done<u64>) {
         let Some(there) = state.topics.get(&topic) else { return done.tell(Err(LogError::Missing)) };
         self.plan.sync |= sync;
@@ -177,7 +192,7 @@ impl Draft {
     }
 
     fn mark(&mut self, state: &State, topic: u32, group: u32, marks: Marks, done: Done<()>) {
-        if !has_group(state, topic, group) {
+        if !self.has_group(state, topic, group) {
             return done.tell(Err(LogError::Missing));
         }
         self.bytes += marks.done.len() * 4;
@@ -210,6 +225,8 @@ impl Draft {
     }
 
     fn finish(mut self, last: Option<Change<'static>>) -> Plan {
+        // Why these first: marks may be of a group that is new.
+        self.plan.steps.extend(self.new.into_iter().map(Step::Other));
         let data = self.data.into_iter();
         self.plan.steps.extend(data.map(|(topic, (offset, records))| Step::Data { topic, offset, records }));
         for ((topic, group), mut marks) in self.marks {
@@ -218,7 +235,7 @@ impl Draft {
         }
         let trims = self.trims.into_iter();
         self.plan.steps.extend(trims.map(|(topic, floor)| Step::Other(Change::Trim { topic, floor })));
-        self.plan.steps.extend(self.new.into_iter().chain(last).map(Step::Other));
+        self.plan.steps.extend(last.map(Step::Other));
         self.plan
     }
 }
@@ -239,8 +256,4 @@ impl Owed {
             }
         }
     }
-}
-
-fn has_group(state: &State, topic: u32, group: u32) -> bool {
-    state.topics.get(&topic).is_some_and(|topic| topic.groups.contains_key(&group))
 }

@@ -82,12 +82,14 @@ pub(crate) enum Request {
         topic: u32,
         done: Done<()>,
     },
+    /// Its number is the caller's, and larger than all before it.
     CreateGroup {
         topic: u32,
+        group: u32,
         name: String,
         about: Vec<u8>,
         start: u64,
-        done: Done<u32>,
+        done: Done<()>,
     },
     DeleteGroup {
         topic: u32,

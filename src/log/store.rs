@@ -86,9 +86,10 @@ impl Log {
         self.ask(Request::DeleteTopic { topic, done });
     }
 
-    /// A group begins, done with all below `start`.
-    pub(crate) fn create_group(&self, topic: u32, name: String, about: Vec<u8>, start: u64, done: Done<u32>) {
-        self.ask(Request::CreateGroup { topic, name, about, start, done });
+    /// A group begins, done with all below `start`. Its number is larger than that of any group that its topic had.
+    pub(crate) fn create_group(&self, topic: u32, group: (u32, String), start: u64, done: Done<()>) {
+        let ((group, name), about) = (group, Vec::new());
+        self.ask(Request::CreateGroup { topic, group, name, about, start, done });
     }
 
     pub(crate) fn delete_group(&self, topic: u32, group: u32, done: Done<()>) {

@@ -146,6 +146,14 @@ impl Line {
         }
     }
 
+    /// So many places are taken from the start, by what weighs so much.
+    pub(super) fn preload(&mut self, places: u64, weight: u64) {
+        self.taken += places;
+        if let Some(scales) = &mut self.scales {
+            scales.load += weight;
+        }
+    }
+
     /// Gives back a place that was taken for so much `weight` and not used.
     pub(super) fn give_back(&mut self, weight: u64) {
         self.taken -= 1;

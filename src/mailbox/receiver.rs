@@ -132,6 +132,21 @@ impl<M, C, S> Receiver<M, C, S> {
         self.park(locked, cx, false)
     }
 
+    /// Begins as if so many messages had been accepted before, of which so many still hold places and weigh so much.
+    ///
+    /// They may be more than the capacity: then nobody gets in before enough of them are settled.
+    pub(crate) fn preload(&mut self, accepted: u64, held: u64, weight: u64) {
+        let mut locked = self.shared.lock();
+        locked.accepted += accepted;
+        locked.line.preload(held, weight);
+    }
+
+    /// So many of the messages that were accepted don't count as such, after all.
+    pub(crate) fn disown(&mut self, messages: u64) {
+        let mut locked = self.shared.lock();
+        locked.accepted = locked.accepted.saturating_sub(messages);
+    }
+
     /// Gives back the places of `messages` messages that were handed out.
     ///
     /// Whoever waits in line is told. The hint that says whether anybody does is read without a fence, so it may

@@ -65,6 +65,10 @@ impl Rt {
         self.0.spawn(name, task);
     }
 
+    pub(crate) fn spawn_blocking(&self, name: &str, work: Box<dyn FnOnce() + Send + 'static>) {
+        self.0.spawn_blocking(name, work);
+    }
+
     pub(crate) fn now(&self) -> Moment {
         self.0.now()
     }

@@ -67,6 +67,11 @@ pub enum InvalidMessage {
     },
     /// Its [`ttl`](crate::broker::MessageBuilder::ttl) is zero or over a year.
     Ttl(Duration),
+    /// The topic is durable, and this was a `try_publish`, which can't wait for the disk. Await
+    /// [`Topic::publish`](crate::broker::Topic::publish); where the topic's overflow is not to wait, it waits for nothing else.
+    MustWait,
+    /// The topic is durable, and it was to be delayed: only topics in memory do that.
+    Delayed,
     /// The codec of the topic, which is durable, refused it or panicked.
     NotEncoded {
         /// What the codec said.
@@ -161,6 +166,10 @@ impl fmt::Display for InvalidMessage {
                 write!(f, "a dedup key has 1 to {} bytes, not {bytes}", Dedup::MOST_KEY)
             }
             InvalidMessage::WeigherPanicked => f.write_str("the topic's size function panicked at it"),
+            InvalidMessage::MustWait => {
+                f.write_str("the topic is durable, and try_publish can't wait for the disk")
+            }
+            InvalidMessage::Delayed => f.write_str("a durable topic delays no messages"),
             InvalidMessage::NotEncoded { error } => {
                 write!(f, "the topic's codec could not write it: {error}")
             }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 pub struct StorageError(Arc<dyn Error + Send + Sync>);
 
 impl StorageError {
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the durable topics to come"))]
     pub(crate) fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> StorageError {
         StorageError(error.into().into())
     }

@@ -9,6 +9,7 @@ use crate::broker::group_handle::{GroupShared, start_group};
 use crate::broker::settings::{GroupSettings, TopicSettings};
 use crate::broker::topic::TopicShared;
 use crate::broker::{DeadLetter, Event, OpenError, Topic};
+use crate::log::LogError;
 use crate::mailbox::Answer;
 
 /// A group, and the topic's word that it knows of it.
@@ -18,12 +19,12 @@ pub(super) struct Opened<T> {
 }
 
 /// Waits until the topic hands its messages to a new group; at once for one that was there.
-pub(super) struct Linked(Option<Answer<()>>);
+pub(super) struct Linked(Option<Answer<Result<(), LogError>>>);
 
 impl Linked {
     pub(super) async fn wait(self) -> Result<(), OpenError> {
         match self.0 {
-            Some(done) => done.await.map_err(|_| OpenError::Closed),
+            Some(done) => Ok(done.await.map_err(|_| OpenError::Closed)??),
             None => Ok(()),
         }
     }
@@ -58,8 +59,9 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
             return Ok(opened);
         }
         let dead = self.open_dead_letters(&topic, &name, told)?;
-        let (shared, done) =
-            start_group(&topic, name.clone(), self.settings.clone(), dead, self.weigher.clone());
+        let (settings, weigher) = (self.settings.clone(), self.weigher.clone());
+        let known = groups.known.remove(&name);
+        let (shared, done) = start_group(&topic, name.clone(), settings, dead, weigher, known);
         shared.note_forward(self.forwards_to.as_ref());
         told.push(Event::GroupOpened { topic: topic.name.clone(), group: name.clone() });
         groups.open.insert(name, shared.clone());
@@ -89,7 +91,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         let settings =
             TopicSettings { capacity: self.settings.dead_letter_capacity, ..TopicSettings::default() };
         let make = || {
-            let made = TopicShared::start(target.clone(), settings, Components::default(), false, &registry);
+            let made =
+                TopicShared::start(target.clone(), settings, Components::default(), false, &registry, None);
             told.push(made.opened());
             made
         };

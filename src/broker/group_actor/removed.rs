@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::Life;
 use crate::broker::bits::Bits;
 use crate::broker::group_word::Handout;
-use crate::broker::ledger::Slice;
+use crate::broker::ledger::{Remembered, Slice};
 use crate::broker::message::Batch;
+use crate::broker::note;
+use crate::broker::record::Clocks;
 use crate::broker::topic_actor::TopicWord;
 use crate::broker::witness::Sight;
 use crate::mailbox::reply;
@@ -50,6 +52,14 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.actor.watched.show(|| Sight::Removed { topic, group, base, which });
         self.actor.watched.show(|| Sight::Settled { topic, group, base, which });
         drop(self.actor.topic.control(TopicWord::Settled { group: self.actor.id, base, which }));
+    }
+
+    /// Lets the topic keep what is to be known of a message, in wall time.
+    pub(super) fn tell_note(&self, offset: u64, remembered: Remembered) {
+        let rt = &self.actor.rt;
+        let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
+        let (group, note) = (self.actor.id, note::to_note(&remembered, clocks));
+        drop(self.actor.topic.control(TopicWord::Note { group, offset, note }));
     }
 
     pub(super) fn tell_removed_again(&self, base: u64, at: u16) {

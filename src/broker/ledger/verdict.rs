@@ -45,7 +45,10 @@ impl<B: Clone + BatchHandle> Ledger<B> {
                 effects.push(settled(&slice, &past));
                 Self::let_go(&slice, &past);
             }
-            Verdict::Release => self.put_back(slice, past),
+            Verdict::Release => {
+                self.note(&slice, &past, (None, None), effects);
+                self.put_back(slice, past);
+            }
             Verdict::Dead { reason } => self.bury(slice, past, DeadReason::Rejected(reason), effects),
             Verdict::Retry { error, after } => {
                 self.counts.failures += 1;
@@ -57,19 +60,27 @@ impl<B: Clone + BatchHandle> Ledger<B> {
                 }
                 self.queue.on_failed(&slice);
                 let wait = after.unwrap_or_else(|| self.retry.backoff().delay(past.failures, random));
-                self.delay(slice, past, now, wait);
+                self.delay(slice, past, now, wait, effects);
             }
             Verdict::NoRoom { error } => {
                 self.counts.no_room += 1;
                 past.no_room = past.no_room.saturating_add(1);
                 past.error = Some(error);
                 let wait = NO_ROOM.delay(past.no_room, random);
-                self.delay(slice, past, now, wait);
+                self.delay(slice, past, now, wait, effects);
             }
         }
     }
 
-    fn delay(&mut self, slice: Slice<B>, past: Past, now: Moment, wait: Duration) {
+    fn delay(
+        &mut self,
+        slice: Slice<B>,
+        past: Past,
+        now: Moment,
+        wait: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        self.note(&slice, &past, (Some(now + wait), None), effects);
         if wait.is_zero() {
             return self.put_back(slice, past);
         }
@@ -79,7 +90,14 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         self.delayed.insert(now + wait, slice, past);
     }
 
-    fn bury(&mut self, slice: Slice<B>, past: Past, reason: DeadReason, effects: &mut Vec<Effect<B>>) {
+    pub(super) fn bury(
+        &mut self,
+        slice: Slice<B>,
+        past: Past,
+        reason: DeadReason,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        self.note(&slice, &past, (None, Some(&reason)), effects);
         self.let_go = true;
         self.counts.parked += 1;
         self.queue.on_done(&slice);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Remembered;
 use crate::broker::DeadReason;
 use crate::broker::bits::Bits;
 use crate::broker::lease::LeaseId;
@@ -106,6 +107,8 @@ pub(crate) enum Effect<B> {
     Removed { base: u64, which: Bits },
     /// A limit settled one message of this batch that was redriven.
     RemovedAgain { base: u64, at: u16 },
+    /// Let this be remembered of a message.
+    Noted { offset: u64, remembered: Box<Remembered> },
     /// Move this one message to the dead-letter topic, then call `on_dead_lettered`.
     Dead { slice: Slice<B>, past: Past, reason: DeadReason },
 }

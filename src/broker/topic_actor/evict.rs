@@ -46,7 +46,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// comes free is the front's.
     pub(super) fn make_room(&mut self) {
         // What waits in the mailbox is younger than all that could be evicted, or must be frozen first.
-        if !self.evicts() || self.actor.mailbox.waiting() > 0 {
+        if !self.evicts() || self.waiting() > 0 {
             return;
         }
         let all = self.actor.mailbox.lacking();
@@ -138,6 +138,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 link.evict(&batch, index);
             }
         }
+        for group in groups {
+            self.note_done(group, base, Bits::range(index, index + 1));
+        }
+        self.note_gone();
         Some(Message { batch, index, redrives: 0, attempt: 0 })
     }
 
@@ -182,7 +186,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Keeps these no longer for groups to come.
     fn let_go(&mut self, batch: &Arc<Batch<T>>, base: u64, which: Bits) -> u64 {
         self.ttls.remove(&Slice::of(batch.clone(), base, which));
-        self.books.let_go(base, which)
+        let freed = self.books.let_go(base, which);
+        self.note_gone();
+        freed
     }
 
     /// This one went elsewhere.

@@ -52,7 +52,9 @@ impl Hand {
 
     pub(crate) fn group(&mut self, topic: u32, name: &str, start: u64) -> Result<u32, LogError> {
         let about = name.as_bytes().to_vec();
-        self.ask(|done| Request::CreateGroup { topic, name: name.into(), about, start, done })
+        let group = self.writer.state.topics.get(&topic).map_or(0, |topic| topic.next_group);
+        self.ask(|done| Request::CreateGroup { topic, group, name: name.into(), about, start, done })?;
+        Ok(group)
     }
 
     pub(crate) fn append(&mut self, topic: u32, bodies: &[&[u8]], sync: bool) -> Result<u64, LogError> {

@@ -1,0 +1,245 @@
+//! A broker's data directory: the log, what it held when it was opened, and the clerk that tells it when to sync.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::{Stream as _, StreamExt as _};
+
+use super::{Dedup, Durability, OpenError, StorageError};
+use crate::base::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::log::{Done, Found, Log, LogError, Options, Terms, TopicState, Vfs};
+use crate::mailbox::{Answer, Reply, reply};
+use crate::runtime::Rt;
+
+/// So long after the last write the log says that all is on the disk.
+const IDLE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Disk {
+    pub(crate) log: Log,
+    pub(crate) dir: PathBuf,
+    pub(crate) found: Found,
+    /// The topics that the log has. Limit: those that were created.
+    stored: Mutex<BTreeMap<String, Stored>>,
+    writes: Arc<Writes>,
+    /// Rouses the clerk, who goes with it.
+    bell: async_channel::Sender<()>,
+    clerk: Mutex<Option<Answer<()>>>,
+}
+
+/// A topic of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) number: u32,
+    /// As it was when the log was opened.
+    pub(crate) state: Arc<TopicState>,
+}
+
+/// What was written that the clerk looks after.
+#[derive(Debug, Default)]
+struct Writes {
+    /// Ordering: of all three a late view makes the clerk look once more.
+    count: AtomicU64,
+    unsynced: AtomicBool,
+    /// In nanoseconds; the shortest that was asked for.
+    interval: AtomicU64,
+}
+
+/// How a directory is opened.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) slot_bytes: Option<u64>,
+    /// The disk is simulated: the log is a task among others, since no thread is.
+    pub(crate) simulated: bool,
+}
+
+impl Disk {
+    pub(crate) async fn open(rt: &Rt, place: Place) -> Result<Arc<Disk>, LogError> {
+        let Place { vfs, dir, slot_bytes, simulated } = place;
+        let mut options = Options::new(rt.random());
+        options.slot_bytes = slot_bytes.unwrap_or(options.slot_bytes);
+        let path = dir.clone();
+        let opened = blocking(rt, "open the log", move || Log::open(vfs, &path, options));
+        let (log, driver, state, found) = opened.await.ok_or(LogError::Closed)??;
+        if simulated {
+            rt.spawn("log", driver.run())
+        } else {
+            driver.spawn()?
+        }
+        let stored = state
+            .topics
+            .into_iter()
+            .map(|(number, state)| (state.name.clone(), Stored { number, state: Arc::new(state) }));
+        let (bell, rings) = async_channel::bounded(1);
+        let writes = Arc::<Writes>::default();
+        let (end, clerk) = reply();
+        rt.spawn("log clerk", attend(rt.clone(), log.clone(), writes.clone(), rings, end));
+        let (stored, clerk) = (Mutex::new(stored.collect()), Mutex::new(Some(clerk)));
+        Ok(Arc::new(Disk { log, dir, found, stored, writes, bell, clerk }))
+    }
+
+    /// A topic that the log has.
+    pub(crate) fn find(&self, name: &str) -> Option<Stored> {
+        self.lock().get(name).cloned()
+    }
+
+    /// Finds a topic, or creates it.
+    ///
+    /// # Cancel safety
+    /// A topic that was being created is found by the next one who asks.
+    pub(crate) async fn claim(self: &Arc<Disk>, name: &str, terms: Terms) -> Result<Stored, LogError> {
+        if let Some(stored) = self.find(name) {
+            return Ok(stored);
+        }
+        let (done, created) = answered();
+        let (disk, text, own) = (Arc::downgrade(self), name.to_string(), terms.clone());
+        // Why in here: so it is known before anybody else hears that it exists.
+        let note = Done::new(move |result: Result<u32, LogError>| {
+            if let (Ok(number), Some(disk)) = (&result, disk.upgrade()) {
+                let state = TopicState { name: text.clone(), terms: own, ..TopicState::default() };
+                disk.lock().insert(text, Stored { number: *number, state: Arc::new(state) });
+            }
+            done.tell(result);
+        });
+        self.log.create_topic(name.to_string(), terms, note);
+        match created.await.unwrap_or(Err(LogError::Closed)) {
+            Ok(_) | Err(LogError::Exists) => self.find(name).ok_or(LogError::Closed),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a topic, and all that is on the disk of it.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), LogError> {
+        let Some(stored) = self.lock().remove(name) else { return Ok(()) };
+        let (done, deleted) = answered();
+        self.log.delete_topic(stored.number, done);
+        deleted.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    /// The most bytes that a message may have.
+    pub(crate) fn most_bytes(&self) -> usize {
+        // What a record has beside its body: numbers, and the longest dedup key.
+        self.log.most_bytes().saturating_sub(Dedup::MOST_KEY + 64)
+    }
+
+    /// Something was written.
+    pub(crate) fn wrote(&self, durability: Durability) {
+        if let Durability::Interval(within) = durability {
+            let nanos = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
+            let shorter = |old| (old == 0 || nanos < old).then_some(nanos);
+            let _ = self.writes.interval.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shorter);
+            self.writes.unsynced.store(true, Ordering::Release);
+        }
+        self.writes.count.fetch_add(1, Ordering::Release);
+        let _ = self.bell.try_send(());
+    }
+
+    /// Closes the log, and says so if it fails.
+    pub(crate) async fn end(&self) {
+        if let Err(error) = self.close().await {
+            let dir = self.dir.display();
+            tracing::error!(target: "callboard::broker", %dir, %error, "the data directory was not closed in order");
+        }
+    }
+
+    /// Closes the log. Once it answers, another one may open the directory.
+    pub(crate) async fn close(&self) -> Result<(), LogError> {
+        self.bell.close();
+        let clerk = self.clerk.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(clerk) = clerk {
+            // An error: it has ended.
+            let _ = clerk.await;
+        }
+        let (done, closed) = answered();
+        self.log.close(done);
+        closed.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Syncs what is to be on the disk within a time, and seals the log when nothing was written for a while.
+async fn attend(rt: Rt, log: Log, writes: Arc<Writes>, rings: async_channel::Receiver<()>, _end: Reply<()>) {
+    let mut rings = std::pin::pin!(rings);
+    while rings.next().await.is_some() {
+        let mut idle = Duration::ZERO;
+        let mut seen = writes.count.load(Ordering::Acquire);
+        while idle < IDLE {
+            let interval = Duration::from_nanos(writes.interval.load(Ordering::Relaxed));
+            let tick = if interval.is_zero() { IDLE } else { interval.min(IDLE) };
+            let mut alarm = rt.sleep_until(rt.now() + tick);
+            let ended = std::future::poll_fn(|cx| {
+                loop {
+                    match rings.as_mut().poll_next(cx) {
+                        Poll::Ready(Some(())) => {}
+                        Poll::Ready(None) => return Poll::Ready(true),
+                        Poll::Pending => return Pin::new(&mut alarm).poll(cx).map(|()| false),
+                    }
+                }
+            });
+            if ended.await {
+                return;
+            }
+            if writes.unsynced.swap(false, Ordering::AcqRel) {
+                log.sync(Done::unheard());
+            }
+            let count = writes.count.load(Ordering::Acquire);
+            idle = if count == seen { idle + tick } else { Duration::ZERO };
+            seen = count;
+        }
+        log.seal(Done::unheard());
+    }
+}
+
+/// A request's end, and the answer to it.
+pub(crate) fn answered<T: Send + 'static>() -> (Done<T>, Answer<Result<T, LogError>>) {
+    let (port, answer) = reply();
+    (Done::new(move |result| drop(port.send(result))), answer)
+}
+
+/// Runs what blocks where it may; `None` if the runtime went away.
+pub(crate) async fn blocking<R: Send + 'static>(
+    rt: &Rt,
+    name: &str,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Option<R> {
+    let (port, answer) = reply();
+    rt.spawn_blocking(name, Box::new(move || drop(port.send(work()))));
+    answer.await.ok()
+}
+
+impl From<LogError> for StorageError {
+    fn from(error: LogError) -> StorageError {
+        StorageError::new(error)
+    }
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> OpenError {
+        match error {
+            LogError::Closed => OpenError::Closed,
+            error => OpenError::Storage(error.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    pub(crate) fn real(dir: &Path) -> Place {
+        let vfs = Arc::new(crate::log::RealFs);
+        Place { vfs, dir: dir.to_path_buf(), slot_bytes: None, simulated: false }
+    }
+}

@@ -1,0 +1,196 @@
+//! Messages as they wait in their topic's mailbox, and how they get their ids there.
+
+use std::sync::Arc;
+
+use super::dedup::DedupKey;
+use super::extra::Extra;
+use super::message::BATCH;
+use super::record::{Confirm, Record};
+use super::tally::Tally;
+use super::window::Window;
+use super::{Dedup, Headers, KeyHash, MessageId, Published};
+use crate::base::{Bug, Moment, planted};
+use crate::mailbox::Stamp;
+use crate::runtime::Rt;
+
+/// A payload as it waits in its topic's mailbox.
+pub(crate) struct Item<T> {
+    millis: u64,
+    /// Means nothing in a topic without keys.
+    key: KeyHash,
+    extra: Option<Box<Extra>>,
+    value: T,
+}
+
+impl<T> Item<T> {
+    pub(crate) fn new(value: T) -> Item<T> {
+        Item::made(value, KeyHash::default(), None)
+    }
+
+    pub(crate) fn made(value: T, key: KeyHash, extra: Option<Box<Extra>>) -> Item<T> {
+        Item { millis: 0, key, extra, value }
+    }
+
+    /// One that was read from the disk.
+    pub(crate) fn found(millis: u64, value: T, key: KeyHash, extra: Extra) -> Item<T> {
+        Item { millis, key, extra: extra.boxed(), value }
+    }
+
+    /// As if the mailbox had stamped it.
+    #[cfg(test)]
+    pub(crate) fn stamped(millis: u64, value: T) -> Item<T> {
+        Item { millis, ..Item::new(value) }
+    }
+
+    pub(crate) fn into_value(self) -> T {
+        self.value
+    }
+
+    /// What it weighs, in a topic that has a limit in bytes.
+    #[inline]
+    pub(crate) fn weight(&self) -> u64 {
+        self.extra.as_ref().map_or(0, |extra| extra.weight)
+    }
+
+    /// When its own time is over, if it has one.
+    pub(super) fn expires(&self) -> Option<Moment> {
+        self.extra.as_ref()?.expires
+    }
+
+    #[inline]
+    pub(crate) fn dedup_key(&self) -> Option<&DedupKey> {
+        self.extra.as_ref()?.dedup.as_ref()
+    }
+}
+
+/// In a durable topic.
+impl<T> Item<T> {
+    pub(crate) fn millis(&self) -> u64 {
+        self.millis
+    }
+
+    pub(super) fn key(&self) -> KeyHash {
+        self.key
+    }
+
+    pub(super) fn value(&self) -> &T {
+        &self.value
+    }
+
+    pub(super) fn headers(&self) -> &Headers {
+        Extra::headers(self.extra.as_deref())
+    }
+
+    pub(crate) fn take_record(&mut self) -> Record {
+        let record = self.extra.as_mut().and_then(|extra| extra.record.take());
+        record.map(|record| *record).unwrap_or_default()
+    }
+
+    pub(crate) fn set_record(&mut self, record: Record) {
+        self.extra.get_or_insert_default().record = Some(Box::new(record));
+    }
+
+    /// Lets somebody hear that it is stored.
+    pub(crate) fn set_confirm(&mut self, confirm: Confirm) {
+        if let Some(record) = self.extra.as_mut().and_then(|extra| extra.record.as_mut()) {
+            record.confirm = Some(confirm);
+        }
+    }
+
+    /// It is stored: its own time begins, and nothing is needed any more but what handlers see.
+    pub(crate) fn accept(&mut self, rt: &Rt) {
+        let Some(extra) = &mut self.extra else { return };
+        (extra.dedup, extra.record) = (None, None);
+        if let Some(ttl) = extra.ttl {
+            extra.expires = Some(rt.now() + ttl);
+        }
+        if extra.is_empty() {
+            self.extra = None;
+        }
+    }
+}
+
+/// Gives each message its id, under the lock of the topic's mailbox, and knows which keys were accepted of late.
+pub(crate) struct IdStamp {
+    rt: Rt,
+    millis: u64,
+    dedup: Dedup,
+    /// Made with the first key.
+    window: Option<Box<Window>>,
+    tally: Arc<Tally>,
+    /// The topic is durable: what is accepted here is not stored yet, and what becomes of keys is decided then.
+    stored: bool,
+}
+
+impl IdStamp {
+    pub(crate) fn new(rt: Rt, dedup: Dedup, tally: Arc<Tally>) -> IdStamp {
+        IdStamp { rt, millis: 0, dedup, window: None, tally, stored: false }
+    }
+
+    /// For a durable topic, whose last id had these milliseconds.
+    pub(crate) fn stored(self, millis: u64) -> IdStamp {
+        IdStamp { millis, stored: true, ..self }
+    }
+
+    #[cold]
+    fn find(&mut self, key: &DedupKey) -> Option<Published> {
+        if planted(Bug::LateDedup) {
+            return None;
+        }
+        let now = self.rt.now();
+        let found = self.window.as_mut().and_then(|window| window.find(&self.dedup, key, now));
+        if planted(Bug::KeyOfRefused) && found.is_none() {
+            let id = MessageId::new(self.millis, u64::MAX);
+            self.window.get_or_insert_default().insert(&self.dedup, key.clone(), id, now);
+        }
+        let id = found?;
+        self.tally.on_repeat();
+        Some(Published { id, repeated: true })
+    }
+
+    #[cold]
+    fn stamp_extra(&mut self, its: &mut Option<Box<Extra>>, id: MessageId) {
+        let Some(extra) = its else { return };
+        if let Some(ttl) = extra.ttl {
+            extra.expires = Some(self.rt.now() + ttl);
+        }
+        if let Some(key) = extra.dedup.take() {
+            if extra.is_empty() {
+                *its = None;
+            }
+            let now = self.rt.now();
+            self.window.get_or_insert_default().insert(&self.dedup, key, id, now);
+        }
+    }
+}
+
+impl<T: 'static> Stamp<Item<T>> for IdStamp {
+    type Receipt = Published;
+
+    /// Reads the clock for the first message of a burst and for each 256th after it.
+    #[inline]
+    fn stamp(&mut self, item: &mut Item<T>, offset: u64, first: bool) -> Published {
+        if first || offset.is_multiple_of(BATCH as u64) {
+            self.millis = self.millis.max(self.rt.wall_millis());
+        }
+        item.millis = self.millis;
+        let id = MessageId::new(self.millis, offset);
+        if item.extra.is_some() && !self.stored {
+            self.stamp_extra(&mut item.extra, id);
+        }
+        Published { id, repeated: false }
+    }
+
+    #[inline]
+    fn known(&mut self, item: &Item<T>) -> Option<Published> {
+        if self.stored {
+            return None;
+        }
+        self.find(item.dedup_key()?)
+    }
+
+    #[inline]
+    fn weight(item: &Item<T>) -> u64 {
+        item.weight()
+    }
+}

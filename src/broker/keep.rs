@@ -1,0 +1,125 @@
+//! How a durable topic is found in the log, or made there.
+//!
+//! What the log keeps of it beside its messages: its codec's name, whether it has keys, and its durability, so that it is not
+//! opened as what it is not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::codec::Codec;
+use super::disk::{Disk, Stored, blocking};
+use super::record::{Clocks, Kept, recover};
+use super::settings::{Durable, TopicSettings};
+use super::topic_actor::Store;
+use super::weight::{Weigher, weigh};
+use super::window::Window;
+use super::{Durability, MessageId, OpenError};
+use crate::base::Name;
+use crate::base::varint::{Take, put_bytes, put_u64};
+use crate::log::{LogError, Terms};
+use crate::runtime::Rt;
+
+/// A durable topic that is being opened.
+pub(crate) struct Opening<'a, T> {
+    pub(crate) codec: Arc<dyn Codec<T>>,
+    pub(crate) durable: &'a Durable,
+    pub(crate) settings: &'a TopicSettings,
+    pub(crate) weigher: Option<Weigher<T>>,
+}
+
+/// What the log keeps of a topic, for us.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct About {
+    pub(crate) codec: String,
+    pub(crate) keyed: bool,
+    pub(crate) durability: Durability,
+}
+
+impl About {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_bytes(&mut bytes, self.codec.as_bytes());
+        put_u64(&mut bytes, self.keyed.into());
+        let interval = match self.durability {
+            Durability::EveryPublish => 0,
+            Durability::Interval(within) => u64::try_from(within.as_nanos()).unwrap_or(u64::MAX),
+        };
+        put_u64(&mut bytes, interval);
+        bytes
+    }
+
+    pub(crate) fn of(bytes: &[u8]) -> Option<About> {
+        let mut take = Take::new(bytes);
+        let codec = std::str::from_utf8(take.sized()?).ok()?.to_string();
+        let keyed = take.u64()? == 1;
+        let durability = match take.u64()? {
+            0 => Durability::EveryPublish,
+            nanos => Durability::Interval(Duration::from_nanos(nanos)),
+        };
+        Some(About { codec, keyed, durability })
+    }
+}
+
+impl<T: Send + Sync + 'static> Opening<'_, T> {
+    /// Finds the topic, or makes it, and reads what is there.
+    pub(crate) async fn keep(self, disk: &Arc<Disk>, rt: &Rt, name: &Name) -> Result<Kept<T>, OpenError> {
+        let Durable { codec, durability } = self.durable;
+        let about = About { codec: codec.to_string(), keyed: self.settings.keyed, durability: *durability };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let dedup = &self.settings.dedup;
+        let (most_keys, key_millis) = (dedup.keys() as u64, millis(dedup.time()));
+        let terms = Terms { about: about.to_bytes(), keeps: false, most_keys, key_millis };
+        let stored = disk.claim(name.as_str(), terms).await?;
+        check(name, &stored, &about)?;
+        let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
+        let window = self.window(&stored, clocks);
+        let next_group = stored.state.next_group;
+        let (log, number, unclean) = (disk.log.clone(), stored.number, !disk.found.clean);
+        let (codec, weigher) = (self.codec, self.weigher);
+        let (limit, ttl) = (self.settings.capacity_bytes, self.settings.ttl.map(millis));
+        let read = blocking(rt, "read a topic", move || {
+            let weight = |value: &T, headers| match (&weigher, limit) {
+                (Some(weigher), Some(limit)) => weigh(weigher, value, headers, limit).unwrap_or(limit as u64),
+                _ => 0,
+            };
+            recover(&log, (number, &stored.state), &*codec, (clocks, ttl), unclean, &weight)
+        });
+        let recovered = read.await.ok_or(LogError::Closed)??;
+        let (disk, dedup) = (disk.clone(), self.settings.dedup.clone());
+        let store = Store { disk, number, durability: *durability, dedup, window };
+        Ok(Kept { store, recovered, next_group })
+    }
+
+    /// The keys that the log remembers, with their ages.
+    fn window(&self, stored: &Stored, clocks: Clocks) -> Window {
+        let mut window = Window::default();
+        for known in &stored.state.keys {
+            let age = Duration::from_millis(clocks.millis.saturating_sub(known.millis));
+            let id = MessageId::new(known.millis, known.offset);
+            window.insert(&self.settings.dedup, known.key.clone().into(), id, clocks.now - age);
+        }
+        window
+    }
+}
+
+/// Whether the topic is what it is opened as.
+fn check(name: &Name, stored: &Stored, asked: &About) -> Result<(), OpenError> {
+    let Some(is) = About::of(&stored.state.terms.about) else {
+        let faults = vec!["it was written by another version of callboard".to_string()];
+        return Err(OpenError::Settings { name: name.to_string(), faults });
+    };
+    let name = name.clone();
+    if is.codec != asked.codec {
+        return Err(OpenError::OtherCodec { name, is: is.codec, asked: asked.codec.clone() });
+    }
+    if is.keyed != asked.keyed {
+        let (is, asked) = if is.keyed { ("with keys", "without") } else { ("without keys", "with some") };
+        let faults = vec![format!("on disk it is {is}, and it was opened {asked}")];
+        return Err(OpenError::Settings { name: name.to_string(), faults });
+    }
+    if is.durability != asked.durability {
+        let (is, asked) = (Some(is.durability), Some(asked.durability));
+        return Err(OpenError::OtherDurability { name, is, asked });
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! A message on its way to the disk, and back.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bits::Bits;
+use super::books::GroupId;
+use super::codec::{Codec, decode, encode};
+use super::envelope::Envelope;
+use super::extra::Extra;
+use super::message::{BATCH, Item};
+use super::topic_actor::Store;
+use super::{Headers, InvalidMessage, KeyHash, PublishError, Published};
+use crate::base::{Moment, Name};
+use crate::log::{Log, LogError, Note, TopicState};
+use crate::mailbox::Reply;
+
+/// What a message of a durable topic has beside it until it is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    /// Its bytes, without what the topic gives it.
+    pub(crate) bytes: Vec<u8>,
+    /// Who waits to hear that it is stored. `None`: nobody does any more.
+    pub(crate) confirm: Option<Confirm>,
+}
+
+/// Hears that a message is stored, or gets it back.
+pub(crate) type Confirm = Reply<Result<Published, NotStored>>;
+
+/// A message that was not stored, on its way back.
+#[derive(Debug)]
+pub(crate) struct NotStored {
+    /// The payload.
+    pub(crate) value: Box<dyn Any + Send>,
+    pub(crate) why: LogError,
+}
+
+impl NotStored {
+    /// The error that gives the payload back. `None` would be a payload of another type.
+    pub(crate) fn into_error<T: 'static>(self) -> Option<PublishError<T>> {
+        let NotStored { value, why } = self;
+        let value = *value.downcast::<T>().ok()?;
+        Some(match why {
+            LogError::Closed => PublishError::Closed(value),
+            LogError::Unknown { .. } => PublishError::Unknown(value, why.into()),
+            why => PublishError::NotStored(value, why.into()),
+        })
+    }
+}
+
+/// Writes a message as it is to be on the disk.
+pub(crate) fn to_bytes<T: 'static>(
+    codec: &dyn Codec<T>,
+    value: &T,
+    key: Option<KeyHash>,
+    (headers, expires): (&Headers, Option<u64>),
+) -> Result<Vec<u8>, InvalidMessage> {
+    let mut payload = Vec::new();
+    let version = encode(codec, value, &mut payload)?;
+    let headers = Cow::Borrowed(headers);
+    let envelope = Envelope { key, headers, expires, due: None, again: None, version, payload: &payload };
+    let mut bytes = Vec::new();
+    envelope.encode(&mut bytes);
+    Ok(bytes)
+}
+
+/// What a topic goes on with that was opened before, by an earlier process.
+pub(crate) struct Recovered<T> {
+    /// The offset of the next message, and the milliseconds of the last one's id.
+    pub(crate) next: u64,
+    pub(crate) millis: u64,
+    /// Messages that some group has still to settle, or that wait for a group; in runs, each from its first offset.
+    pub(crate) runs: Vec<(u64, Vec<Item<T>>)>,
+    /// Those that no codec can read: offset, bytes, why.
+    pub(crate) unread: Vec<(u64, Vec<u8>, Arc<str>)>,
+    pub(crate) groups: BTreeMap<GroupId, Known>,
+    /// The process before may have handed out any of them.
+    pub(crate) unclean: bool,
+}
+
+/// A durable topic's side of the log, and what was there.
+pub(crate) struct Kept<T> {
+    pub(crate) store: Store,
+    pub(crate) recovered: Recovered<T>,
+    pub(crate) next_group: u32,
+}
+
+impl<T> Kept<T> {
+    /// The groups that the log has.
+    pub(crate) fn groups(&self) -> BTreeMap<Name, GroupId> {
+        self.recovered.groups.iter().map(|(id, known)| (known.name.clone(), *id)).collect()
+    }
+
+    pub(crate) fn split(self) -> (Store, Recovered<T>) {
+        (self.store, self.recovered)
+    }
+}
+
+/// A group that the log has, and that may not have been opened since.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) name: Name,
+    pub(crate) done: crate::log::Ranges,
+    pub(crate) notes: BTreeMap<u64, Note>,
+}
+
+impl Known {
+    /// What it has still to settle of a run of so many messages.
+    pub(crate) fn open(&self, base: u64, len: u16) -> Bits {
+        let mut open = Bits::default();
+        (0..len).filter(|at| !self.done.contains(base + u64::from(*at))).for_each(|at| open.insert(at));
+        open
+    }
+}
+
+/// What the clocks say when a topic is read from the disk: what was written in wall time becomes the process's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    pub(crate) now: Moment,
+    pub(crate) millis: u64,
+}
+
+impl Clocks {
+    /// When it is so many milliseconds since 1970, as far as the wall clock tells.
+    pub(crate) fn moment(&self, millis: u64) -> Moment {
+        self.now + Duration::from_millis(millis.saturating_sub(self.millis))
+    }
+}
+
+/// What makes messages of records.
+struct Reader<'a, T> {
+    codec: &'a dyn Codec<T>,
+    clocks: Clocks,
+    /// Of the topic, in milliseconds.
+    ttl: Option<u64>,
+    weight: &'a dyn Fn(&T, usize) -> u64,
+}
+
+/// So much is read at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Reads from the log what a topic goes on with. Blocks.
+pub(crate) fn recover<T: 'static>(
+    log: &Log,
+    (number, state): (u32, &TopicState),
+    codec: &dyn Codec<T>,
+    (clocks, ttl): (Clocks, Option<u64>),
+    unclean: bool,
+    weight: &dyn Fn(&T, usize) -> u64,
+) -> Result<Recovered<T>, LogError> {
+    let reader = Reader { codec, clocks, ttl, weight };
+    let known = |(id, group): (&u32, &crate::log::GroupState)| {
+        let name = Name::new(&group.name).ok()?;
+        Some((GroupId(*id), Known { name, done: group.done.clone(), notes: group.notes.clone() }))
+    };
+    let groups: BTreeMap<GroupId, Known> = state.groups.iter().filter_map(known).collect();
+    let (next, millis) = (state.next, state.millis);
+    let mut recovered = Recovered { next, millis, runs: Vec::new(), unread: Vec::new(), groups, unclean };
+    let mut from = match recovered.groups.values().map(|group| group.done.floor()).min() {
+        Some(floor) => state.floor.max(floor),
+        None => state.floor,
+    };
+    while from < next {
+        let chunk = log.read(number, from, CHUNK)?;
+        for (offset, record) in chunk.records() {
+            let wanted = recovered.groups.is_empty()
+                || recovered.groups.values().any(|group| !group.done.contains(offset));
+            if wanted {
+                recovered.add(offset, record.millis, record.body, &reader);
+            }
+        }
+        from = chunk.end().unwrap_or(next);
+    }
+    Ok(recovered)
+}
+
+impl<T: 'static> Recovered<T> {
+    fn add(&mut self, offset: u64, millis: u64, bytes: &[u8], reader: &Reader<'_, T>) {
+        let read = Envelope::decode(bytes).map_err(|error| Arc::<str>::from(error.to_string()));
+        let read = read
+            .and_then(|envelope| Ok((decode(reader.codec, envelope.payload, envelope.version)?, envelope)));
+        let (value, envelope) = match read {
+            Ok(read) => read,
+            Err(why) => return self.unread.push((offset, bytes.to_vec(), why)),
+        };
+        let own = envelope.expires.into_iter().chain(reader.ttl.map(|ttl| millis.saturating_add(ttl)));
+        let headers = envelope.headers.into_owned();
+        let extra = Extra {
+            weight: (reader.weight)(&value, headers.bytes()),
+            headers,
+            expires: own.min().map(|millis| reader.clocks.moment(millis)),
+            ..Extra::default()
+        };
+        let item = Item::found(millis, value, envelope.key.unwrap_or_default(), extra);
+        match self.runs.last_mut() {
+            Some((base, run)) if run.len() < BATCH && *base + run.len() as u64 == offset => run.push(item),
+            _ => self.runs.push((offset, vec![item])),
+        }
+    }
+}

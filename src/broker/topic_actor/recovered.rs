@@ -1,0 +1,119 @@
+//! How a durable topic goes on where it was left, and how its groups come to be known to the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Life;
+use super::link::Link;
+use crate::broker::bits::Bits;
+use crate::broker::books::GroupId;
+use crate::broker::group_word::{GroupWord, Handout};
+use crate::broker::ledger::Slice;
+use crate::broker::message::Batch;
+use crate::broker::note::of_note;
+use crate::broker::record::{Clocks, Known, Recovered};
+use crate::broker::weight::Weighed as _;
+use crate::broker::witness::Sight;
+use crate::log::{Done, LogError, Marks};
+use crate::mailbox::Reply;
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// Takes in what was there.
+    pub(super) fn recover(&mut self) {
+        let Some(recovered) = self.actor.recovered.take() else { return };
+        let Recovered { next, runs, groups, unclean, .. } = recovered;
+        self.books.resume(next, groups.keys().copied());
+        let (mut held, mut weight) = (0, 0);
+        for (base, items) in runs {
+            let batch = Arc::new(Batch::recovered(&self.origin, base, items, unclean));
+            let len = batch.len();
+            let open = |known: &Known| known.open(base, len);
+            let all = Bits::range(0, len);
+            let kept = match groups.is_empty() {
+                true => all,
+                false => groups.values().fold(Bits::default(), |kept, known| kept.with(open(known))),
+            };
+            held += kept.count();
+            weight += batch.weight(kept);
+            if groups.is_empty() {
+                self.ttls.add(&Slice::of(batch.clone(), base, kept));
+            }
+            let wants = |group| groups.get(&group).map(open).unwrap_or_default();
+            self.books.on_recovered((base, batch), len, kept, wants);
+        }
+        self.actor.mailbox.preload(next, held, weight);
+        self.dormant = groups;
+    }
+
+    /// A group joins: one that was there before goes on with what it has still to settle; a new one picks.
+    pub(super) fn add_group(&mut self, mut link: Link<T>, done: Reply<Result<(), LogError>>) {
+        let (group, start) = (link.group, link.start);
+        self.actor.watched.show(|| Sight::Joined { topic: &self.actor.name, group: &link.name });
+        if let Some(known) = self.dormant.remove(&group) {
+            let rt = self.actor.watch.rt();
+            let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
+            let notes = known.notes.iter().map(|(offset, note)| (*offset, of_note(note, clocks)));
+            drop(link.to.control(GroupWord::Remember(notes.collect())));
+            for (batch, open) in self.books.open_of(group) {
+                self.offer(&mut link, batch, open);
+            }
+            self.links.push(link);
+            let _ = done.send(Ok(()));
+            return;
+        }
+        let handouts = self.books.on_group(group, |batch, _, kept| start.pick(batch, kept));
+        if self.actor.store.is_some() {
+            drop(link.to.control(GroupWord::Remember(BTreeMap::new())));
+        }
+        self.create_in_log(&link, &handouts, done);
+        for (batch, open) in handouts {
+            self.offer(&mut link, batch, open);
+        }
+        self.links.push(link);
+        self.sweep(0);
+    }
+
+    fn offer(&self, link: &mut Link<T>, batch: Arc<Batch<T>>, open: Bits) {
+        let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
+        self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
+        link.hand(Handout { batch, open, redrives: 0 }, self.actor.held);
+    }
+
+    /// Lets the log know of a new group, and what it passes by of what is kept.
+    fn create_in_log(
+        &self,
+        link: &Link<T>,
+        handouts: &[(Arc<Batch<T>>, Bits)],
+        done: Reply<Result<(), LogError>>,
+    ) {
+        let Some(store) = &self.actor.store else {
+            let _ = done.send(Ok(()));
+            return;
+        };
+        let next = self.books.next_offset();
+        let (mut first, mut at, mut passed) = (next, None, Vec::new());
+        for (batch, open) in handouts {
+            for (from, to) in open.runs() {
+                let (from, to) = (batch.base() + u64::from(from), batch.base() + u64::from(to));
+                match at {
+                    None => first = from,
+                    Some(at) => passed.push((at, from)),
+                }
+                at = Some(to);
+            }
+        }
+        passed.extend(at.map(|at| (at, next)));
+        let told = Done::new(move |created| drop(done.send(created)));
+        let (log, number, group) = (&store.disk.log, store.number, link.group.0);
+        log.create_group(number, (group, link.name.to_string()), first, told);
+        log.mark(number, group, Marks { done: passed, notes: Vec::new() }, Done::unheard());
+    }
+
+    /// A group is gone, for good.
+    pub(super) fn note_group_gone(&mut self, group: GroupId) {
+        self.dormant.remove(&group);
+        if let Some(store) = &self.actor.store {
+            store.disk.log.delete_group(store.number, group.0, Done::unheard());
+        }
+    }
+}

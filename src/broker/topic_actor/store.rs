@@ -1,0 +1,244 @@
+//! What a durable topic does with its messages before its groups see them, and what it tells the log of its groups.
+//!
+//! ```text
+//!   mailbox ──burst──▶ on its way: append ──▶ log ──Stored──▶ batch, groups; whoever published hears the id
+//!                            └──────────── refused: the place is free, and the message goes back
+//! ```
+//! Several bursts may be on their way; the log answers in turn. Offsets are given by the log, so what it refuses leaves no
+//! gap. What repeats a message that is on its way waits to hear what becomes of that.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::{Life, TopicWord};
+use crate::broker::bits::Bits;
+use crate::broker::books::GroupId;
+use crate::broker::dedup::DedupKey;
+use crate::broker::disk::Disk;
+use crate::broker::message::Item;
+use crate::broker::record::{Confirm, NotStored, Record as Stored};
+use crate::broker::window::Window;
+use crate::broker::{Dedup, Durability, MessageId, Published};
+use crate::log::{Done, LogError, Marks, Note, Record, Records};
+
+/// The topic's side of the log.
+pub(crate) struct Store {
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) number: u32,
+    pub(crate) durability: Durability,
+    pub(crate) dedup: Dedup,
+    pub(crate) window: Window,
+}
+
+/// Messages on their way into the log, and who waits for each.
+pub(super) struct OnTheWay<T> {
+    /// The oldest first. Limit: each message has a place.
+    appends: VecDeque<Vec<Waiting<T>>>,
+    /// Keys of those, and the repeats that wait for them. Limit: each is, or was, in the mailbox.
+    keys: BTreeMap<DedupKey, Vec<(Item<T>, Option<Confirm>)>>,
+    messages: usize,
+}
+
+struct Waiting<T> {
+    item: Item<T>,
+    confirm: Option<Confirm>,
+    key: Option<DedupKey>,
+}
+
+impl<T> Default for OnTheWay<T> {
+    fn default() -> OnTheWay<T> {
+        OnTheWay { appends: VecDeque::new(), keys: BTreeMap::new(), messages: 0 }
+    }
+}
+
+impl<T> OnTheWay<T> {
+    /// Messages that are on their way.
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.appends.is_empty()
+    }
+}
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// Messages that were accepted and are in no batch yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.actor.mailbox.waiting() + self.on_the_way.messages()
+    }
+
+    /// Begins to store a burst, in as many appends as it needs.
+    pub(super) fn store(&mut self, items: Vec<Item<T>>) {
+        self.changes += 1;
+        let Some(most) = self.actor.store.as_ref().map(|store| store.disk.log.most_bytes()) else { return };
+        let (mut records, mut waiting) = (Records::default(), Vec::new());
+        for item in items {
+            let Some((item, stored)) = self.unless_repeated(item) else { continue };
+            let Stored { bytes, confirm } = stored;
+            // Why twice the key: its length, and the other numbers of a record.
+            let key = item.dedup_key().cloned();
+            let more = bytes.len() + key.as_ref().map_or(0, |key| key.len()) + 64;
+            if records.count() > 0 && records.bytes().len() + more > most {
+                self.append(std::mem::take(&mut records), std::mem::take(&mut waiting));
+            }
+            records.push(&Record { millis: item.millis(), seq: None, key: key.as_deref(), body: &bytes });
+            waiting.push(Waiting { item, confirm, key });
+        }
+        if records.count() > 0 {
+            self.append(records, waiting);
+        }
+    }
+
+    fn append(&mut self, records: Records, waiting: Vec<Waiting<T>>) {
+        let Some(store) = &self.actor.store else { return };
+        self.on_the_way.messages += waiting.len();
+        self.on_the_way.appends.push_back(waiting);
+        let own = self.actor.mailbox.sender();
+        // An error: the topic has ended, and with it all who wait.
+        let done = Done::new(move |result| drop(own.control(TopicWord::Stored(result))));
+        store.disk.log.append(store.number, records, store.durability == Durability::EveryPublish, done);
+        store.disk.wrote(store.durability);
+    }
+
+    /// Answers for a message that repeats another one, or lets that be waited for.
+    fn unless_repeated(&mut self, mut item: Item<T>) -> Option<(Item<T>, Stored)> {
+        let mut stored = item.take_record();
+        let Some(key) = item.dedup_key().cloned() else { return Some((item, stored)) };
+        let store = self.actor.store.as_mut()?;
+        let now = self.actor.watch.rt().now();
+        if let Some(id) = store.window.find(&store.dedup, &key, now) {
+            let weight = item.weight();
+            self.actor.tally.on_repeat();
+            answer(stored.confirm.take(), Ok(Published { id, repeated: true }));
+            self.give_back(1, weight);
+            self.disown(1);
+            return None;
+        }
+        if let Some(repeats) = self.on_the_way.keys.get_mut(&key) {
+            item.set_record(Stored { bytes: stored.bytes, confirm: None });
+            repeats.push((item, stored.confirm));
+            self.on_the_way.messages += 1;
+            return None;
+        }
+        self.on_the_way.keys.insert(key, Vec::new());
+        Some((item, stored))
+    }
+
+    /// The log has answered for the oldest append.
+    pub(super) fn on_stored(&mut self, result: Result<u64, LogError>) {
+        self.changes += 1;
+        let Some(waiting) = self.on_the_way.appends.pop_front() else { return };
+        self.on_the_way.messages -= waiting.len();
+        match result {
+            Ok(base) => self.on_kept(base, waiting),
+            Err(why) => self.on_refused(waiting, &why),
+        }
+        self.hear_what_is_due();
+    }
+
+    fn on_kept(&mut self, base: u64, waiting: Vec<Waiting<T>>) {
+        debug_assert_eq!(base, self.books.next_offset(), "the log and the books count alike");
+        let (mut items, mut heard) = (Vec::with_capacity(waiting.len()), Vec::new());
+        for (offset, Waiting { mut item, confirm, key }) in (base..).zip(waiting) {
+            let id = MessageId::new(item.millis(), offset);
+            let repeats = key.and_then(|key| self.remember(key, id)).unwrap_or_default();
+            for (repeat, confirm) in repeats {
+                self.on_the_way.messages -= 1;
+                self.actor.tally.on_repeat();
+                self.give_back(1, repeat.weight());
+                self.disown(1);
+                heard.push((confirm, Published { id, repeated: true }));
+            }
+            item.accept(self.actor.watch.rt());
+            items.push(item);
+            heard.push((confirm, Published { id, repeated: false }));
+        }
+        self.take_in(items);
+        // Why last: whoever hears of it finds it in the topic.
+        heard.into_iter().for_each(|(confirm, published)| answer(confirm, Ok(published)));
+    }
+
+    fn remember(&mut self, key: DedupKey, id: MessageId) -> Option<Vec<(Item<T>, Option<Confirm>)>> {
+        let repeats = self.on_the_way.keys.remove(&key);
+        let now = self.actor.watch.rt().now();
+        if let Some(store) = &mut self.actor.store {
+            store.window.insert(&store.dedup, key, id, now);
+        }
+        repeats
+    }
+
+    /// Hands back what was not stored. The first of its repeats takes its place.
+    fn on_refused(&mut self, waiting: Vec<Waiting<T>>, why: &LogError) {
+        let mut again = Vec::new();
+        let refused = waiting.len() as u64;
+        for Waiting { item, confirm, key } in waiting {
+            if let Some(mut repeats) = key.and_then(|key| self.on_the_way.keys.remove(&key)) {
+                self.on_the_way.messages -= repeats.len();
+                again.extend(repeats.drain(..));
+            }
+            self.hand_back(item, confirm, why);
+        }
+        self.disown(refused);
+        for (mut item, confirm) in again {
+            let bytes = item.take_record().bytes;
+            item.set_record(Stored { bytes, confirm });
+            self.store(vec![item]);
+        }
+    }
+
+    /// So many that were accepted, and would have come next, don't count.
+    fn disown(&mut self, messages: u64) {
+        self.actor.mailbox.disown(messages);
+        let next = self.books.next_offset();
+        for (upto, _) in self.later.iter_mut().filter(|(upto, _)| *upto > next) {
+            *upto = upto.saturating_sub(messages).max(next);
+        }
+    }
+
+    fn hand_back(&mut self, item: Item<T>, confirm: Option<Confirm>, why: &LogError) {
+        let weight = item.weight();
+        let value: Box<dyn std::any::Any + Send> = Box::new(item.into_value());
+        answer(confirm, Err(NotStored { value, why: why.clone() }));
+        self.give_back(1, weight);
+    }
+
+    /// Hands back what is in the mailbox, since the topic has ended.
+    pub(super) fn refuse_rest(&mut self) {
+        for mut item in self.actor.mailbox.take_rest() {
+            let confirm = item.take_record().confirm;
+            let value: Box<dyn std::any::Any + Send> = Box::new(item.into_value());
+            answer(confirm, Err(NotStored { value, why: LogError::Closed }));
+        }
+    }
+
+    /// Tells the log what a group is done with.
+    pub(super) fn note_done(&self, group: GroupId, base: u64, which: Bits) {
+        let Some(store) = &self.actor.store else { return };
+        let runs = which.runs().map(|(from, to)| (base + u64::from(from), base + u64::from(to)));
+        let marks = Marks { done: runs.collect(), notes: Vec::new() };
+        store.disk.log.mark(store.number, group.0, marks, Done::unheard());
+        store.disk.wrote(Durability::EveryPublish);
+    }
+
+    /// Tells the log what is to be known of a message that a group is not done with.
+    pub(super) fn note(&self, group: GroupId, offset: u64, note: Note) {
+        let Some(store) = &self.actor.store else { return };
+        let marks = Marks { done: Vec::new(), notes: vec![(offset, note)] };
+        store.disk.log.mark(store.number, group.0, marks, Done::unheard());
+    }
+
+    /// Tells the log what nobody is there for.
+    pub(super) fn note_gone(&self) {
+        let Some(store) = self.actor.store.as_ref().filter(|_| self.links.is_empty()) else { return };
+        let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
+        store.disk.log.trim(store.number, oldest.unwrap_or(self.books.next_offset()));
+    }
+}
+
+/// Whoever went away hears nothing.
+fn answer(confirm: Option<Confirm>, result: Result<Published, NotStored>) {
+    if let Some(confirm) = confirm {
+        drop(confirm.send(result));
+    }
+}
