@@ -39,6 +39,7 @@
 //!   replay. [`Sim::trace_hash`], compared over two runs of a seed, shows it.
 
 mod check;
+mod disk;
 mod drive;
 mod handle;
 mod kit;
@@ -64,6 +65,7 @@ mod stuck_tests;
 mod tests;
 
 pub use self::check::{End, Violation};
+pub use self::disk::{CrashKind, DiskCall, DiskFault, SimDisk};
 pub use self::handle::Sim;
 pub use self::kit::{Attempt, Faults, Point, Probe, TestBroker, cut, run, seeds};
 pub use self::ready::Scheduler;
