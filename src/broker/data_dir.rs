@@ -1,9 +1,11 @@
 //! Starting a broker on a data directory.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::disk::{Disk, Place};
 use super::{Broker, BrokerBuilder, StartError};
+use crate::log::Vfs;
 use crate::runtime::Rt;
 
 /// Starts a [`Broker`] that keeps its durable topics in a directory; made by [`BrokerBuilder::data_dir`].
@@ -28,10 +30,11 @@ impl DataDirBuilder {
         self
     }
 
-    /// Keeps the data on this disk, which is a simulated one.
-    #[cfg(feature = "sim")]
-    pub(crate) fn vfs(mut self, vfs: std::sync::Arc<dyn crate::log::Vfs>) -> DataDirBuilder {
-        (self.place.vfs, self.place.simulated) = (vfs, true);
+    /// Keeps the data on another file system than the machine's: a simulated one, for tests, as `sim::SimDisk` is.
+    ///
+    /// The log is then a task of the broker's runtime and no thread of its own, so that a simulated run is the same each time.
+    pub fn on(mut self, disk: impl Vfs) -> DataDirBuilder {
+        (self.place.vfs, self.place.simulated) = (Arc::new(disk), true);
         self
     }
 

@@ -1,38 +1,51 @@
 //! Does a topic on disk go on where it was left?
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use callboard::broker::{Durability, ErrorKind, OpenError, Raw};
+use callboard::broker::{DataDirBuilder, Durability, ErrorKind, OpenError, Raw};
 use callboard::prelude::*;
+use callboard::sim::{Sim, SimDisk};
 
-use crate::harness::on_runtimes;
+use crate::every;
 
-/// A directory that goes when this is dropped.
-pub(crate) struct TempDir(PathBuf);
+/// A directory that goes when this is dropped; in a simulation, on a disk of its own.
+pub(crate) struct TempDir {
+    path: PathBuf,
+    disk: Option<SimDisk>,
+}
 
 impl TempDir {
     pub(crate) fn new(name: &str) -> TempDir {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        if let Some(sim) = Sim::current() {
+            return TempDir { path: "/data".into(), disk: Some(SimDisk::new(sim.seed())) };
+        }
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("callboard-it-{}-{name}-{number}", std::process::id()));
         drop(std::fs::remove_dir_all(&dir));
-        TempDir(dir)
+        TempDir { path: dir, disk: None }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
+    pub(crate) fn builder(&self) -> DataDirBuilder {
+        let builder = Broker::builder().data_dir(&self.path);
+        match &self.disk {
+            Some(disk) => builder.on(disk.clone()),
+            None => builder,
+        }
     }
 }
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
+        if self.disk.is_none() {
+            drop(std::fs::remove_dir_all(&self.path));
+        }
     }
 }
 
 async fn open(dir: &TempDir) -> (Broker, Topic<String>) {
-    let broker = Broker::builder().data_dir(dir.path()).journal_file_bytes(64 << 10).open().await.unwrap();
+    let broker = dir.builder().journal_file_bytes(64 << 10).open().await.unwrap();
     let topic = broker.topic::<String>("orders").durable(Raw).open().await.unwrap();
     (broker, topic)
 }
@@ -40,7 +53,7 @@ async fn open(dir: &TempDir) -> (Broker, Topic<String>) {
 /// G1, G20.
 #[test]
 fn what_was_published_is_there_for_the_next_process() {
-    on_runtimes(async || {
+    every::runtime(|| async {
         let dir = TempDir::new("next");
         let (broker, orders) = open(&dir).await;
         let first = orders.publish("one".into()).await.unwrap();
@@ -79,7 +92,7 @@ fn what_was_published_is_there_for_the_next_process() {
 /// G4, G6, G8: what one group has not settled waits for it, though another one has.
 #[test]
 fn a_group_that_is_away_keeps_its_messages() {
-    on_runtimes(async || {
+    every::runtime(|| async {
         let dir = TempDir::new("away");
         let (broker, orders) = open(&dir).await;
         let all = orders.group("audit").run(async |_| Ok(())).await.unwrap();
@@ -91,7 +104,7 @@ fn a_group_that_is_away_keeps_its_messages() {
         let billing = billing.await.unwrap();
         orders.publish_all(["good", "bad", "good"].map(String::from)).await.unwrap();
         while billing.stats().await.unwrap().delayed == 0 || all.stats().await.unwrap().acked < 3 {
-            crate::harness::breathe().await;
+            every::current().yield_now().await;
         }
         broker.shutdown_within(std::time::Duration::ZERO).await;
 
@@ -110,16 +123,16 @@ fn a_group_that_is_away_keeps_its_messages() {
 
 #[test]
 fn what_is_opened_as_what_it_is_not_is_refused() {
-    on_runtimes(async || {
+    every::runtime(|| async {
         let dir = TempDir::new("other");
         let (broker, orders) = open(&dir).await;
-        let second = Broker::builder().data_dir(dir.path()).open().await.unwrap_err();
+        let second = dir.builder().open().await.unwrap_err();
         assert!(second.to_string().contains("is open in another process or broker"), "{second}");
         let refused = orders.try_publish("now".into()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Invalid);
         broker.shutdown().await;
 
-        let broker = Broker::builder().data_dir(dir.path()).open().await.unwrap();
+        let broker = dir.builder().open().await.unwrap();
         let memory = broker.topic::<String>("orders").open().await.unwrap_err();
         assert!(matches!(memory, OpenError::OtherDurability { .. }), "{memory}");
         let soon = Durability::Interval(std::time::Duration::from_millis(5));

@@ -31,6 +31,7 @@ mod delete_topic;
 mod delivery;
 mod drain;
 mod drop_newest;
+mod durable;
 mod ending;
 mod ephemeral;
 mod events;
