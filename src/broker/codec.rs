@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::base::Fault;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the durable topics to come"))]
 mod caught;
 #[cfg(feature = "serde")]
 mod json;
@@ -14,6 +13,7 @@ mod raw;
 #[cfg(feature = "serde")]
 mod typed;
 
+pub(super) use caught::{codec_name, decode, encode};
 #[cfg(feature = "serde")]
 pub use json::Json;
 #[cfg(feature = "postcard")]

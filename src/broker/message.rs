@@ -42,6 +42,11 @@ impl<T> Item<T> {
         Item { millis: 0, key, extra, value }
     }
 
+    /// As it was when it was written to the disk, its time of acceptance included.
+    pub(crate) fn read(millis: u64, value: T, key: KeyHash, extra: Option<Box<Extra>>) -> Item<T> {
+        Item { millis, key, extra, value }
+    }
+
     /// As if the mailbox had stamped it.
     #[cfg(test)]
     pub(crate) fn stamped(millis: u64, value: T) -> Item<T> {

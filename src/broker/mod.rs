@@ -96,7 +96,6 @@ mod door;
 mod drain;
 mod durability;
 mod dying;
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the durable topics to come"))]
 mod envelope;
 mod error;
 mod event;
