@@ -1,4 +1,4 @@
-//! The error a handler returns.
+//! The error a handler or a codec returns.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::catch;
 
-/// Carries whatever error a handler ran into, so that `?` works on any error type.
+/// Carries whatever error a handler or a codec ran into, so that `?` works on any error type.
 ///
 /// It is built from any `std::error::Error` by `?`, or from a text by [`Fault::new`]. Cloning shares the error.
 /// Like `anyhow::Error` it does not implement `Error` itself: that is what lets `?` convert everything else.

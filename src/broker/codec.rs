@@ -13,13 +13,12 @@ mod raw;
 #[cfg(feature = "serde")]
 mod typed;
 
+pub(super) use caught::{codec_name, decode, encode};
 #[cfg(feature = "serde")]
 pub use json::Json;
 #[cfg(feature = "postcard")]
 pub use postcard::Postcard;
 pub use raw::Raw;
-
-pub(crate) use caught::{codec_name, decode, encode};
 
 /// Turns messages into bytes and back, for a topic that keeps them on disk.
 ///

@@ -13,11 +13,11 @@ use std::fmt;
 use super::{Headers, KeyHash, MessageId};
 use crate::base::Name;
 use crate::base::varint::{Take, put_u64};
-use parts::Reader;
+use parts::{put_headers, put_key};
 
-mod parts;
+pub(super) mod parts;
 
-pub(super) use parts::{put_headers, put_id, put_key, put_text};
+pub(super) use parts::{Reader, put_id, put_text};
 
 /// A message of a topic, but for what the log has of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,4 +151,4 @@ impl fmt::Display for EnvelopeError {
 impl Error for EnvelopeError {}
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

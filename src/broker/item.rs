@@ -31,9 +31,9 @@ impl<T> Item<T> {
         Item { millis: 0, key, extra, value }
     }
 
-    /// One that was read from the disk.
-    pub(crate) fn found(millis: u64, value: T, key: KeyHash, extra: Extra) -> Item<T> {
-        Item { millis, key, extra: extra.boxed(), value }
+    /// As it was when it was written to the disk, its time of acceptance included.
+    pub(crate) fn read(millis: u64, value: T, key: KeyHash, extra: Option<Box<Extra>>) -> Item<T> {
+        Item { millis, key, extra, value }
     }
 
     /// As if the mailbox had stamped it.

@@ -194,7 +194,7 @@ impl<T: 'static> Recovered<T> {
             expires: own.min().map(|millis| reader.clocks.moment(millis)),
             ..Extra::default()
         };
-        let item = Item::found(millis, value, envelope.key.unwrap_or_default(), extra);
+        let item = Item::read(millis, value, envelope.key.unwrap_or_default(), extra.boxed());
         match self.runs.last_mut() {
             Some((base, run)) if run.len() < BATCH && *base + run.len() as u64 == offset => run.push(item),
             _ => self.runs.push((offset, vec![item])),

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use callboard::broker::{DataDirBuilder, Durability, ErrorKind, OpenError, Raw};
 use callboard::prelude::*;
 use callboard::sim::{Sim, SimDisk};
+use futures::{FutureExt as _, StreamExt as _};
 
 use crate::every;
+use crate::kit::until;
 
 /// A directory that goes when this is dropped; in a simulation, on a disk of its own.
 pub(crate) struct TempDir {
@@ -68,7 +70,7 @@ fn what_was_published_is_there_for_the_next_process() {
         let billing = orders.group("billing").with(seen.clone());
         let billing = billing
             .run(async |order, seen| {
-                seen.lock().unwrap().push((order.id().offset(), order.clone()));
+                seen.lock().unwrap().push((order.id().offset(), order.to_string()));
                 Ok(())
             })
             .await
@@ -103,19 +105,20 @@ fn a_group_that_is_away_keeps_its_messages() {
         });
         let billing = billing.await.unwrap();
         orders.publish_all(["good", "bad", "good"].map(String::from)).await.unwrap();
-        while billing.stats().await.unwrap().delayed == 0 || all.stats().await.unwrap().acked < 3 {
-            every::current().yield_now().await;
-        }
+        until(&billing, |stats| stats.delayed == 1).await;
+        until(&all, |stats| stats.acked == 3).await;
         broker.shutdown_within(std::time::Duration::ZERO).await;
 
         let (broker, orders) = open(&dir).await;
-        assert_eq!(orders.stats().await.unwrap().unsettled, 1, "it waits, though nobody has opened the group");
+        assert_eq!(
+            orders.stats().await.unwrap().unsettled,
+            1,
+            "it waits, though nobody has opened the group"
+        );
         orders.group("audit").run(async |_| panic!("settled before")).await.unwrap();
         let mut pulled = orders.group("billing").stream().await.unwrap();
         // The delay is remembered.
-        assert_eq!(orders.find_group("billing").unwrap().stats().await.unwrap().backlog, 1);
-        use futures::StreamExt as _;
-        use futures::FutureExt as _;
+        until(&orders.find_group("billing").unwrap(), |stats| stats.delayed == 1).await;
         assert!(pulled.next().now_or_never().is_none());
         broker.shutdown().await;
     });

@@ -16,10 +16,11 @@ pub enum PublishError<T> {
     Full(T),
     /// There was no room within the time that the topic's `Wait`, or a handler's publish, may take.
     ///
-    /// In a handler, return it as the error it is: the input is tried again, without a failure ([`NoRoom`](crate::broker::NoRoom)).
+    /// In a handler, return it as the error it is: the input is tried again, without a failure
+    /// ([`NoRoom`](crate::broker::NoRoom)).
     TimedOut(T),
-    /// The topic was full, and drops what comes then: [`Overflow::DropNewest`](crate::broker::Overflow::DropNewest). The topic
-    /// has counted it. Go on without it: [`UnlessDropped`](crate::broker::UnlessDropped) makes that one word.
+    /// The topic was full, and drops what comes then: [`Overflow::DropNewest`](crate::broker::Overflow::DropNewest).
+    /// The topic has counted it. Go on without it: [`UnlessDropped`](crate::broker::UnlessDropped) makes that one word.
     ///
     /// A handler that returns it as the error it is has its input dropped as well: see [`Dropped`](crate::broker::Dropped).
     Dropped(T),

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::broker::Dedup;
+use crate::mailbox::Stamp as _;
+use crate::runtime::Rt;
 use crate::sim::Sim;
 
 /// Stamps as the mailbox does; the wall clock shows what `clock` says for each offset.
@@ -15,7 +18,7 @@ fn ids(messages: u64, clock: impl Fn(u64) -> u64, first: impl Fn(u64) -> bool) -
         sim.set_wall_clock(UNIX_EPOCH + Duration::from_millis(clock(offset)));
         let mut item = Item::new(());
         let id = stamp.stamp(&mut item, offset, first(offset)).id;
-        assert_eq!(item.millis, id.unix_millis(), "the message knows its id");
+        assert_eq!(item.millis(), id.unix_millis(), "the message knows its id");
         id
     });
     ids.collect()

@@ -168,6 +168,7 @@ impl Model {
         self.ledger.dispatch(self.now, &mut effects);
         while let Some(effect) = effects.pop() {
             match effect {
+                Effect::Noted { .. } => panic!("nothing is to be remembered"),
                 Effect::Lease { consumer, id, slice, .. } => {
                     let (base, left, at) = (slice.base, slice.bits(), slice.from);
                     let keys: BTreeSet<u64> =

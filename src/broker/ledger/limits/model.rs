@@ -294,6 +294,7 @@ impl Model {
         }
         for effect in effects {
             match effect {
+                Effect::Noted { .. } => panic!("nothing is to be remembered"),
                 Effect::Lease { id, slice, past, .. } => self.lease(id, slice, &past),
                 Effect::Settled { base, which } | Effect::Removed { base, which } => {
                     assert!(!which.is_empty());

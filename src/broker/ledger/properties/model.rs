@@ -315,6 +315,7 @@ impl Model {
     fn hear(&mut self, effects: Vec<Effect<Arc<u64>>>) {
         for effect in effects {
             match effect {
+                Effect::Noted { .. } => panic!("nothing is to be remembered"),
                 Effect::Settled { base, which } => {
                     assert!(!which.is_empty());
                     for offset in which.iter().map(|at| base + u64::from(at)) {
