@@ -83,6 +83,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             let left = self.begin_stop();
             self.core.rt.spawn(&format!("delete {}", self.name), async move {
                 let report = topic.end_stop(left).await;
+                topic.delete_from_disk().await;
                 let (name, lost) = (topic.name.clone(), report.lost());
                 topic.core.teller.tell(Event::TopicDeleted { topic: name, lost });
                 registry.forget_ending(&own);
@@ -137,6 +138,15 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             unread: nobodys,
             scheduled,
             groups: reports,
+        }
+    }
+
+    /// What it has on the disk goes too. If that fails it is there when the broker starts anew.
+    async fn delete_from_disk(&self) {
+        let Some(keeper) = &self.keeper else { return };
+        if let Err(error) = keeper.disk.delete(&self.name).await {
+            let topic = &self.name;
+            tracing::error!(target: "callboard::broker", %topic, %error, "the topic was not deleted from the disk");
         }
     }
 

@@ -10,9 +10,12 @@ use std::time::Duration;
 
 use futures::{Stream as _, StreamExt as _};
 
+use super::bits::Bits;
+use super::books::GroupId;
 use super::{Dedup, Durability, OpenError, StorageError};
+use crate::base::Name;
 use crate::base::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
-use crate::log::{Done, Found, Log, LogError, Options, Terms, TopicState, Vfs};
+use crate::log::{Done, Found, Log, LogError, Marks, Note, Options, Terms, TopicState, Vfs};
 use crate::mailbox::{Answer, Reply, reply};
 use crate::runtime::Rt;
 
@@ -37,6 +40,33 @@ pub(crate) struct Stored {
     pub(crate) number: u32,
     /// As it was when the log was opened.
     pub(crate) state: Arc<TopicState>,
+}
+
+/// One topic's marks in the log: what its groups are done with, and what they remember of the rest.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeper {
+    pub(crate) disk: Arc<Disk>,
+    /// The topic's.
+    pub(crate) number: u32,
+}
+
+impl Keeper {
+    /// A group is done with these.
+    pub(crate) fn done(&self, group: GroupId, base: u64, which: Bits) {
+        let runs = which.runs().map(|(from, to)| (base + u64::from(from), base + u64::from(to)));
+        self.mark(group, Marks { done: runs.collect(), notes: Vec::new() });
+    }
+
+    /// This is to be known of a message that a group is not done with.
+    pub(crate) fn note(&self, group: GroupId, offset: u64, note: Note) {
+        self.mark(group, Marks { done: Vec::new(), notes: vec![(offset, note)] });
+    }
+
+    /// They go out with the next commit, and nobody waits for them: one that is lost is one more delivery.
+    pub(crate) fn mark(&self, group: GroupId, marks: Marks) {
+        self.disk.log.mark(self.number, group.0, marks, Done::unheard());
+        self.disk.wrote(Durability::EveryPublish);
+    }
 }
 
 /// What was written that the clerk looks after.
@@ -115,8 +145,8 @@ impl Disk {
     }
 
     /// Deletes a topic, and all that is on the disk of it.
-    pub(crate) async fn delete(&self, name: &str) -> Result<(), LogError> {
-        let Some(stored) = self.lock().remove(name) else { return Ok(()) };
+    pub(crate) async fn delete(&self, name: &Name) -> Result<(), LogError> {
+        let Some(stored) = self.lock().remove(name.as_str()) else { return Ok(()) };
         let (done, deleted) = answered();
         self.log.delete_topic(stored.number, done);
         deleted.await.unwrap_or(Err(LogError::Closed))
@@ -141,15 +171,17 @@ impl Disk {
     }
 
     /// Closes the log, and says so if it fails.
-    pub(crate) async fn end(&self) {
-        if let Err(error) = self.close().await {
+    ///
+    /// `clean`: all that was begun has ended, and the log has it.
+    pub(crate) async fn end(&self, clean: bool) {
+        if let Err(error) = self.close(clean).await {
             let dir = self.dir.display();
             tracing::error!(target: "callboard::broker", %dir, %error, "the data directory was not closed in order");
         }
     }
 
     /// Closes the log. Once it answers, another one may open the directory.
-    pub(crate) async fn close(&self) -> Result<(), LogError> {
+    async fn close(&self, clean: bool) -> Result<(), LogError> {
         self.bell.close();
         let clerk = self.clerk.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(clerk) = clerk {
@@ -157,7 +189,7 @@ impl Disk {
             let _ = clerk.await;
         }
         let (done, closed) = answered();
-        self.log.close(done);
+        self.log.close(clean, done);
         closed.await.unwrap_or(Err(LogError::Closed))
     }
 

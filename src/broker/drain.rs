@@ -157,7 +157,8 @@ impl Registry {
         }
         self.clear();
         if let Some(disk) = &self.core.disk {
-            disk.end().await;
+            let killed = topics.iter().flat_map(|topic| &topic.groups).any(|group| group.released > 0);
+            disk.end(drained && !killed).await;
         }
         let report = Report { topics, timed_out: !drained, took: rt.now().since(began) };
         #[cfg(feature = "metrics")]

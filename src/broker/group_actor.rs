@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use super::bits::Bits;
 use super::books::GroupId;
 use super::breaker::Tally;
 use super::consumer::FromConsumer;
+use super::disk::Keeper;
 use super::dying::Dying;
 use super::events::Teller;
 use super::gate::Gate;
@@ -57,6 +59,8 @@ pub(crate) struct GroupActor<T> {
     pub(crate) weigher: Option<Weigher<T>>,
     pub(crate) watched: Watched,
     pub(crate) teller: Arc<Teller>,
+    /// Present if the topic is durable.
+    pub(crate) keeper: Option<Keeper>,
     /// Present if the group ends with its last consumer: takes it off the topic's list, and deletes it.
     pub(crate) leave: Option<Leave>,
 }
@@ -289,12 +293,14 @@ impl<T: Send + Sync + 'static> Life<T> {
             Effect::Settled { base, which } => {
                 let (topic, group) = (&self.actor.topic_name, &self.actor.name);
                 self.actor.watched.show(|| Sight::Settled { topic, group, base, which });
+                self.keep_done(base, which);
                 let group = self.actor.id;
                 drop(self.actor.topic.control(TopicWord::Settled { group, base, which }));
             }
             Effect::SettledAgain { base, at } => {
                 let (topic, group) = (&self.actor.topic_name, &self.actor.name);
                 self.actor.watched.show(|| Sight::SettledAgain { topic, group, base, at });
+                self.keep_done(base, Bits::range(at, at + 1));
                 let group = self.actor.id;
                 drop(self.actor.topic.control(TopicWord::SettledAgain { group, base, at }));
             }

@@ -238,6 +238,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
         id,
         leave,
         weigher,
+        keeper: topic.keeper.clone(),
         name: name.clone(),
         topic_name: topic.name.clone(),
         settings: settings.clone(),

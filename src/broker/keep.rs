@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::codec::Codec;
-use super::disk::{Disk, Stored, blocking};
+use super::disk::{Disk, Keeper, Stored, blocking};
 use super::record::{Clocks, Kept, recover};
 use super::settings::{Durable, TopicSettings};
 use super::topic_actor::Store;
@@ -85,8 +85,8 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
             recover(&log, (number, &stored.state), &*codec, (clocks, ttl), unclean, &weight)
         });
         let recovered = read.await.ok_or(LogError::Closed)??;
-        let (disk, dedup) = (disk.clone(), self.settings.dedup.clone());
-        let store = Store { disk, number, durability: *durability, dedup, window };
+        let (keeper, dedup) = (Keeper { disk: disk.clone(), number }, self.settings.dedup.clone());
+        let store = Store { keeper, durability: *durability, dedup, window };
         Ok(Kept { store, recovered, next_group })
     }
 

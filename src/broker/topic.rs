@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use super::blocked::{Waits, Watch};
 use super::core::BrokerCore;
 use super::delete::Groups;
+use super::disk::Keeper;
 use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::message::{IdStamp, Item};
@@ -44,6 +45,8 @@ pub(crate) struct TopicShared<T> {
     pub(crate) lacks: Arc<Lacks>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) next_group: AtomicU32,
+    /// Present if it is durable.
+    pub(crate) keeper: Option<Keeper>,
     pub(super) schedule: Schedule<T>,
     groups: Mutex<Groups<T>>,
     pub(super) ending: Mutex<Option<Ending<TopicReport>>>,
@@ -67,6 +70,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         };
         let known = kept.as_ref().map(|kept| kept.groups()).unwrap_or_default();
         let next_group = kept.as_ref().map_or(0, |kept| kept.next_group);
+        let keeper = kept.as_ref().map(|kept| kept.store.keeper.clone());
         let (store, recovered) = kept.map(Kept::split).unzip();
         let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
         let (sender, receiver) = weighed_mailbox(settings.capacity, limit, stamp);
@@ -101,6 +105,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             lacks,
             tally,
             next_group,
+            keeper,
             schedule: Schedule::default(),
             groups,
             ending,

@@ -171,6 +171,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         for link in &mut self.links {
             let open = link.pick(&batch, all);
             some_skipped |= open != all;
+            if let Some(store) = self.actor.store.as_ref().filter(|_| open != all) {
+                store.keeper.done(link.group, base, all.without(open));
+            }
             self.actor.watched.show(|| Sight::Offered { topic, group: &link.name, base, open });
             wanted.push((link.group, open));
         }
@@ -219,10 +222,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn hear(&mut self, word: TopicWord<T>) {
         match word {
             TopicWord::Stored(result) => self.on_stored(result),
-            TopicWord::Note { group, offset, note } => self.note(group, offset, note),
             TopicWord::Settled { group, base, which } => {
                 self.hear_claims(base, which);
-                self.note_done(group, base, which);
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
             }

@@ -11,7 +11,7 @@ use super::room::Room;
 use super::topic_actor::{GroupNews, Redriven};
 use super::{GroupStats, Start, TopicStats};
 use crate::base::Name;
-use crate::log::{LogError, Note};
+use crate::log::LogError;
 use crate::mailbox::{Reply, Sender};
 
 /// What others say to a topic.
@@ -95,12 +95,6 @@ pub(crate) enum TopicWord<T> {
     MakeRoom(Reply<Room>),
     /// The log has answered for the oldest append that is on its way.
     Stored(Result<u64, LogError>),
-    /// This is to be known of a message that a group is not done with.
-    Note {
-        group: GroupId,
-        offset: u64,
-        note: Note,
-    },
     /// End.
     Stop(Reply<Unread>),
 }

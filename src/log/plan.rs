@@ -146,9 +146,9 @@ impl Draft {
                 self.plan.turns = true;
                 return self.last(done, true, Change::Idle);
             }
-            Request::Close { done } => {
+            Request::Close { clean, done } => {
                 (self.plan.seals, self.plan.closes) = (true, true);
-                return self.last(done, true, Change::Close);
+                return self.last(done, true, if clean { Change::Close } else { Change::Idle });
             }
         }
         None

@@ -115,6 +115,7 @@ pub(crate) enum Request {
         done: Done<()>,
     },
     Close {
+        clean: bool,
         done: Done<()>,
     },
 }

@@ -117,8 +117,10 @@ impl Log {
     }
 
     /// Closes the log, behind all that was asked for before. Once it answers, the directory is free.
-    pub(crate) fn close(&self, done: Done<()>) {
-        self.ask(Request::Close { done });
+    ///
+    /// `clean`: whoever opens it may count on what it says; nothing had happened that it was not told.
+    pub(crate) fn close(&self, clean: bool, done: Done<()>) {
+        self.ask(Request::Close { clean, done });
     }
 
     /// What of a topic can be read: from which offset to one behind the last.
@@ -139,7 +141,7 @@ impl Log {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        drop(self.queue.put(Request::Close { done: Done::unheard() }));
+        drop(self.queue.put(Request::Close { clean: false, done: Done::unheard() }));
     }
 }
 

@@ -51,15 +51,23 @@ impl<T: Send + Sync + 'static> Life<T> {
         let (topic, group) = (&self.actor.topic_name, &self.actor.name);
         self.actor.watched.show(|| Sight::Removed { topic, group, base, which });
         self.actor.watched.show(|| Sight::Settled { topic, group, base, which });
+        self.keep_done(base, which);
         drop(self.actor.topic.control(TopicWord::Settled { group: self.actor.id, base, which }));
     }
 
-    /// Lets the topic keep what is to be known of a message, in wall time.
+    /// Lets the log know what the group is done with. Why not the topic: it ends before its groups do.
+    pub(super) fn keep_done(&self, base: u64, which: Bits) {
+        if let Some(keeper) = &self.actor.keeper {
+            keeper.done(self.actor.id, base, which);
+        }
+    }
+
+    /// Lets the log keep what is to be known of a message, in wall time.
     pub(super) fn tell_note(&self, offset: u64, remembered: Remembered) {
+        let Some(keeper) = &self.actor.keeper else { return };
         let rt = &self.actor.rt;
         let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
-        let (group, note) = (self.actor.id, note::to_note(&remembered, clocks));
-        drop(self.actor.topic.control(TopicWord::Note { group, offset, note }));
+        keeper.note(self.actor.id, offset, note::to_note(&remembered, clocks));
     }
 
     pub(super) fn tell_removed_again(&self, base: u64, at: u16) {
@@ -67,6 +75,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let which = Bits::range(at, at + 1);
         self.actor.watched.show(|| Sight::Removed { topic, group, base, which });
         self.actor.watched.show(|| Sight::SettledAgain { topic, group, base, at });
+        self.keep_done(base, which);
         drop(self.actor.topic.control(TopicWord::SettledAgain { group: self.actor.id, base, at }));
     }
 }

@@ -7,6 +7,7 @@ use super::Life;
 use super::link::Link;
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
+use crate::broker::disk::Keeper;
 use crate::broker::group_word::{GroupWord, Handout};
 use crate::broker::ledger::Slice;
 use crate::broker::message::Batch;
@@ -104,16 +105,16 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         passed.extend(at.map(|at| (at, next)));
         let told = Done::new(move |created| drop(done.send(created)));
-        let (log, number, group) = (&store.disk.log, store.number, link.group.0);
-        log.create_group(number, (group, link.name.to_string()), first, told);
-        log.mark(number, group, Marks { done: passed, notes: Vec::new() }, Done::unheard());
+        let Keeper { disk, number } = &store.keeper;
+        disk.log.create_group(*number, (link.group.0, link.name.to_string()), first, told);
+        store.keeper.mark(link.group, Marks { done: passed, notes: Vec::new() });
     }
 
     /// A group is gone, for good.
     pub(super) fn note_group_gone(&mut self, group: GroupId) {
         self.dormant.remove(&group);
         if let Some(store) = &self.actor.store {
-            store.disk.log.delete_group(store.number, group.0, Done::unheard());
+            store.keeper.disk.log.delete_group(store.keeper.number, group.0, Done::unheard());
         }
     }
 }

@@ -8,23 +8,21 @@
 //! gap. What repeats a message that is on its way waits to hear what becomes of that.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use super::{Life, TopicWord};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::dedup::DedupKey;
-use crate::broker::disk::Disk;
+use crate::broker::disk::Keeper;
 use crate::broker::message::Item;
 use crate::broker::record::{Confirm, NotStored, Record as Stored};
 use crate::broker::window::Window;
 use crate::broker::{Dedup, Durability, MessageId, Published};
-use crate::log::{Done, LogError, Marks, Note, Record, Records};
+use crate::log::{Done, LogError, Record, Records};
 
 /// The topic's side of the log.
 pub(crate) struct Store {
-    pub(crate) disk: Arc<Disk>,
-    pub(crate) number: u32,
+    pub(crate) keeper: Keeper,
     pub(crate) durability: Durability,
     pub(crate) dedup: Dedup,
     pub(crate) window: Window,
@@ -71,7 +69,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Begins to store a burst, in as many appends as it needs.
     pub(super) fn store(&mut self, items: Vec<Item<T>>) {
         self.changes += 1;
-        let Some(most) = self.actor.store.as_ref().map(|store| store.disk.log.most_bytes()) else { return };
+        let Some(most) = self.actor.store.as_ref().map(|store| store.keeper.disk.log.most_bytes()) else {
+            return;
+        };
         let (mut records, mut waiting) = (Records::default(), Vec::new());
         for item in items {
             let Some((item, stored)) = self.unless_repeated(item) else { continue };
@@ -97,8 +97,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         let own = self.actor.mailbox.sender();
         // An error: the topic has ended, and with it all who wait.
         let done = Done::new(move |result| drop(own.control(TopicWord::Stored(result))));
-        store.disk.log.append(store.number, records, store.durability == Durability::EveryPublish, done);
-        store.disk.wrote(store.durability);
+        let Keeper { disk, number } = &store.keeper;
+        disk.log.append(*number, records, store.durability == Durability::EveryPublish, done);
+        disk.wrote(store.durability);
     }
 
     /// Answers for a message that repeats another one, or lets that be waited for.
@@ -212,27 +213,18 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    /// Tells the log what a group is done with.
+    /// Tells the log that a group has nothing to do with these, by the topic's own doing.
     pub(super) fn note_done(&self, group: GroupId, base: u64, which: Bits) {
-        let Some(store) = &self.actor.store else { return };
-        let runs = which.runs().map(|(from, to)| (base + u64::from(from), base + u64::from(to)));
-        let marks = Marks { done: runs.collect(), notes: Vec::new() };
-        store.disk.log.mark(store.number, group.0, marks, Done::unheard());
-        store.disk.wrote(Durability::EveryPublish);
-    }
-
-    /// Tells the log what is to be known of a message that a group is not done with.
-    pub(super) fn note(&self, group: GroupId, offset: u64, note: Note) {
-        let Some(store) = &self.actor.store else { return };
-        let marks = Marks { done: Vec::new(), notes: vec![(offset, note)] };
-        store.disk.log.mark(store.number, group.0, marks, Done::unheard());
+        if let Some(store) = &self.actor.store {
+            store.keeper.done(group, base, which);
+        }
     }
 
     /// Tells the log what nobody is there for.
     pub(super) fn note_gone(&self) {
         let Some(store) = self.actor.store.as_ref().filter(|_| self.links.is_empty()) else { return };
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
-        store.disk.log.trim(store.number, oldest.unwrap_or(self.books.next_offset()));
+        store.keeper.disk.log.trim(store.keeper.number, oldest.unwrap_or(self.books.next_offset()));
     }
 }
 

@@ -95,7 +95,7 @@ impl Hand {
     }
 
     pub(crate) fn close(mut self) -> Result<(), LogError> {
-        self.ask(|done| Request::Close { done })
+        self.ask(|done| Request::Close { clean: true, done })
     }
 
     /// All records of a topic that are of use.
