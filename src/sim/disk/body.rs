@@ -65,7 +65,7 @@ impl Body {
         if len == self.now.len() {
             return;
         }
-        self.now.resize(len, 0);
+        fit(&mut self.now, len);
         self.extents.cut(len as u64);
         self.change(What::SetLen(len));
     }
@@ -154,7 +154,7 @@ impl What {
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             What::Write { at, bytes: written } => lay(bytes, *at, written),
-            What::SetLen(len) => bytes.resize(*len, 0),
+            What::SetLen(len) => fit(bytes, *len),
         }
     }
 
@@ -172,7 +172,7 @@ impl What {
             (rest, at) = (after, at + piece.len());
         }
         if bytes.len() < at && rng.below(2) == 0 {
-            bytes.resize(at, 0);
+            fit(bytes, at);
         }
     }
 }
@@ -195,11 +195,19 @@ fn tear(len: usize, rng: &mut Rng) -> impl FnMut(&mut Rng) -> bool + use<> {
 }
 
 fn lay(bytes: &mut Vec<u8>, at: usize, written: &[u8]) {
-    let end = at + written.len();
-    if bytes.len() < end {
-        bytes.resize(end, 0);
+    let len = bytes.len().max(at);
+    fit(bytes, len);
+    let (over, behind) = written.split_at(written.len().min(len - at));
+    if let Some(place) = bytes.get_mut(at..at + over.len()) {
+        place.copy_from_slice(over);
     }
-    if let Some(place) = bytes.get_mut(at..end) {
-        place.copy_from_slice(written);
-    }
+    bytes.extend_from_slice(behind);
+}
+
+/// Cuts bytes, or lets them grow with zeros.
+///
+/// Why not `resize`: without optimization it sets byte after byte, and tests run so.
+fn fit(bytes: &mut Vec<u8>, len: usize) {
+    bytes.truncate(len);
+    bytes.extend_from_slice(&vec![0; len - bytes.len()]);
 }
