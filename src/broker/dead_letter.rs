@@ -13,10 +13,12 @@ use crate::base::Name;
 use crate::base::sync::{AtomicBool, Ordering};
 use payload::Payload;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the durable topics to come"))]
 mod codec;
 mod letter;
 mod payload;
+
+pub(crate) use codec::{AnyCodec, Homes, Letters};
+pub(crate) use payload::Stored;
 
 /// Carries a message that a group gave up, and why. It is the payload of every dead-letter topic.
 ///
@@ -185,8 +187,19 @@ impl DeadLetter {
     }
 
     /// Whether the group that lives there gave it up.
-    pub(super) fn is_from(&self, home: &Arc<dyn Home>) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(&self.home), Arc::as_ptr(home))
+    pub(super) fn is_from(&self, home: &Arc<dyn Home>, topic: &Name, group: &Name) -> bool {
+        let same = std::ptr::addr_eq(Arc::as_ptr(&self.home), Arc::as_ptr(home));
+        same || self.home.is_named(topic, group)
+    }
+
+    /// The message as it was read from the disk, if it was.
+    pub(super) fn as_stored(&self) -> Option<&Stored> {
+        self.payload.stored()
+    }
+
+    /// Where it is marked that it came in at its topic again.
+    pub(super) fn mark(&self) -> Arc<AtomicBool> {
+        self.redriven.clone()
     }
 
     /// What its topic needs to take the message in again.

@@ -135,6 +135,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             expired,
             dropped_newest: self.tally.dropped_newest(),
             repeated: self.tally.repeated(),
+            durable: false,
             unread: nobodys,
             scheduled,
             groups: reports,

@@ -122,7 +122,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
 impl TopicShared<DeadLetter> {
     /// Makes a message of a dead letter, in the trace of the one that it carries. It is refused by nothing: one that is too
     /// large for the topic, or can't be weighed, counts as all that the topic may hold, and so comes in alone.
-    pub(super) fn letter(&self, letter: DeadLetter) -> Item<DeadLetter> {
+    ///
+    /// # Errors
+    /// On disk: it can't be written, for this reason.
+    pub(super) fn letter(&self, letter: DeadLetter) -> Result<Item<DeadLetter>, InvalidMessage> {
         let all = self.settings.capacity_bytes.unwrap_or(0) as u64;
         let weight = self.weigh(&letter, 0).unwrap_or(all);
         let key = self.find_key(&letter).unwrap_or_default();
@@ -130,6 +133,9 @@ impl TopicShared<DeadLetter> {
         if let Some(context) = TraceContext::of(original) {
             context.add_to(&mut extra.headers, original);
         }
-        self.made(letter, key, extra)
+        if let Some(codec) = &self.components.codec {
+            extra.record = Some(self.write(&**codec, &letter, key, &extra)?);
+        }
+        Ok(self.made(letter, key, extra))
     }
 }

@@ -47,6 +47,8 @@ pub struct TopicReport {
     pub dropped_newest: u64,
     /// Messages that were not accepted since one with their dedup key had been.
     pub repeated: u64,
+    /// It is on the disk, and so is what was not settled of it.
+    pub durable: bool,
     /// Messages that were accepted and that no group was there for, or only one that was just being deleted. A topic in
     /// memory loses them.
     pub unread: u64,
@@ -67,10 +69,14 @@ pub struct GroupReport {
     pub group: Name,
     /// Messages that it settled: acked, dropped, dead-lettered, or removed by a limit that was asked for.
     pub settled: u64,
-    /// Messages that consumers held when the time was up, and that were taken from them unsettled. Part of `lost`.
+    /// Messages that consumers held when the time was up, and that were taken from them unsettled. Part of `lost`, or
+    /// of `kept`.
     pub released: u64,
-    /// Messages that it had and did not settle. A topic in memory loses them; none of them was acked.
+    /// Messages that it had and did not settle, and that went with it; none of them was acked.
     pub lost: u64,
+    /// Messages that it had and did not settle, and that are on the disk: of a [durable](super::TopicBuilder::durable) topic, when the
+    /// broker is shut down.
+    pub kept: u64,
     /// Handlers that did not yield to their end, and go on outside of the broker.
     pub stuck: usize,
     /// The last counts.
@@ -80,14 +86,25 @@ pub struct GroupReport {
 impl GroupReport {
     pub(crate) fn new(topic: Name, group: Name, stats: GroupStats, released: u64) -> GroupReport {
         let (settled, lost, stuck) = (stats.settled(), stats.unsettled(), stats.stuck);
-        GroupReport { topic, group, settled, released, lost, stuck, stats }
+        GroupReport { topic, group, settled, released, lost, kept: 0, stuck, stats }
     }
 }
 
 impl TopicReport {
-    /// Counts the messages that some group, or nobody, was left with, and those that waited for their moment.
+    /// Counts the messages that some group, or nobody, was left with, and those that waited for their moment, as far as they
+    /// are not on the disk.
     pub fn lost(&self) -> u64 {
-        self.unread + self.scheduled + self.groups.iter().map(|group| group.lost).sum::<u64>()
+        let unread = if self.durable { 0 } else { self.unread };
+        unread + self.scheduled + self.groups.iter().map(|group| group.lost).sum::<u64>()
+    }
+
+    /// What is not settled stays on the disk.
+    pub(super) fn kept(mut self) -> TopicReport {
+        self.durable = true;
+        for group in &mut self.groups {
+            group.kept = std::mem::take(&mut group.lost);
+        }
+        self
     }
 }
 

@@ -1,19 +1,24 @@
 //! What a group gave up, on its way to the dead-letter topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::bits::Bits;
 use super::events::Teller;
 use super::ledger::{Past, Slice};
 use super::message::{Batch, IdStamp, Item};
+use super::record::NotStored;
 use super::redrive::Home;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
-use super::{DeadLetter, DeadReason, Event, Topic};
+use super::{DeadLetter, DeadReason, Event, Published, Topic};
 use crate::base::{Bug, Name, planted};
-use crate::mailbox::{SendError, SendSink, reply};
+use crate::mailbox::{Answer, SendError, SendSink, reply};
+use crate::runtime::Sleep;
 
 /// One message, as the group keeps it.
 type Sole<T> = Slice<Arc<Batch<T>>>;
@@ -40,7 +45,20 @@ pub(crate) struct Dying<T> {
     asked: bool,
     watched: Watched,
     teller: Arc<Teller>,
+    /// Those that are in a durable topic and not on the disk yet, in order. Limit: each holds two places.
+    unconfirmed: VecDeque<Unconfirmed<T>>,
+    /// The disk, or the codec, refused one: until then no other is tried.
+    pause: Option<Sleep>,
 }
+
+struct Unconfirmed<T> {
+    number: u64,
+    dead: (Sole<T>, Past, DeadReason),
+    answer: Answer<Result<Published, NotStored>>,
+}
+
+/// How long nothing is tried after the disk refused a letter.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl<T: Send + Sync + 'static> Dying<T> {
     pub(crate) fn new(
@@ -68,6 +86,8 @@ impl<T: Send + Sync + 'static> Dying<T> {
             asked,
             watched,
             teller,
+            unconfirmed: VecDeque::new(),
+            pause: None,
         }
     }
 
@@ -110,25 +130,79 @@ impl<T: Send + Sync + 'static> Dying<T> {
 
     /// Messages that wait.
     pub(crate) fn waiting(&self) -> u64 {
-        self.waiting.len() as u64
+        self.waiting.len() as u64 + self.unconfirmed.len() as u64
     }
 
     /// Moves the next message, if there is one and room for it; else the task is woken when there is.
     pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Option<(Sole<T>, Past)> {
-        let letter = self.next.take().or_else(|| self.first())?;
-        if !self.poll_room(letter.weight(), cx) {
-            self.next = Some(letter);
-            return None;
+        if let Some(confirmed) = self.poll_confirmed(cx) {
+            return Some(confirmed);
         }
-        if let Err(SendError(letter)) = self.letters.fill(letter) {
-            // The topic closed in between: it stays parked.
-            self.next = Some(letter);
-            return None;
+        loop {
+            if self.pause.as_mut().is_some_and(|pause| Pin::new(pause).poll(cx).is_pending()) {
+                return None;
+            }
+            self.pause = None;
+            let mut letter = self.next.take().or_else(|| self.first())?;
+            if !self.poll_room(letter.weight(), cx) {
+                self.next = Some(letter);
+                return None;
+            }
+            let answer = self.dead.shared.settings.durable.is_some().then(|| {
+                let (confirm, answer) = reply();
+                letter.set_confirm(confirm);
+                answer
+            });
+            if let Err(SendError(letter)) = self.letters.fill(letter) {
+                // The topic closed in between: it stays parked.
+                self.next = Some(letter);
+                return None;
+            }
+            let (number, dead) = self.waiting.pop_first()?;
+            if dead.1.redrives == 0 {
+                self.by_offset.remove(&dead.0.first());
+            }
+            let Some(answer) = answer else { return Some(self.moved(dead)) };
+            self.unconfirmed.push_back(Unconfirmed { number, dead, answer });
+            if let Some(confirmed) = self.poll_confirmed(cx) {
+                return Some(confirmed);
+            }
         }
-        let (_, (slice, past, reason)) = self.waiting.pop_first()?;
-        if past.redrives == 0 {
-            self.by_offset.remove(&slice.first());
+    }
+
+    /// The first one that is on its way to the disk, if it is there by now. One that was refused waits again.
+    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Option<(Sole<T>, Past)> {
+        loop {
+            let Poll::Ready(answer) = Pin::new(&mut self.unconfirmed.front_mut()?.answer).poll(cx) else {
+                return None;
+            };
+            let Unconfirmed { number, dead, .. } = self.unconfirmed.pop_front()?;
+            match answer {
+                Ok(Ok(_)) => return Some(self.moved(dead)),
+                // Also if the topic is gone: it stays parked.
+                refused => {
+                    if let Ok(Err(NotStored { why, .. })) = refused {
+                        self.refused(&why);
+                    }
+                    if dead.1.redrives == 0 {
+                        self.by_offset.insert(dead.0.first(), number);
+                    }
+                    self.waiting.insert(number, dead);
+                    // What was made of another one that waits is not the first any more.
+                    self.next = None;
+                }
+            }
         }
+    }
+
+    fn refused(&mut self, why: &dyn std::fmt::Display) {
+        let (topic, group) = (&self.topic, &self.group);
+        tracing::warn!(target: "callboard::broker", %topic, %group, error = %why, "a dead letter was not stored: it stays parked");
+        let rt = &self.dead.shared.core.rt;
+        self.pause = Some(rt.sleep_until(rt.now() + PAUSE));
+    }
+
+    fn moved(&self, (slice, past, reason): (Sole<T>, Past, DeadReason)) -> (Sole<T>, Past) {
         let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
         let attempts = past.attempts;
         self.watched.show(|| Sight::Dead { topic, group, id, attempts, reason: &reason });
@@ -136,15 +210,21 @@ impl<T: Send + Sync + 'static> Dying<T> {
         if !(planted(Bug::UntoldDeadLetter) && reason == DeadReason::TooManyAttempts) {
             self.teller.tell(Event::DeadLetter { topic, group, id, reason, attempts });
         }
-        Some((slice, past))
+        (slice, past)
     }
 
     /// Makes a letter of the first one that waits.
-    fn first(&self) -> Option<Item<DeadLetter>> {
+    fn first(&mut self) -> Option<Item<DeadLetter>> {
         let (_, (slice, past, reason)) = self.waiting.first_key_value()?;
         let (batch, group, home) = (slice.batch.clone(), self.group.clone(), self.home.clone());
         let letter = DeadLetter::new(batch, slice.from, group, past.clone(), reason.clone(), home);
-        Some(self.dead.shared.letter(letter))
+        match self.dead.shared.letter(letter) {
+            Ok(letter) => Some(letter),
+            Err(why) => {
+                self.refused(&why);
+                None
+            }
+        }
     }
 
     fn poll_room(&mut self, weight: u64, cx: &mut Context<'_>) -> bool {

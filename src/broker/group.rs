@@ -1,5 +1,6 @@
 //! Groups: how one is opened.
 
+mod letters;
 mod opening;
 
 use std::fmt;
@@ -337,6 +338,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// # Cancel safety
     /// Once polled, the group is opened even if the future is dropped; it then has no consumer of this call.
     pub async fn stream(self) -> Result<DeliveryStream<T>, OpenError> {
+        self.prepare().await?;
         loop {
             let Opened { shared, linked } = self.open()?;
             let (port, stream) = reply();
@@ -363,6 +365,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
             let make = make.clone();
             core.rt.spawn(&task, seat.run(move || make()));
         });
+        self.prepare().await?;
         loop {
             let Opened { shared, linked } = self.open()?;
             let (port, done) = reply();

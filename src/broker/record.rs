@@ -74,11 +74,22 @@ pub(crate) struct Recovered<T> {
     pub(crate) millis: u64,
     /// Messages that some group has still to settle, or that wait for a group; in runs, each from its first offset.
     pub(crate) runs: Vec<(u64, Vec<Item<T>>)>,
-    /// Those that no codec can read: offset, bytes, why.
-    pub(crate) unread: Vec<(u64, Vec<u8>, Arc<str>)>,
+    /// Those that the codec can't read.
+    pub(crate) unread: Vec<Unread>,
     pub(crate) groups: BTreeMap<GroupId, Known>,
     /// The process before may have handed out any of them.
     pub(crate) unclean: bool,
+}
+
+/// A message that can't be read, and whose it is.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) offset: u64,
+    pub(crate) millis: u64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) why: Arc<str>,
+    /// Those that have still to settle it.
+    pub(crate) groups: Vec<GroupId>,
 }
 
 /// A durable topic's side of the log, and what was there.
@@ -92,6 +103,10 @@ impl<T> Kept<T> {
     /// The groups that the log has.
     pub(crate) fn groups(&self) -> BTreeMap<Name, GroupId> {
         self.recovered.groups.iter().map(|(id, known)| (known.name.clone(), *id)).collect()
+    }
+
+    pub(crate) fn take_unread(&mut self) -> Vec<Unread> {
+        std::mem::take(&mut self.recovered.unread)
     }
 
     pub(crate) fn split(self) -> (Store, Recovered<T>) {
@@ -184,7 +199,11 @@ impl<T: 'static> Recovered<T> {
             .and_then(|envelope| Ok((decode(reader.codec, envelope.payload, envelope.version)?, envelope)));
         let (value, envelope) = match read {
             Ok(read) => read,
-            Err(why) => return self.unread.push((offset, bytes.to_vec(), why)),
+            Err(why) => {
+                let open = self.groups.iter().filter(|(_, known)| !known.done.contains(offset));
+                let groups = open.map(|(id, _)| *id).collect();
+                return self.unread.push(Unread { offset, millis, bytes: bytes.to_vec(), why, groups });
+            }
         };
         let own = envelope.expires.into_iter().chain(reader.ttl.map(|ttl| millis.saturating_add(ttl)));
         let headers = envelope.headers.into_owned();

@@ -19,10 +19,12 @@ use super::group_handle::GroupShared;
 use super::group_word::{GroupWord, Handout};
 use super::message::{Batch, IdStamp, Item};
 use super::publish::Wait;
+use super::registry::Registry;
 use super::room;
 use super::topic::TopicShared;
 use super::topic_actor::{Redriven, TopicWord};
 use super::{Closed, DeadLetter, RedriveAllError, RedriveError};
+use crate::base::Name;
 use crate::mailbox::{SendSink, TrySendError, WeakSender, reply};
 
 pub(super) type Boxed<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
@@ -31,6 +33,33 @@ pub(super) type Boxed<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
 pub(crate) trait Home: Send + Sync {
     /// Brings the letter's message back; answers whether this call did it.
     fn bring_back<'a>(&'a self, letter: &'a DeadLetter) -> Boxed<'a, Result<bool, RedriveError>>;
+
+    /// Whether it is known by these names only: of a letter that was read from the disk.
+    fn is_named(&self, topic: &Name, group: &Name) -> bool {
+        let _ = (topic, group);
+        false
+    }
+}
+
+/// The group of a letter that was read from the disk, which may not be open.
+pub(crate) struct NamedHome {
+    pub(crate) registry: Weak<Registry>,
+    pub(crate) topic: Name,
+    pub(crate) group: Name,
+}
+
+impl Home for NamedHome {
+    fn bring_back<'a>(&'a self, letter: &'a DeadLetter) -> Boxed<'a, Result<bool, RedriveError>> {
+        Box::pin(async {
+            let registry = self.registry.upgrade().ok_or(RedriveError::Closed)?;
+            let home = registry.home(&self.topic, &self.group).ok_or(RedriveError::GroupGone)?;
+            home.bring_back(letter).await
+        })
+    }
+
+    fn is_named(&self, topic: &Name, group: &Name) -> bool {
+        (&self.topic, &self.group) == (topic, group)
+    }
 }
 
 /// A group, as its dead letters know it. Why by this and not by its name: a group that was deleted and opened again
@@ -126,6 +155,9 @@ impl<T: Send + Sync + 'static> GroupShared<T> {
     /// and is still there, since this was dropped just then, is marked, and leaves the next time.
     pub(super) async fn redrive_all(&self) -> Result<u64, RedriveAllError> {
         let dead = &*self.dead.shared;
+        let topic =
+            self.topic.upgrade().ok_or(RedriveAllError { redriven: 0, error: RedriveError::Closed })?;
+        let topic = topic.name.clone();
         let upto = dead.sender.accepted();
         let (mut from, mut redriven) = (0, 0);
         let failed = |redriven| move |error: RedriveError| RedriveAllError { redriven, error };
@@ -137,7 +169,7 @@ impl<T: Send + Sync + 'static> GroupShared<T> {
             from = batch.base() + u64::from(batch.len());
             for index in kept.runs().flat_map(|(from, to)| from..to) {
                 let letter = batch.value(index);
-                if letter.is_from(&self.home) && batch.base() + u64::from(index) < upto {
+                if letter.is_from(&self.home, &topic, &self.name) && batch.base() + u64::from(index) < upto {
                     redriven += u64::from(letter.redrive_once().await.map_err(failed(redriven))?);
                     drop(dead.sender.control(TopicWord::Moved { base: batch.base(), index }));
                 }

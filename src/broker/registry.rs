@@ -3,15 +3,17 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::core::BrokerCore;
+use super::dead_letter::{AnyCodec, Homes, Letters};
 use super::drain::Ending;
+use super::redrive::{Home, NamedHome};
 use super::settings::TopicSettings;
 use super::topic::TopicShared;
 use super::topic_actor::Quiet;
 use super::topology;
-use super::{Closed, DeadLetter, DeleteError, OpenError, Report, TopicNode, TopicReport};
+use super::{Closed, Codec, DeadLetter, DeleteError, OpenError, Report, TopicNode, TopicReport};
 use crate::base::Name;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -62,6 +64,10 @@ pub(crate) trait TopicPort: Send + Sync {
     fn nudge(&self) -> Boxed<'_, ()>;
     /// Stops it at once, then its groups.
     fn stop(&self) -> Boxed<'_, TopicReport>;
+    /// What writes its messages, if it is durable.
+    fn codec(&self) -> Option<AnyCodec>;
+    /// Where the dead letters of a group that is open come from.
+    fn home(&self, group: &Name) -> Option<Arc<dyn Home>>;
 }
 
 impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
@@ -96,7 +102,33 @@ impl<T: Send + Sync + 'static> TopicPort for TopicShared<T> {
 
     fn stop(&self) -> Boxed<'_, TopicReport> {
         let left = self.begin_stop();
-        Box::pin(self.end_stop(left))
+        Box::pin(async {
+            let report = self.end_stop(left).await;
+            if self.keeper.is_some() { report.kept() } else { report }
+        })
+    }
+
+    fn codec(&self) -> Option<AnyCodec> {
+        AnyCodec::new(self.components.codec.clone()?).ok()
+    }
+
+    fn home(&self, group: &Name) -> Option<Arc<dyn Home>> {
+        self.groups().open.get(group).map(|group| group.home.clone())
+    }
+}
+
+/// What dead letters on the disk need to know. Weak, since a topic of the registry has it.
+pub(crate) struct KnownHomes(pub(crate) Weak<Registry>);
+
+impl Homes for KnownHomes {
+    fn codec(&self, topic: &Name) -> Option<AnyCodec> {
+        let registry = self.0.upgrade()?;
+        let port = registry.lock().topics.get(topic)?.port.clone();
+        port.codec()
+    }
+
+    fn home(&self, topic: &Name, group: &Name) -> Arc<dyn Home> {
+        Arc::new(NamedHome { registry: self.0.clone(), topic: topic.clone(), group: group.clone() })
     }
 }
 
@@ -152,6 +184,17 @@ impl Registry {
             return Err(OpenError::Closed);
         }
         inside.topics.get(name).ok_or_else(|| OpenError::NotFound(name.clone()))?.typed(name)
+    }
+
+    /// Where the dead letters of a group that is open come from.
+    pub(crate) fn home(&self, topic: &Name, group: &Name) -> Option<Arc<dyn Home>> {
+        let port = self.lock().topics.get(topic)?.port.clone();
+        port.home(group)
+    }
+
+    /// The codec of dead letters.
+    pub(crate) fn letters(self: &Arc<Registry>) -> Arc<dyn Codec<DeadLetter>> {
+        Arc::new(Letters { homes: Arc::new(KnownHomes(Arc::downgrade(self))) })
     }
 
     /// Whether a topic of that name is open.

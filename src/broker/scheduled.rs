@@ -12,7 +12,7 @@ use super::message::Item;
 use super::publish::Wait;
 use super::schedule::{Due, ScheduleWord};
 use super::topic::TopicShared;
-use super::{ErrorKind, Overflow, PublishError, Topic};
+use super::{ErrorKind, InvalidMessage, Overflow, PublishError, Topic};
 use crate::base::Moment;
 use crate::mailbox::{SendError, TrySendError, reply};
 
@@ -179,6 +179,9 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         item: Checked<T>,
     ) -> Result<Scheduled, PublishError<T>> {
         match item {
+            Ok(item) if self.keeper.is_some() => {
+                Err(PublishError::Invalid(item.into_value(), InvalidMessage::Delayed))
+            }
             Ok(item) => self.schedule_item(due, item).await,
             Err((value, why)) => Err(PublishError::Invalid(value, why)),
         }

@@ -1,16 +1,19 @@
 //! A topic as a `futures::Sink`.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures::Sink;
 
 use super::message::{IdStamp, Item};
+use super::record::NotStored;
 use super::room::Wait;
 use super::topic_actor::TopicWord;
-use super::{PublishError, Topic};
-use crate::mailbox::{SendError, SendSink};
+use super::{PublishError, Published, Topic};
+use crate::mailbox::{Answer, SendError, SendSink, reply};
 
 /// Publishes to a topic through `futures::Sink`; made by [`Topic::sink`].
 ///
@@ -19,7 +22,8 @@ use crate::mailbox::{SendError, SendSink};
 /// one message instead and is ready again once that is in the topic; flushing and closing wait for it, and dropping the
 /// sink drops it. Inside of a handler it waits as long as a publish may there, then fails with
 /// [`PublishError::TimedOut`] and leaves the line. A sink that is kept while it waits and is not polled keeps its turn,
-/// and with it everyone behind: poll it on, or drop it. Flushing says that everything sent is accepted. Closing flushes,
+/// and with it everyone behind: poll it on, or drop it. Flushing says that everything sent is accepted
+/// and, in a durable topic, on the disk; up to 4,096 messages may be on their way there. Closing flushes,
 /// gives a kept place back, and never closes the topic.
 ///
 /// # Examples
@@ -41,7 +45,12 @@ pub struct TopicSink<T: Send + Sync + 'static> {
     /// A message that waits for its bytes.
     held: Option<Item<T>>,
     wait: Wait,
+    /// In a durable topic: what is in it and may not be on the disk yet, in order. Limit: [`MOST_UNSTORED`].
+    unstored: VecDeque<Answer<Result<Published, NotStored>>>,
 }
+
+/// So many messages of one sink may be on their way to the disk: then it is ready again as the oldest are there.
+const MOST_UNSTORED: usize = 4096;
 
 // Why: a message is moved through, never pinned.
 impl<T: Send + Sync + 'static> Unpin for TopicSink<T> {}
@@ -49,7 +58,7 @@ impl<T: Send + Sync + 'static> Unpin for TopicSink<T> {}
 impl<T: Send + Sync + 'static> TopicSink<T> {
     pub(crate) fn new(topic: Topic<T>) -> TopicSink<T> {
         let sink = topic.shared.sender.sink();
-        TopicSink { topic, sink, held: None, wait: Wait::default() }
+        TopicSink { topic, sink, held: None, wait: Wait::default(), unstored: VecDeque::new() }
     }
 
     fn is_weighed(&self) -> bool {
@@ -105,9 +114,36 @@ impl<T: Send + Sync + 'static> TopicSink<T> {
         Poll::Ready(self.fill(item))
     }
 
-    fn fill(&mut self, item: Item<T>) -> Result<(), PublishError<Option<T>>> {
+    /// Hears of what is on the disk by now, and waits until no more than `most` messages are not.
+    fn poll_stored(
+        &mut self,
+        most: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PublishError<Option<T>>>> {
+        while let Some(oldest) = self.unstored.front_mut() {
+            let Poll::Ready(answer) = Pin::new(oldest).poll(cx) else {
+                return if self.unstored.len() <= most { Poll::Ready(Ok(())) } else { Poll::Pending };
+            };
+            self.unstored.pop_front();
+            if let Ok(Err(refused)) = answer {
+                let error = refused.into_error::<T>().map(|error| error.map(Some));
+                return Poll::Ready(Err(error.unwrap_or(PublishError::Closed(None))));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn fill(&mut self, mut item: Item<T>) -> Result<(), PublishError<Option<T>>> {
+        let stored = self.topic.shared.settings.durable.is_some().then(|| {
+            let (confirm, answer) = reply();
+            item.set_confirm(confirm);
+            answer
+        });
         match self.sink.fill(item) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.unstored.extend(stored);
+                Ok(())
+            }
             Err(SendError(item)) if self.topic.shared.sender.is_closed() => {
                 Err(PublishError::Closed(Some(item.into_value())))
             }
@@ -122,6 +158,7 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
     type Error = PublishError<Option<T>>;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        ready!(self.poll_stored(MOST_UNSTORED - 1, cx))?;
         if self.is_weighed() {
             return self.poll_held(cx);
         }
@@ -151,13 +188,14 @@ impl<T: Send + Sync + 'static> Sink<T> for TopicSink<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.poll_held(cx)
+        ready!(self.poll_held(cx))?;
+        self.poll_stored(0, cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(self.poll_held(cx))?;
         self.give_up();
-        Poll::Ready(Ok(()))
+        self.poll_stored(0, cx)
     }
 }
 

@@ -12,7 +12,7 @@ use super::disk::Keeper;
 use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::message::{IdStamp, Item};
-use super::record::Kept;
+use super::record::{Kept, Unread};
 use super::registry::Registry;
 use super::room::Lacks;
 use super::schedule::Schedule;
@@ -47,6 +47,8 @@ pub(crate) struct TopicShared<T> {
     pub(crate) next_group: AtomicU32,
     /// Present if it is durable.
     pub(crate) keeper: Option<Keeper>,
+    /// What was there, and its codec can't read.
+    pub(super) unread: Vec<Unread>,
     pub(super) schedule: Schedule<T>,
     groups: Mutex<Groups<T>>,
     pub(super) ending: Mutex<Option<Ending<TopicReport>>>,
@@ -59,7 +61,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         components: Components<T>,
         hold: bool,
         registry: &Arc<Registry>,
-        kept: Option<Kept<T>>,
+        mut kept: Option<Kept<T>>,
     ) -> Arc<Self> {
         let core = registry.core.clone();
         let tally = Arc::<Tally>::default();
@@ -70,6 +72,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         };
         let known = kept.as_ref().map(|kept| kept.groups()).unwrap_or_default();
         let next_group = kept.as_ref().map_or(0, |kept| kept.next_group);
+        let unread = kept.as_mut().map(Kept::take_unread).unwrap_or_default();
         let keeper = kept.as_ref().map(|kept| kept.store.keeper.clone());
         let (store, recovered) = kept.map(Kept::split).unzip();
         let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
@@ -106,6 +109,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             tally,
             next_group,
             keeper,
+            unread,
             schedule: Schedule::default(),
             groups,
             ending,

@@ -1,19 +1,21 @@
 //! Opening a topic.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::codec::codec_name;
+use super::dead_letter::Letters;
 use super::dedup::dedup_key;
 use super::door::Components;
-use super::keep::Opening;
+use super::keep::{About, Opening};
 use super::key::{Key, KeyFn};
 use super::record::Kept;
 use super::registry::Registry;
 use super::settings::{Durable, TopicSettings};
 use super::topic::TopicShared;
-use super::{Codec, Dedup, Durability, Message, OpenError, Overflow, Topic};
+use super::{Codec, DeadLetter, Dedup, Durability, Message, OpenError, Overflow, Topic};
 use crate::base::Name;
 
 /// Opens a topic, with settings of its own; made by [`Broker::topic`](super::Broker::topic).
@@ -300,6 +302,7 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     /// then: it is there, and empty, when it is opened again.
     pub async fn open(mut self) -> Result<Topic<T>, OpenError> {
         let name = Name::new(&self.name)?;
+        self.find_letters();
         if let Some(codec) = &self.components.codec {
             let codec = codec_name(&**codec);
             let codec =
@@ -328,26 +331,49 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
     }
 
     /// What the log has of the topic, unless it is in memory or open.
-    async fn keep(&self, name: &Name) -> Result<Option<Kept<T>>, OpenError> {
-        let disk = self.registry.core.disk.as_ref();
-        let (Some(durable), Some(codec)) = (&self.settings.durable, &self.components.codec) else {
-            return match disk.and_then(|disk| disk.find(name.as_str())) {
-                Some(_) if !self.registry.has(name) => Err(self.other_durability(name, None)),
-                _ => Ok(None),
-            };
-        };
-        let disk = disk.ok_or_else(|| OpenError::NoDataDir(name.clone()))?;
+    async fn keep(&mut self, name: &Name) -> Result<Option<Kept<T>>, OpenError> {
         if self.registry.has(name) {
             return Ok(None);
         }
+        let disk = self.registry.core.disk.clone();
+        let Some(codec) = self.components.codec.clone() else {
+            return match disk.and_then(|disk| disk.find(name.as_str())) {
+                Some(_) => Err(self.other_durability(name, None)),
+                None => Ok(None),
+            };
+        };
+        let Some(durable) = &self.settings.durable else { return Ok(None) };
+        let disk = disk.ok_or_else(|| OpenError::NoDataDir(name.clone()))?;
         let weigher = self.components.weigher.clone();
-        let terms = Opening { codec: codec.clone(), durable, settings: &self.settings, weigher };
-        Ok(Some(terms.keep(disk, &self.registry.core.rt, name).await?))
+        let opening = Opening { codec, durable, settings: &self.settings, weigher };
+        Ok(Some(opening.keep(&disk, &self.registry.core.rt, name).await?))
+    }
+
+    /// Dead letters that are on the disk are opened as such, without being told how they are written.
+    fn find_letters(&mut self) {
+        let disk = self.registry.core.disk.as_ref();
+        let about = disk.and_then(|disk| About::of(&disk.find(&self.name)?.state.terms.about));
+        let Some(about) = about.filter(|about| about.codec == Letters::NAME) else { return };
+        let codec: Box<dyn Any> = Box::new(self.registry.letters());
+        if let (None, Ok(codec)) = (&self.components.codec, codec.downcast::<Arc<dyn Codec<T>>>()) {
+            (self.components.codec, self.durability) = (Some(*codec), about.durability);
+        }
     }
 
     fn other_durability(&self, name: &Name, asked: Option<Durability>) -> OpenError {
         let is = Some(Durability::default());
         OpenError::OtherDurability { name: name.clone(), is, asked }
+    }
+}
+
+impl TopicBuilder<DeadLetter> {
+    /// Keeps the dead letters of this topic on disk, as [`TopicBuilder::durable`] does with other messages. Default: in memory.
+    ///
+    /// The dead-letter topic of a group of a durable topic is so by itself. This is for one that is opened before that, to be given
+    /// settings of its own. A dead letter of a topic in memory can't be written: it stays parked in its group.
+    pub fn durable_letters(mut self) -> TopicBuilder<DeadLetter> {
+        self.components.codec = Some(self.registry.letters());
+        self
     }
 }
 

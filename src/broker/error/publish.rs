@@ -81,6 +81,19 @@ pub enum InvalidMessage {
 }
 
 impl<T> PublishError<T> {
+    /// The same of another message.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> PublishError<U> {
+        match self {
+            PublishError::Full(value) => PublishError::Full(change(value)),
+            PublishError::TimedOut(value) => PublishError::TimedOut(change(value)),
+            PublishError::Dropped(value) => PublishError::Dropped(change(value)),
+            PublishError::Closed(value) => PublishError::Closed(change(value)),
+            PublishError::Invalid(value, why) => PublishError::Invalid(change(value), why),
+            PublishError::NotStored(value, why) => PublishError::NotStored(change(value), why),
+            PublishError::Unknown(value, why) => PublishError::Unknown(change(value), why),
+        }
+    }
+
     /// Takes the message out.
     pub fn into_inner(self) -> T {
         match self {

@@ -84,10 +84,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         told: &mut Vec<Event>,
     ) -> Result<Topic<DeadLetter>, OpenError> {
         let registry = topic.registry.upgrade().ok_or(OpenError::Closed)?;
-        let target = match &self.settings.dead_letter_topic {
-            Some(target) => Name::new(target)?,
-            None => Name::new(&format!("{}.{name}.dead", topic.name))?,
-        };
+        let target = self.target(&topic.name, name)?;
         let settings =
             TopicSettings { capacity: self.settings.dead_letter_capacity, ..TopicSettings::default() };
         let make = || {
