@@ -8,7 +8,7 @@ use super::ledger::Past;
 use super::message::Batch;
 use super::redrive::Home;
 use super::weight::Weighed as _;
-use super::{Headers, Message, MessageId, RedriveError};
+use super::{Headers, KeyHash, Message, MessageId, RedriveError};
 use crate::base::Name;
 use crate::base::sync::{AtomicBool, Ordering};
 use payload::Payload;
@@ -195,6 +195,10 @@ impl DeadLetter {
     /// The message as it was read from the disk, if it was.
     pub(super) fn as_stored(&self) -> Option<&Stored> {
         self.payload.stored()
+    }
+
+    pub(super) fn original_key(&self) -> Option<KeyHash> {
+        self.payload.key(self.index)
     }
 
     /// Where it is marked that it came in at its topic again.

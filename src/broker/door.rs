@@ -104,6 +104,13 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         }
     }
 
+    /// The message of a letter, as it is to come back. `None`: the codec can't read or write it.
+    pub(super) fn item_again(&self, letter: &DeadLetter) -> Option<Item<T>> {
+        let all = self.settings.capacity_bytes.unwrap_or(0) as u64;
+        let weight = |value: &T, headers| self.weigh(value, headers).unwrap_or(all);
+        record::item_again(&**self.components.codec.as_ref()?, letter, weight)
+    }
+
     fn find_key(&self, value: &T) -> Result<KeyHash, InvalidMessage> {
         match &self.components.key {
             None => Ok(KeyHash::default()),

@@ -58,6 +58,10 @@ pub enum RedriveError {
     GroupGone,
     /// The broker is shut down, or is draining and this came from outside of its handlers.
     Closed,
+    /// The topic is durable, and the disk refused the message. The letter can be redriven again; the log says what the disk said.
+    NotStored,
+    /// The topic is durable, and its codec can't read the message, or can't write it.
+    Undecodable,
 }
 
 /// Says how many dead letters were brought back before one was not.
@@ -70,11 +74,13 @@ pub struct RedriveAllError {
 }
 
 impl RedriveError {
-    /// Tells what to do: [`ErrorKind::Full`] or [`ErrorKind::Closed`].
+    /// Tells what to do; any [`ErrorKind`] but `Dropped` and `Unknown`.
     pub fn kind(&self) -> ErrorKind {
         match self {
             RedriveError::Full => ErrorKind::Full,
             RedriveError::GroupGone | RedriveError::Closed => ErrorKind::Closed,
+            RedriveError::NotStored => ErrorKind::Storage,
+            RedriveError::Undecodable => ErrorKind::Invalid,
         }
     }
 }
@@ -130,6 +136,8 @@ impl fmt::Display for RedriveError {
         f.write_str(match self {
             RedriveError::Full => "not redriven: the topic has no room",
             RedriveError::GroupGone => "not redriven: the group that gave the message up is gone",
+            RedriveError::NotStored => "not redriven: the disk refused the message",
+            RedriveError::Undecodable => "not redriven: the topic's codec can't read or write the message",
             RedriveError::Closed => "not redriven: the broker is shut down or draining",
         })
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Headers;
 use super::dedup::DedupKey;
+use super::envelope::Again;
 use super::record::Record;
 use crate::base::Moment;
 
@@ -19,6 +20,8 @@ pub(crate) struct Extra {
     pub(crate) ttl: Option<Duration>,
     /// When that is over: known as it is accepted.
     pub(crate) expires: Option<Moment>,
+    /// It came back from the dead letters, in a durable topic. Boxed, since few do.
+    pub(crate) again: Option<Box<Again>>,
     /// Until it is stored, in a durable topic. Boxed, since no other has it.
     pub(crate) record: Option<Box<Record>>,
 }
@@ -31,7 +34,7 @@ impl Extra {
 
     pub(crate) fn is_empty(&self) -> bool {
         let bare = self.headers.is_empty() && self.dedup.is_none() && self.weight == 0;
-        bare && self.ttl.is_none() && self.expires.is_none() && self.record.is_none()
+        bare && self.ttl.is_none() && self.expires.is_none() && self.record.is_none() && self.again.is_none()
     }
 
     pub(crate) fn headers(this: Option<&Extra>) -> &Headers {

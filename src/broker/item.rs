@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::dedup::DedupKey;
+use super::envelope::Again;
 use super::extra::Extra;
 use super::message::BATCH;
 use super::record::{Confirm, Record};
@@ -79,6 +80,11 @@ impl<T> Item<T> {
 
     pub(super) fn headers(&self) -> &Headers {
         Extra::headers(self.extra.as_deref())
+    }
+
+    /// What it was before, if it came back from the dead letters.
+    pub(crate) fn again(&self) -> Option<&Again> {
+        self.extra.as_ref()?.again.as_deref()
     }
 
     pub(crate) fn take_record(&mut self) -> Record {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::claims::Claims;
+use super::envelope::Again;
 use super::ledger::Past;
 use super::order::BatchHandle;
 use super::settings::TopicSettings;
@@ -68,6 +69,8 @@ pub(crate) struct Batch<T> {
     own_times: bool,
     /// A process that was killed may have handed out some of it.
     unclean: bool,
+    /// Some message came back from the dead letters of a durable topic, and has the id that it had before.
+    some_again: bool,
 }
 
 impl<T> Batch<T> {
@@ -81,7 +84,16 @@ impl<T> Batch<T> {
         origin.alive.fetch_add(items.len() as u64, Ordering::Relaxed);
         let claims = Claims::new(if origin.evicts { items.len() } else { 0 });
         let own_times = origin.tally.has_own_times() && items.iter().any(|item| item.expires().is_some());
-        Batch { origin: origin.clone(), base, items, claims, expires, own_times, unclean: false }
+        Batch {
+            origin: origin.clone(),
+            base,
+            items,
+            claims,
+            expires,
+            own_times,
+            unclean: false,
+            some_again: false,
+        }
     }
 
     /// One that was read from the disk. `unclean`: some of it may have been handed out before.
@@ -90,6 +102,7 @@ impl<T> Batch<T> {
             origin.tally.on_own_time();
         }
         let mut batch = Batch::new(origin, base, items, None);
+        batch.some_again = batch.items.iter().any(|item| item.again().is_some());
         batch.unclean = unclean;
         batch
     }
@@ -131,7 +144,28 @@ impl<T> Batch<T> {
         self.items.get(usize::from(index)).map_or(Headers::none(), Item::headers)
     }
 
+    /// Why a message of a durable topic is here again, if it is.
+    pub(crate) fn again(&self, index: u16) -> Option<&Again> {
+        if !self.some_again {
+            return None;
+        }
+        self.items.get(usize::from(index)).and_then(Item::again)
+    }
+
+    /// Those of them that are here for the first time.
+    pub(crate) fn first_time(&self, which: Bits) -> Bits {
+        let mut first = which;
+        if self.some_again {
+            let again = which.iter().filter(|at| self.again(*at).is_some());
+            again.for_each(|at| first = first.without(Bits::range(at, at + 1)));
+        }
+        first
+    }
+
     pub(crate) fn id(&self, index: u16) -> MessageId {
+        if let Some(again) = self.again(index) {
+            return again.original;
+        }
         let millis = self.items.get(usize::from(index)).map_or(0, Item::millis);
         MessageId::new(millis, self.base + u64::from(index))
     }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use super::bits::Bits;
 use super::books::GroupId;
 use super::codec::{Codec, decode, encode};
-use super::envelope::Envelope;
+use super::envelope::{Again, Envelope};
 use super::extra::Extra;
 use super::message::{BATCH, Item};
-use super::topic_actor::Store;
-use super::{Headers, InvalidMessage, KeyHash, PublishError, Published};
+use super::topic_actor::{Redriven, Store};
+use super::{DeadLetter, Headers, InvalidMessage, KeyHash, PublishError, Published};
+use crate::base::sync::AtomicBool;
 use crate::base::{Moment, Name};
 use crate::log::{Log, LogError, Note, TopicState};
 use crate::mailbox::Reply;
@@ -65,6 +66,56 @@ pub(crate) fn to_bytes<T: 'static>(
     let mut bytes = Vec::new();
     envelope.encode(&mut bytes);
     Ok(bytes)
+}
+
+/// A message that comes back to one group of a durable topic, with a place that was got for it.
+pub(crate) struct ComesBack<T> {
+    pub(crate) group: GroupId,
+    /// It says what it was before.
+    pub(crate) item: Item<T>,
+    /// Set as it comes in.
+    pub(crate) mark: Arc<AtomicBool>,
+    pub(crate) answer: Reply<Redriven>,
+}
+
+/// Makes a message of a letter, as it is to come back to its group. `None`: the codec can't.
+pub(crate) fn item_again<T: Send + Sync + 'static>(
+    codec: &dyn Codec<T>,
+    letter: &DeadLetter,
+    weight: impl Fn(&T, usize) -> u64,
+) -> Option<Item<T>> {
+    let (mut payload, key) = (Vec::new(), letter.original_key());
+    let version = match letter.as_stored() {
+        Some(stored) => {
+            payload.extend_from_slice(&stored.payload);
+            stored.version
+        }
+        None => encode(codec, &*letter.message::<T>()?, &mut payload).ok()?,
+    };
+    let value = decode(codec, &payload, version).ok()?;
+    let headers = letter.original_headers();
+    let redrives = u16::try_from(letter.original_redrives()).unwrap_or(u16::MAX).saturating_add(1);
+    let again = Again { group: letter.group().clone(), original: letter.original_id(), redrives };
+    let envelope = Envelope {
+        key,
+        headers: Cow::Borrowed(headers),
+        expires: None,
+        due: None,
+        again: Some(again.clone()),
+        version,
+        payload: &payload,
+    };
+    let mut bytes = Vec::new();
+    envelope.encode(&mut bytes);
+    let extra = Extra {
+        weight: weight(&value, headers.bytes()),
+        headers: headers.clone(),
+        again: Some(Box::new(again)),
+        record: Some(Box::new(Record { bytes, confirm: None })),
+        ..Extra::default()
+    };
+    let millis = letter.original_id().unix_millis();
+    Some(Item::read(millis, value, key.unwrap_or_default(), extra.boxed()))
 }
 
 /// What a topic goes on with that was opened before, by an earlier process.
@@ -210,6 +261,7 @@ impl<T: 'static> Recovered<T> {
         let extra = Extra {
             weight: (reader.weight)(&value, headers.bytes()),
             headers,
+            again: envelope.again.map(Box::new),
             expires: own.min().map(|millis| reader.clocks.moment(millis)),
             ..Extra::default()
         };

@@ -19,6 +19,7 @@ use super::group_handle::GroupShared;
 use super::group_word::{GroupWord, Handout};
 use super::message::{Batch, IdStamp, Item};
 use super::publish::Wait;
+use super::record::ComesBack;
 use super::registry::Registry;
 use super::room;
 use super::topic::TopicShared;
@@ -74,6 +75,9 @@ impl<T: Send + Sync + 'static> Home for GroupHome<T> {
     fn bring_back<'a>(&'a self, letter: &'a DeadLetter) -> Boxed<'a, Result<bool, RedriveError>> {
         Box::pin(async {
             let topic = self.topic.upgrade().ok_or(RedriveError::Closed)?;
+            if topic.keeper.is_some() {
+                return self.bring_back_stored(letter, &topic).await;
+            }
             let mut entry = Entry { sink: topic.sender.sink(), topic: &topic, wait: room::Wait::default() };
             loop {
                 if letter.is_redriven() {
@@ -93,10 +97,40 @@ impl<T: Send + Sync + 'static> Home for GroupHome<T> {
                     Redriven::Now => return Ok(true),
                     Redriven::Before => return Ok(false),
                     Redriven::NoGroup => return Err(closed(&topic)),
+                    Redriven::NotStored => return Err(RedriveError::NotStored),
                     Redriven::Later => entry.wait_for_less_pinned(base, len).await?,
                 }
             }
         })
+    }
+}
+
+impl<T: Send + Sync + 'static> GroupHome<T> {
+    /// Brings it back to a durable topic, where it is stored anew: what the log had of it may be gone.
+    async fn bring_back_stored(
+        &self,
+        letter: &DeadLetter,
+        topic: &TopicShared<T>,
+    ) -> Result<bool, RedriveError> {
+        if letter.is_redriven() {
+            return Ok(false);
+        }
+        if self.door.is_gone() {
+            return Err(closed(topic));
+        }
+        let item = topic.item_again(letter).ok_or(RedriveError::Undecodable)?;
+        let mut entry = Entry { sink: topic.sender.sink(), topic, wait: room::Wait::default() };
+        let weight = item.weight();
+        poll_fn(|cx| entry.poll_place(weight, cx)).await?;
+        let (answer, said) = reply();
+        let back = ComesBack { group: self.group, item, mark: letter.mark(), answer };
+        entry.sink.hand_over(TopicWord::ComesBack(Box::new(back))).map_err(|_| closed(topic))?;
+        match said.await.map_err(|_| closed(topic))? {
+            Redriven::Now => Ok(true),
+            Redriven::Before => Ok(false),
+            Redriven::NoGroup => Err(closed(topic)),
+            Redriven::Later | Redriven::NotStored => Err(RedriveError::NotStored),
+        }
     }
 }
 

@@ -227,6 +227,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
             }
+            TopicWord::SettledAgain { group, base, at } if self.actor.store.is_some() => {
+                let freed = self.books.on_settled(group, base, Bits::range(at, at + 1));
+                self.free(freed);
+            }
             TopicWord::SettledAgain { group, base, at } => {
                 let freed = self.books.on_settled_again(group, base, at);
                 self.free(freed);
@@ -313,6 +317,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let _ = reply.send(*stats);
             }
             TopicWord::Redrive { group, message, answer } => self.on_redrive(group, message, answer),
+            TopicWord::ComesBack(back) => self.on_comes_back(*back),
             TopicWord::WhenRedrivable { base, len, answer } => {
                 self.redrivers.push(Redriver { base, len, answer });
                 self.call_redrivers();

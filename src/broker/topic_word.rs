@@ -7,6 +7,7 @@ use super::books::GroupId;
 use super::dead_letter::WayBack;
 use super::group_word::{GroupWord, Handout};
 use super::message::Batch;
+use super::record::ComesBack;
 use super::room::Room;
 use super::topic_actor::{GroupNews, Redriven};
 use super::{GroupStats, Start, TopicStats};
@@ -75,6 +76,8 @@ pub(crate) enum TopicWord<T> {
         message: WayBack<T>,
         answer: Reply<Redriven>,
     },
+    /// A message comes back to a durable topic, with a place that was got for it.
+    ComesBack(Box<ComesBack<T>>),
     /// Answer when a message of this batch may come back.
     WhenRedrivable {
         base: u64,

@@ -141,6 +141,11 @@ impl<M, C, S> Receiver<M, C, S> {
         locked.line.preload(held, weight);
     }
 
+    /// So many messages came in by another way, with places that were got for them, and count as accepted.
+    pub(crate) fn own(&mut self, messages: u64) {
+        self.shared.lock().accepted += messages;
+    }
+
     /// So many of the messages that were accepted don't count as such, after all.
     pub(crate) fn disown(&mut self, messages: u64) {
         let mut locked = self.shared.lock();

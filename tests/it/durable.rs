@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use callboard::broker::{DataDirBuilder, Durability, ErrorKind, OpenError, Raw};
+use callboard::broker::{Codec, DataDirBuilder, DeadReason, Durability, ErrorKind, OpenError, Raw};
 use callboard::prelude::*;
 use callboard::sim::{Sim, SimDisk};
-use futures::{FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 
 use crate::every;
 use crate::kit::until;
@@ -30,7 +30,7 @@ impl TempDir {
     }
 
     pub(crate) fn builder(&self) -> DataDirBuilder {
-        let builder = Broker::builder().data_dir(&self.path);
+        let builder = Broker::builder().data_dir(&self.path).journal_file_bytes(64 << 10);
         match &self.disk {
             Some(disk) => builder.on(disk.clone()),
             None => builder,
@@ -47,7 +47,7 @@ impl Drop for TempDir {
 }
 
 async fn open(dir: &TempDir) -> (Broker, Topic<String>) {
-    let broker = dir.builder().journal_file_bytes(64 << 10).open().await.unwrap();
+    let broker = dir.builder().open().await.unwrap();
     let topic = broker.topic::<String>("orders").durable(Raw).open().await.unwrap();
     (broker, topic)
 }
@@ -120,7 +120,7 @@ fn a_group_that_is_away_keeps_its_messages() {
         // The delay is remembered.
         until(&orders.find_group("billing").unwrap(), |stats| stats.delayed == 1).await;
         assert!(pulled.next().now_or_never().is_none());
-        broker.shutdown().await;
+        broker.shutdown_within(std::time::Duration::ZERO).await;
     });
 }
 
@@ -145,6 +145,191 @@ fn what_is_opened_as_what_it_is_not_is_refused() {
         let broker = Broker::start().unwrap();
         let nowhere = broker.topic::<String>("orders").durable(Raw).open().await.unwrap_err();
         assert!(matches!(nowhere, OpenError::NoDataDir(_)), "{nowhere}");
+        broker.shutdown().await;
+    });
+}
+
+async fn letters(broker: &Broker) -> Topic<DeadLetter> {
+    broker.topic::<DeadLetter>("orders.billing.dead").open().await.unwrap()
+}
+
+/// G11: what a group gave up, and what came back of it, outlives the process.
+#[test]
+fn dead_letters_are_on_the_disk_and_come_back() {
+    every::runtime(|| async {
+        let dir = TempDir::new("dead");
+        let (broker, orders) = open(&dir).await;
+        let billing = orders.group("billing").retry(Retry::none());
+        let billing = billing.run(async |order| match order.as_str() {
+            "bad" => Err(Fault::new("no paper")),
+            _ => Ok(()),
+        });
+        let billing = billing.await.unwrap();
+        let ids = orders.publish_all(["good", "bad", "good"].map(String::from)).await.unwrap();
+        until(&billing, |stats| stats.dead_lettered == 1 && stats.acked == 2).await;
+        broker.shutdown().await;
+
+        // The letters can be read before the topic is open that they come from, but for their payload.
+        let (broker, dead) = {
+            let broker = dir.builder().open().await.unwrap();
+            let dead = letters(&broker).await;
+            (broker, dead)
+        };
+        let mut clerk = dead.group("clerk").stream().await.unwrap();
+        let letter = clerk.next().await.unwrap();
+        assert_eq!((letter.original_id(), letter.error(), letter.attempts()), (ids[1], Some("no paper"), 1));
+        assert!(letter.message::<String>().is_none());
+        letter.release().unwrap();
+        let orders = broker.topic::<String>("orders").durable(Raw).open().await.unwrap();
+        let letter = clerk.next().await.unwrap();
+        assert_eq!(**letter.message::<String>().unwrap(), *"bad");
+        // Nobody takes it before its group is there.
+        assert!(letter.redrive().await.is_err());
+        let mut back = orders.group("billing").stream().await.unwrap();
+        letter.redrive().await.unwrap();
+        letter.ack().unwrap();
+        let order = back.next().await.unwrap();
+        assert_eq!((order.as_str(), order.id(), order.redrives(), order.attempt()), ("bad", ids[1], 1, 1));
+        order.release().unwrap();
+        dead.settled().await.unwrap();
+        assert_eq!(dead.stats().await.unwrap().unsettled, 0);
+        drop((back, clerk));
+        broker.shutdown().await;
+
+        // It is in its topic by now, for its group alone, with what it was.
+        let (broker, orders) = open(&dir).await;
+        let mut others = orders.group("others").stream().await.unwrap();
+        let mut back = orders.group("billing").stream().await.unwrap();
+        let order = back.next().await.unwrap();
+        assert_eq!((order.as_str(), order.id(), order.redrives()), ("bad", ids[1], 1));
+        order.ack().unwrap();
+        orders.settled().await.unwrap();
+        assert!(others.next().now_or_never().is_none());
+        assert_eq!(letters(&broker).await.stats().await.unwrap().unsettled, 0);
+        broker.shutdown().await;
+
+        let (broker, orders) = open(&dir).await;
+        assert_eq!(orders.stats().await.unwrap().unsettled, 0);
+        broker.shutdown().await;
+    });
+}
+
+/// A sink that was flushed has everything on the disk.
+#[test]
+fn a_sink_flushes_to_the_disk_and_reports_say_what_is_kept() {
+    every::runtime(|| async {
+        let dir = TempDir::new("sink");
+        let (broker, orders) = open(&dir).await;
+        let mut sink = orders.sink();
+        let values = (0..300).map(|n| Ok(format!("order {n}")));
+        sink.send_all(&mut futures::stream::iter(values)).await.unwrap();
+        let stats = orders.stats().await.unwrap();
+        assert_eq!((stats.accepted, stats.unsettled), (300, 300));
+        let report = broker.shutdown().await;
+        let kept = &report.topics[0];
+        assert!(kept.durable && kept.lost() == 0 && kept.unread == 300, "{kept:?}");
+
+        let (broker, orders) = open(&dir).await;
+        let mut pulled = orders.group("report").stream().await.unwrap();
+        for n in 0..100 {
+            let order = pulled.next().await.unwrap();
+            assert_eq!(order.as_str(), format!("order {n}"));
+            order.ack().unwrap();
+        }
+        drop(pulled);
+        let report = broker.shutdown().await;
+        let group = report.group("orders", "report").unwrap();
+        assert_eq!((group.settled, group.kept, group.lost), (100, 200, 0));
+    });
+}
+
+#[test]
+fn a_topic_that_is_deleted_is_gone_from_the_disk_and_its_name_is_free() {
+    every::runtime(|| async {
+        let dir = TempDir::new("gone");
+        let (broker, orders) = open(&dir).await;
+        orders.publish_all(["one", "two"].map(String::from)).await.unwrap();
+        orders.group("billing").stream().await.unwrap();
+        assert_eq!(orders.delete().await.unwrap().lost(), 2);
+        let orders = broker.topic::<String>("orders").durable(Raw).open().await.unwrap();
+        assert_eq!(orders.publish("three".into()).await.unwrap().offset(), 0);
+        let group = orders.group("billing").run(async |_| Ok(())).await.unwrap();
+        orders.settled().await.unwrap();
+        group.delete().await.unwrap();
+        orders.publish("four".into()).await.unwrap();
+        broker.shutdown().await;
+
+        let (broker, orders) = open(&dir).await;
+        assert_eq!(orders.stats().await.unwrap().unsettled, 1);
+        let mut pulled = orders.group("billing").stream().await.unwrap();
+        let order = pulled.next().await.unwrap();
+        assert_eq!(order.as_str(), "four");
+        order.ack().unwrap();
+        broker.shutdown().await;
+    });
+}
+
+/// G21: what nobody can read any more goes to the dead letters, as the bytes that it is.
+#[test]
+fn a_payload_that_no_longer_decodes_is_a_dead_letter() {
+    struct Numbers(bool);
+    impl Codec<u64> for Numbers {
+        fn name(&self) -> &str {
+            "numbers/1"
+        }
+        fn encode(&self, number: &u64, into: &mut Vec<u8>) -> Result<(), Fault> {
+            into.extend(number.to_le_bytes());
+            Ok(())
+        }
+        fn decode(&self, bytes: &[u8], _: u32) -> Result<u64, Fault> {
+            let number = u64::from_le_bytes(bytes.try_into()?);
+            if self.0 || number != 2 { Ok(number) } else { Err(Fault::new("two is no number any more")) }
+        }
+    }
+    every::runtime(|| async {
+        let dir = TempDir::new("undecodable");
+        let broker = dir.builder().open().await.unwrap();
+        let numbers = broker.topic::<u64>("numbers").durable(Numbers(true)).open().await.unwrap();
+        drop(numbers.group("sum").stream().await.unwrap());
+        numbers.publish_all([1, 2, 3]).await.unwrap();
+        broker.shutdown().await;
+
+        let broker = dir.builder().open().await.unwrap();
+        let numbers = broker.topic::<u64>("numbers").durable(Numbers(false)).open().await.unwrap();
+        let mut sum = numbers.group("sum").stream().await.unwrap();
+        for expected in [1, 3] {
+            let number = sum.next().await.unwrap();
+            assert_eq!(**number, expected);
+            number.ack().unwrap();
+        }
+        let dead = broker.topic::<DeadLetter>("numbers.sum.dead").open().await.unwrap();
+        let letter = dead.group("clerk").stream().await.unwrap().next().await.unwrap();
+        assert!(matches!(letter.reason(), DeadReason::Undecodable(why) if why.contains("no number")));
+        assert_eq!(letter.stored_payload(), Some(2u64.to_le_bytes().as_slice()));
+        assert_eq!(letter.original_id().offset(), 1);
+        broker.shutdown().await;
+    });
+}
+
+/// A key is taken once, also by the next process; a repeat waits until the first one is on the disk.
+#[test]
+fn dedup_keys_outlive_the_process() {
+    every::runtime(|| async {
+        let dir = TempDir::new("dedup");
+        let (broker, orders) = open(&dir).await;
+        let publish = || orders.message("one".into()).dedup_key("k").publish();
+        let (first, second) = futures::future::try_join(publish(), publish()).await.unwrap();
+        assert!(!first.repeated && second.repeated && first.id == second.id);
+        orders.group("billing").run(async |_| Ok(())).await.unwrap();
+        orders.settled().await.unwrap();
+        broker.shutdown().await;
+
+        let (broker, orders) = open(&dir).await;
+        let again = orders.message("one".into()).dedup_key("k").publish().await.unwrap();
+        assert!(again.repeated && again.id == first.id);
+        let other = orders.message("two".into()).dedup_key("l").publish().await.unwrap();
+        assert_eq!((other.repeated, other.id.offset()), (false, 1));
+        assert_eq!(orders.stats().await.unwrap().accepted, 2);
         broker.shutdown().await;
     });
 }

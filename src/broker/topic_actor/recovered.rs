@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Life;
 use super::link::Link;
+use crate::base::Name;
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::disk::Keeper;
@@ -28,10 +29,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         for (base, items) in runs {
             let batch = Arc::new(Batch::recovered(&self.origin, base, items, unclean));
             let len = batch.len();
-            let open = |known: &Known| known.open(base, len);
+            let open = |known: &Known| known.open(base, len).without(others(&batch, &known.name));
             let all = Bits::range(0, len);
             let kept = match groups.is_empty() {
-                true => all,
+                true => batch.first_time(all),
                 false => groups.values().fold(Bits::default(), |kept, known| kept.with(open(known))),
             };
             held += kept.count();
@@ -40,7 +41,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ttls.add(&Slice::of(batch.clone(), base, kept));
             }
             let wants = |group| groups.get(&group).map(open).unwrap_or_default();
-            self.books.on_recovered((base, batch), len, kept, wants);
+            self.books.on_recovered((base, batch.clone()), len, kept, wants);
         }
         self.actor.mailbox.preload(next, held, weight);
         self.dormant = groups;
@@ -62,7 +63,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             let _ = done.send(Ok(()));
             return;
         }
-        let handouts = self.books.on_group(group, |batch, _, kept| start.pick(batch, kept));
+        let handouts = self.books.on_group(group, |batch, _, kept| batch.first_time(start.pick(batch, kept)));
         if self.actor.store.is_some() {
             drop(link.to.control(GroupWord::Remember(BTreeMap::new())));
         }
@@ -77,7 +78,13 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn offer(&self, link: &mut Link<T>, batch: Arc<Batch<T>>, open: Bits) {
         let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
         self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
-        link.hand(Handout { batch, open, redrives: 0 }, self.actor.held);
+        let first = batch.first_time(open);
+        for at in open.without(first).iter() {
+            let redrives = batch.again(at).map_or(1, |again| again.redrives);
+            let handout = Handout { batch: batch.clone(), open: Bits::range(at, at + 1), redrives };
+            link.hand(handout, self.actor.held);
+        }
+        link.hand(Handout { batch, open: first, redrives: 0 }, self.actor.held);
     }
 
     /// Lets the log know of a new group, and what it passes by of what is kept.
@@ -117,4 +124,12 @@ impl<T: Send + Sync + 'static> Life<T> {
             store.keeper.disk.log.delete_group(store.keeper.number, group.0, Done::unheard());
         }
     }
+}
+
+/// Those of a batch that came back to another group than this.
+fn others<T>(batch: &Batch<T>, group: &Name) -> Bits {
+    let mut others = Bits::default();
+    let is_other = |at: &u16| batch.again(*at).is_some_and(|again| again.group != *group);
+    (0..batch.len()).filter(is_other).for_each(|at| others.insert(at));
+    others
 }

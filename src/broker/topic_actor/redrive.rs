@@ -20,6 +20,8 @@ pub(crate) enum Redriven {
     NoGroup,
     /// Too many settled payloads are kept by others of their batches.
     Later,
+    /// The disk refused it.
+    NotStored,
 }
 
 /// Who waits until a message of a batch may come back.

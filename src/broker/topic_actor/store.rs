@@ -8,16 +8,19 @@
 //! gap. What repeats a message that is on its way waits to hear what becomes of that.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use super::{Life, TopicWord};
+use super::{Handout, Life, Redriven, TopicWord};
+use crate::base::sync::Ordering;
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::dedup::DedupKey;
 use crate::broker::disk::Keeper;
-use crate::broker::message::Item;
-use crate::broker::record::{Confirm, NotStored, Record as Stored};
+use crate::broker::message::{Batch, Item};
+use crate::broker::record::{ComesBack, Confirm, NotStored, Record as Stored};
 use crate::broker::window::Window;
-use crate::broker::{Dedup, Durability, MessageId, Published};
+use crate::broker::witness::Sight;
+use crate::broker::{Dedup, Durability, Event, MessageId, Published};
 use crate::log::{Done, LogError, Record, Records};
 
 /// The topic's side of the log.
@@ -31,10 +34,16 @@ pub(crate) struct Store {
 /// Messages on their way into the log, and who waits for each.
 pub(super) struct OnTheWay<T> {
     /// The oldest first. Limit: each message has a place.
-    appends: VecDeque<Vec<Waiting<T>>>,
+    appends: VecDeque<Append<T>>,
     /// Keys of those, and the repeats that wait for them. Limit: each is, or was, in the mailbox.
     keys: BTreeMap<DedupKey, Vec<(Item<T>, Option<Confirm>)>>,
     messages: usize,
+}
+
+enum Append<T> {
+    Published(Vec<Waiting<T>>),
+    /// From the dead letters.
+    Back(Box<ComesBack<T>>),
 }
 
 struct Waiting<T> {
@@ -91,9 +100,13 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     fn append(&mut self, records: Records, waiting: Vec<Waiting<T>>) {
-        let Some(store) = &self.actor.store else { return };
         self.on_the_way.messages += waiting.len();
-        self.on_the_way.appends.push_back(waiting);
+        self.begin(records, Append::Published(waiting));
+    }
+
+    fn begin(&mut self, records: Records, append: Append<T>) {
+        let Some(store) = &self.actor.store else { return };
+        self.on_the_way.appends.push_back(append);
         let own = self.actor.mailbox.sender();
         // An error: the topic has ended, and with it all who wait.
         let done = Done::new(move |result| drop(own.control(TopicWord::Stored(result))));
@@ -129,11 +142,16 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// The log has answered for the oldest append.
     pub(super) fn on_stored(&mut self, result: Result<u64, LogError>) {
         self.changes += 1;
-        let Some(waiting) = self.on_the_way.appends.pop_front() else { return };
-        self.on_the_way.messages -= waiting.len();
-        match result {
-            Ok(base) => self.on_kept(base, waiting),
-            Err(why) => self.on_refused(waiting, &why),
+        match (self.on_the_way.appends.pop_front(), result) {
+            (Some(Append::Published(waiting)), result) => {
+                self.on_the_way.messages -= waiting.len();
+                match result {
+                    Ok(base) => self.on_kept(base, waiting),
+                    Err(why) => self.on_refused(waiting, &why),
+                }
+            }
+            (Some(Append::Back(back)), result) => self.on_back(*back, result),
+            (None, _) => {}
         }
         self.hear_what_is_due();
     }
@@ -158,6 +176,64 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.take_in(items);
         // Why last: whoever hears of it finds it in the topic.
         heard.into_iter().for_each(|(confirm, published)| answer(confirm, Ok(published)));
+    }
+
+    /// A message comes back from the dead letters: it is stored anew, for its group alone.
+    pub(super) fn on_comes_back(&mut self, mut back: ComesBack<T>) {
+        self.changes += 1;
+        let there = self.links.iter().any(|link| link.group == back.group);
+        let weight = back.item.weight();
+        // Ordering: it is only ever set here, and whoever sees it set learns nothing else by that.
+        if !there || back.mark.swap(true, Ordering::AcqRel) {
+            self.give_back(1, weight);
+            let _ = back.answer.send(if there { Redriven::Before } else { Redriven::NoGroup });
+            return;
+        }
+        let (mut records, record) = (Records::default(), back.item.take_record());
+        // Why now: times in a log only grow, and the message has that of its first life.
+        let millis = self.actor.watch.rt().wall_millis();
+        records.push(&Record { millis, seq: None, key: None, body: &record.bytes });
+        self.actor.mailbox.own(1);
+        self.on_the_way.messages += 1;
+        self.begin(records, Append::Back(Box::new(back)));
+    }
+
+    fn on_back(&mut self, back: ComesBack<T>, result: Result<u64, LogError>) {
+        let ComesBack { group, item, mark, answer } = back;
+        self.on_the_way.messages -= 1;
+        if let Err(error) = result {
+            let topic = &self.actor.name;
+            tracing::warn!(target: "callboard::broker", %topic, %error, "a dead letter was not brought back");
+            mark.store(false, Ordering::Release);
+            self.give_back(1, item.weight());
+            self.disown(1);
+            let _ = answer.send(Redriven::NotStored);
+            return;
+        }
+        let base = self.books.next_offset();
+        let batch = Arc::new(Batch::recovered(&self.origin, base, vec![item], false));
+        let (all, id) = (Bits::range(0, 1), batch.id(0));
+        let redrives = batch.again(0).map_or(1, |again| again.redrives);
+        let others = self.links.iter().map(|link| link.group).chain(self.dormant.keys().copied());
+        let others: Vec<GroupId> = others.filter(|other| *other != group).collect();
+        others.into_iter().for_each(|other| self.note_done(other, base, all));
+        self.books.on_batch(batch.clone(), 1, |whose| if whose == group { all } else { Bits::default() });
+        let said = match self.links.iter_mut().find(|link| link.group == group) {
+            None => {
+                let freed = self.books.let_go(base, all);
+                self.free(freed);
+                Redriven::NoGroup
+            }
+            Some(link) => {
+                let (topic, name) = (self.actor.name.clone(), link.name.clone());
+                self.actor.teller.tell(Event::Redriven { topic, group: name, id, redrives });
+                let (topic, group) = (&self.actor.name, &link.name);
+                self.actor.watched.show(|| Sight::Redriven { topic, group, base, at: 0 });
+                link.hand(Handout { batch, open: all, redrives }, self.actor.held);
+                Redriven::Now
+            }
+        };
+        let _ = answer.send(said);
     }
 
     fn remember(&mut self, key: DedupKey, id: MessageId) -> Option<Vec<(Item<T>, Option<Confirm>)>> {
