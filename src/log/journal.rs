@@ -75,7 +75,7 @@ impl Slot {
 }
 
 impl Turn {
-    const NONE: Turn = Turn { number: 0, first_lsn: 0, seed: 0 };
+    pub(crate) const NONE: Turn = Turn { number: 0, first_lsn: 0, seed: 0 };
 
     fn to_bytes(self, slot: usize, uuid: Uuid) -> Vec<u8> {
         let (count, offset) = (u32::try_from(slot).unwrap_or(u32::MAX), self.number);
@@ -90,7 +90,7 @@ impl Turn {
 }
 
 /// What is at the beginning of a slot's file.
-fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result<Turn, LogError> {
+pub(crate) fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result<Turn, LogError> {
     let head = file.read_vec(0, TURN_BYTES).map_err(|error| LogError::io("read", path, error))?;
     if head.len() == TURN_BYTES && head.iter().all(|byte| *byte == 0) {
         return Ok(Turn::NONE);
@@ -114,7 +114,7 @@ fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result
 }
 
 /// The bytes of a slot's turn.
-const TURN_BYTES: usize = 80;
+pub(crate) const TURN_BYTES: usize = 80;
 
 impl Journal {
     /// A new one, with one slot, on the disk, and the first turn begun in it.

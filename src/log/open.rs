@@ -123,7 +123,7 @@ fn writer(
 }
 
 /// Makes the directory and those above it that are not there, on the disk.
-fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+pub(crate) fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
     let fail = |call| move |error| LogError::io(call, dir, error);
     match vfs.kind(dir).map_err(fail("stat"))? {
         Some(EntryKind::Dir) => return Ok(()),
@@ -210,7 +210,7 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
 }
 
 /// What is in the directory and is not of the log.
-fn strangers(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<Vec<PathBuf>, LogError> {
+pub(crate) fn strangers(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<Vec<PathBuf>, LogError> {
     let list = |dir: &Path| vfs.list(dir).map_err(|error| LogError::io("list", dir, error));
     let (journal, topics) = (layout::journal(dir), layout::topics(dir));
     let own = [

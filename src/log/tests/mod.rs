@@ -1,4 +1,4 @@
 //! Does the log keep what it confirmed, whatever happens to the disk and the process?
 
-mod hand;
+pub(crate) mod hand;
 mod plain;
