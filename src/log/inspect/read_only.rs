@@ -12,6 +12,8 @@ use crate::log::vfs::{EntryKind, OpenMode, Vfs, VfsFile};
 /// What can't be read is given up in such pieces.
 const PAGE: usize = 4096;
 
+pub(crate) const UNREADABLE: &str = "the disk can't read it";
+
 /// Another file system, but that nothing can be changed, and what can't be read is zeros, and told.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadOnly {
@@ -41,7 +43,7 @@ impl ReadOnly {
             file: file.clone(),
             at: *at,
             lsn: None,
-            what: "the disk can't read it",
+            what: UNREADABLE,
         };
         unreadable.iter().map(damage).collect()
     }

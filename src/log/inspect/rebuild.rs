@@ -57,6 +57,8 @@ struct Draft {
     given_up: Vec<GivenUp>,
     /// Below which offset nothing is of use. Why not what groups have settled: one may be missing.
     floors: BTreeMap<u32, u64>,
+    /// The next offset of topics whose last frames are damaged, by what these say.
+    believed: BTreeMap<u32, u64>,
     /// What is not there was deleted, and did not begin unseen.
     known: Option<State>,
 }
@@ -73,7 +75,7 @@ impl Draft {
         }
         state.closed = false;
         let floors = state.topics.iter().map(|(number, topic)| (*number, topic.floor)).collect();
-        Draft { state, given_up, floors, known }
+        Draft { state, given_up, floors, believed: BTreeMap::new(), known }
     }
 
     /// Tells which frames are missing.
@@ -91,12 +93,13 @@ impl Draft {
         }
     }
 
-    /// Of a damaged frame with records: these offsets were given away.
+    /// Of a damaged frame with records: these offsets were given away, unless what follows says others.
     fn believe(&mut self, header: &Header, bytes: u64) {
-        let Some(topic) = self.state.topics.get_mut(&header.topic) else { return };
+        let Some(topic) = self.state.topics.get(&header.topic) else { return };
+        let next = self.believed.entry(header.topic).or_insert(topic.next);
         // The smallest record has three bytes.
-        if header.offset == topic.next && u64::from(header.count) <= bytes / 3 {
-            topic.next += u64::from(header.count);
+        if header.offset == *next && u64::from(header.count) <= bytes / 3 {
+            *next += u64::from(header.count);
         }
     }
 
@@ -130,6 +133,7 @@ impl Draft {
                     return;
                 }
                 there.next = *offset;
+                self.believed.remove(topic);
             }
             Change::Group { topic, group, name, .. } => {
                 let Some(there) = self.state.topics.get_mut(topic) else { return };
@@ -201,7 +205,8 @@ impl Draft {
                 let first = journal.into_iter().chain(segment).min().unwrap_or(0);
                 topic.floor = topic.floor.max(first);
             }
-            topic.next = topic.next.max(topic.floor);
+            let believed = self.believed.get(number).copied().unwrap_or(0);
+            topic.next = topic.next.max(topic.floor).max(believed);
         }
         let next = self.state.topics.keys().next_back().map_or(0, |last| last.saturating_add(1));
         self.state.next_topic = self.state.next_topic.max(next);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::read_only::ReadOnly;
+use super::read_only::{ReadOnly, UNREADABLE};
 use super::slots::{self, Found, SlotView};
 use super::trawl::Hole;
 use crate::log::checkpoint::Checkpoint;
@@ -82,7 +82,9 @@ impl Survey {
         let mut all = self.damage.clone();
         all.extend(more);
         all.extend(self.read_only.damage());
-        all.sort_by(|one, other| (&one.file, one.at, other.lsn).cmp(&(&other.file, other.at, one.lsn)));
+        // Of several words on one place the one that says most.
+        let rank = |damage: &Damage| (damage.what != UNREADABLE, damage.lsn.is_none());
+        all.sort_by(|one, other| (&one.file, one.at, rank(one)).cmp(&(&other.file, other.at, rank(other))));
         all.dedup_by(|next, before| next.file == before.file && next.at == before.at);
         all
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use super::unseed::seed_of;
 use crate::log::frame::{self, ALIGN, Frame, HEADER, Header, MAGIC, frame_len};
+use crate::log::record;
 use crate::log::scan::Scan;
 use crate::log::vfs::VfsFile;
 
@@ -117,7 +118,17 @@ impl<'a> Trawl<'a> {
 
 /// What a frame says of itself whose checksum is wrong.
 fn claims_of(bytes: &[u8]) -> Option<Header> {
-    frame::read(bytes, right_seed(bytes)?).ok().map(|frame| frame.header)
+    let frame = frame::read(bytes, right_seed(bytes)?).ok()?;
+    let (mut header, mut records) = (frame.header, 0);
+    // Which of both is damaged, its count or its records? If these go up to the end, they are not.
+    let mut iter = record::Iter::new(frame.body, 0, u32::MAX);
+    while !iter.is_at_end() && iter.next().is_some() {
+        records += 1;
+    }
+    if iter.is_at_end() && records > 0 {
+        header.count = records;
+    }
+    Some(header)
 }
 
 /// The seed that makes a frame's checksum right.
