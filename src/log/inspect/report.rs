@@ -81,7 +81,7 @@ pub struct TopicInfo {
     pub number: u32,
     /// Its name.
     pub name: String,
-    /// What whoever opened it says of it. See [`StoredTopic`](../../broker/struct.StoredTopic.html).
+    /// What whoever opened it says of it. See [`StoredTerms`](../../broker/struct.StoredTerms.html).
     pub about: Vec<u8>,
     /// It keeps what all groups have settled.
     pub keeps: bool,

@@ -84,13 +84,15 @@ impl Walk<'_, '_, '_> {
         }
         let Some(uuid) = self.survey.uuid else { return Ok(ControlFlow::Continue(())) };
         let mut trawl = Trawl::new(&*file, segment::seed(uuid), 0, len.min(extent.bytes));
-        let mut offset = extent.base;
+        // Where the next frame is to go on; `None` behind a hole.
+        let mut expected = Some(extent.base);
         loop {
             match trawl.next().map_err(fail)? {
                 Catch::End => break,
                 Catch::Hole(hole) => {
                     // Without a checkpoint nothing says how much of it counts.
                     let counts = self.survey.checkpoint.is_some() || hole.to < len;
+                    expected = None;
                     if counts {
                         self.damaged(&path, hole.from, "a frame is not what was written");
                         self.walked.holes.push((path.clone(), hole.from..hole.to));
@@ -106,10 +108,10 @@ impl Walk<'_, '_, '_> {
                     if (at == 0) != (kind == Kind::Segment) || topic != self.number {
                         self.damaged(&path, at, "a frame is of another topic, or of none");
                     } else if kind == Kind::Data {
-                        if frame.header.offset != offset {
+                        if expected.is_some_and(|offset| offset != frame.header.offset) {
                             self.damaged(&path, at, "offsets are missing before a frame");
                         }
-                        offset = frame.header.offset + u64::from(count);
+                        expected = frame.header.offset.checked_add(count.into());
                         if self.take(&path, at, &frame)?.is_break() {
                             return Ok(ControlFlow::Break(()));
                         }
@@ -117,7 +119,7 @@ impl Walk<'_, '_, '_> {
                 }
             }
         }
-        if self.survey.checkpoint.is_some() && offset != extent.end {
+        if self.survey.checkpoint.is_some() && expected.is_some_and(|offset| offset != extent.end) {
             self.damaged(&path, extent.bytes, "offsets are missing at its end");
         }
         Ok(ControlFlow::Continue(()))

@@ -76,9 +76,9 @@ fn whatever_byte_is_flipped_only_its_frame_is_lost_and_it_is_told() {
     let disk = clean();
     let contents = contents();
     let (mut exact, mut free) = (0, 0);
-    for (count, (path, at)) in places(&disk).into_iter().enumerate().filter(|(count, _)| count % 7 == 0) {
+    for (count, (path, at)) in places(&disk).into_iter().enumerate().filter(|(count, _)| count % 23 == 0) {
         let flipped = disk.durable_copy();
-        flipped.flip(&path, at, 1 << (count / 7 % 8)).unwrap();
+        flipped.flip(&path, at, 1 << (count / 23 % 8)).unwrap();
         let saved = save(&flipped);
         let (state, kept) = saved_contents(&flipped);
         let (missing, lost) = (missing(&contents, &kept), lost(&saved));
@@ -102,7 +102,7 @@ fn whatever_byte_is_flipped_only_its_frame_is_lost_and_it_is_told() {
             assert!(topic.groups.values().all(settled), "{place}");
         }
     }
-    assert!(exact > 500 && free > 100, "{exact} {free}");
+    assert!(exact > 150 && free > 20, "{exact} {free}");
 }
 
 fn saved_fillers(disk: &SimDisk, topic: &str) -> Vec<u64> {
