@@ -258,7 +258,10 @@ impl fmt::Display for GivenUp {
             }
             GivenUp::Frames { lsns, place } => {
                 let last = lsns.end.saturating_sub(1);
-                write!(f, "the journal's frames {} to {last}", lsns.start)?;
+                match lsns.start == last {
+                    true => write!(f, "the journal's frame {last}")?,
+                    false => write!(f, "the journal's frames {} to {last}", lsns.start)?,
+                }
                 match place {
                     Some((file, bytes)) => {
                         write!(f, ", bytes {} to {} of {}", bytes.start, bytes.end, file.display())
