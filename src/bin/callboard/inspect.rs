@@ -79,7 +79,8 @@ fn show(dir: &Path, found: &Inspection, verified: Option<&Verified>, out: &mut d
     }
     writeln!(out, "\njournal")?;
     journal(dir, found, out)?;
-    writeln!(out, "\ntopics")?;
+    let until = if found.stopped.is_some() { ", before the damage in the journal" } else { "" };
+    writeln!(out, "\ntopics{until}")?;
     topics(found, out)?;
     if found.topics.iter().any(|topic| !topic.groups.is_empty()) {
         writeln!(out, "\ngroups")?;
@@ -106,7 +107,7 @@ fn journal(dir: &Path, found: &Inspection, out: &mut dyn Write) -> io::Result<()
     let mut rows = vec![row(["FILE <", "TURN", "FIRST LSN", "FRAMES", "USED", "SIZE", "IS <"])];
     for slot in &found.slots {
         let is = match (slot.current, slot.needed, slot.turn) {
-            (true, ..) => "written now",
+            (true, ..) if found.stopped.is_none() => "written now",
             (_, true, _) => "needed",
             (_, _, None) => "damaged",
             _ => "free",

@@ -211,7 +211,7 @@ pub enum GivenUp {
     Frames {
         /// From the number of the first to one behind that of the last.
         lsns: Range<u64>,
-        /// The file, and the bytes of it; `None` if the whole file is lost.
+        /// The file, and the bytes of it; `None` if they are in no file: one is lost, or was taken for later frames.
         place: Option<(PathBuf, Range<u64>)>,
     },
     /// A stretch of a segment.
@@ -266,7 +266,7 @@ impl fmt::Display for GivenUp {
                     Some((file, bytes)) => {
                         write!(f, ", bytes {} to {} of {}", bytes.start, bytes.end, file.display())
                     }
-                    None => f.write_str(", whose file is lost"),
+                    None => f.write_str(", which are in no file"),
                 }
             }
             GivenUp::Bytes { file, bytes } => {

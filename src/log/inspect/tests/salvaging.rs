@@ -210,3 +210,76 @@ fn a_slot_whose_first_page_is_gone_is_read_all_the_same() {
     assert_eq!((saved.given_up.len(), saved.damage.len()), (0, 1), "{saved:?}");
     assert_eq!(saved_contents(&disk).1, contents());
 }
+
+/// A log of many turns that ends in a power cut.
+fn old(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    let mut log = Hand::open(vfs(&disk), dir(), small(seed)).unwrap();
+    let mut chance = crate::log::writer::Seeds(seed);
+    let mut draw = |below: u64| chance.next() % below;
+    let mut topics = BTreeMap::new();
+    for number in 0..3 {
+        let keeps = Terms { keeps: number == 0, most_keys: 9, key_millis: 99, about: vec![number as u8] };
+        let topic = log.topic_with(&format!("topic {number}"), keeps).unwrap();
+        topics.insert(topic, (log.group(topic, "all", 0).unwrap(), 0_u64, 0_u64));
+    }
+    for _ in 0..400 + draw(100) {
+        let topic = u32::try_from(draw(3)).unwrap();
+        let Some((group, next, settled)) = topics.get_mut(&topic) else { continue };
+        match draw(10) {
+            0 => *settled = (*settled + draw(40)).min(*next),
+            1 if topic == 2 => log.trim(topic, next.saturating_sub(30)),
+            2 if draw(20) == 0 => log.turn().unwrap(),
+            _ => {
+                let many = 1 + draw(5);
+                let all: Vec<Vec<u8>> = (*next..*next + many).map(|at| body(topic, at)).collect();
+                let all: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+                log.append(topic, &all, draw(2) == 0).unwrap();
+                *next += many;
+            }
+        }
+        log.mark_unheard(topic, *group, done(&[(0, *settled)]));
+    }
+    drop(log);
+    disk.crash(CrashKind::Random(seed))
+}
+
+#[test]
+fn a_log_of_many_turns_is_saved_whatever_of_it_is_damaged() {
+    for seed in 0..6 {
+        let disk = old(seed);
+        let verified = look(&disk);
+        assert_eq!(verified.inspection.damage, [], "seed {seed}");
+        let (state, read) = opened(&disk.durable_copy(), DIR).unwrap();
+        let told = verified.inspection.topics.iter().map(|topic| (topic.floor, topic.next));
+        assert!(told.eq(state.topics.values().map(|topic| (topic.floor, topic.next))), "seed {seed}");
+        let names = state.topics.values().map(|topic| topic.name.clone());
+        let contents: Contents = names.zip(read).collect();
+        let whole = disk.durable_copy();
+        assert_eq!(
+            (save(&whole).given_up.len(), saved_contents(&whole).1 == contents),
+            (0, true),
+            "seed {seed}"
+        );
+
+        let blind = disk.durable_copy();
+        blind.remove(layout::checkpoint(dir())).unwrap();
+        let saved = save(&blind);
+        assert_eq!(missing(&contents, &saved_contents(&blind).1), BTreeSet::new(), "seed {seed}: {saved:?}");
+        // Segments have the names of topics, and nothing has those of groups. Which turns are old, and whether an end is
+        // torn, only the checkpoint tells.
+        assert!(lost(&saved).is_empty(), "seed {seed}: {saved:?}");
+
+        let places = places(&disk);
+        for step in 0..12 {
+            let (path, at) = &places[(seed as usize * 7919 + step * 104_729) % places.len()];
+            let flipped = disk.durable_copy();
+            flipped.flip(path, *at, 1 << (step % 8)).unwrap();
+            let saved = save(&flipped);
+            let (missing, lost) = (missing(&contents, &saved_contents(&flipped).1), lost(&saved));
+            let is_told = saved.given_up.iter().any(|given| matches!(given, GivenUp::Frames { .. }));
+            let is_told = is_told || saved.torn.is_some() || missing.is_subset(&lost);
+            assert!(is_told && missing.len() <= 5, "seed {seed} {path:?} {at}: {missing:?} {saved:?}");
+        }
+    }
+}
