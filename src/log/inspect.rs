@@ -27,7 +27,7 @@
 //! # What it does not do
 //! It repairs nothing in place. It does not go behind a lock: with a process writing, what is seen moves, and damage is looked at
 //! three times before it is told. It looks into no record: what a message has beside its payload is the broker's,
-//! see [`StoredMessage`](../../broker/struct.StoredMessage.html). It reads the journal's frames into a list, some 80 bytes
+//! see [`StoredMessage`](crate::broker::StoredMessage). It reads the journal's frames into a list, some 80 bytes
 //! for each.
 
 mod dump;

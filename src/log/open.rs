@@ -174,7 +174,8 @@ fn check_empty(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<(), LogError> {
 }
 
 fn create(vfs: &Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(), LogError> {
-    let mut seeds = Seeds(options.entropy);
+    // Why not the number itself: the writer draws from that, and a later turn would get the first one's seed again.
+    let mut seeds = Seeds(!options.entropy);
     let uuid = u128::from(seeds.next()) << 64 | u128::from(seeds.next());
     let uuid = Uuid(uuid.to_le_bytes());
     for made in [layout::journal(dir), layout::topics(dir)] {

@@ -52,9 +52,8 @@ async fn fill(dir: &Path) {
 }
 
 fn callboard(args: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_callboard"));
-    args.iter().for_each(|arg| drop(command.arg(arg)));
-    command.output().unwrap()
+    let args = args.iter().map(|arg| arg.as_ref());
+    Command::new(env!("CARGO_BIN_EXE_callboard")).args(args).output().unwrap()
 }
 
 /// What it prints, and how it ends.

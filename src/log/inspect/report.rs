@@ -81,7 +81,7 @@ pub struct TopicInfo {
     pub number: u32,
     /// Its name.
     pub name: String,
-    /// What whoever opened it says of it. See [`StoredTerms`](../../broker/struct.StoredTerms.html).
+    /// What whoever opened it says of it. See [`StoredTerms`](crate::broker::StoredTerms).
     pub about: Vec<u8>,
     /// It keeps what all groups have settled.
     pub keeps: bool,
@@ -159,7 +159,7 @@ pub struct DumpedRecord<'a> {
     pub seq: Option<u64>,
     /// What repeats of it are known by.
     pub key: Option<&'a [u8]>,
-    /// The rest. See [`StoredMessage`](../../broker/struct.StoredMessage.html).
+    /// The rest. See [`StoredMessage`](crate::broker::StoredMessage).
     pub body: &'a [u8],
 }
 

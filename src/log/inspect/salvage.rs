@@ -65,7 +65,8 @@ pub fn salvage(vfs: &Arc<dyn Vfs>, from: &Path, to: &Path, entropy: u64) -> Resu
     for made in [layout::journal(to), layout::topics(to)] {
         vfs.create_dir(&made).map_err(|error| LogError::io("create", &made, error))?;
     }
-    let mut seeds = Seeds(entropy);
+    // As in `open.rs`: the writer must not draw the same again.
+    let mut seeds = Seeds(!entropy);
     let uuid = Uuid((u128::from(seeds.next()) << 64 | u128::from(seeds.next())).to_le_bytes());
     let Options { slot_bytes, roll_bytes, .. } = Options::new(entropy);
     let slot_bytes = survey.checkpoint.as_ref().map_or(slot_bytes, |checkpoint| checkpoint.slot_bytes);

@@ -103,6 +103,10 @@ impl SlotView {
             match trawl.next()? {
                 Catch::Frame { at, frame, mended } => {
                     let (len, header) = (frame.len, frame.header);
+                    // Why: what is left of another turn may have drawn the same seed, if it is an old log.
+                    if self.frames.last().is_some_and(|before| before.header.lsn >= header.lsn) {
+                        break;
+                    }
                     self.frames.push(Found { at, len, header, mended });
                 }
                 Catch::Hole(hole) => self.holes.push(hole),

@@ -172,6 +172,21 @@ fn a_torn_tail_is_told_and_not_cut() {
 }
 
 #[test]
+fn no_turn_of_a_new_log_has_the_seed_of_another() {
+    let disk = SimDisk::new(1);
+    let mut log = Hand::open(vfs(&disk), dir(), small(5)).unwrap();
+    let topic = log.topic("orders").unwrap();
+    let mut seeds = BTreeMap::new();
+    for at in 0..1000 {
+        append(&mut log, topic, at, at + 1);
+        let turn = log.writer.journal.current().unwrap().turn;
+        seeds.insert(turn.number, turn.seed);
+    }
+    let different: BTreeSet<_> = seeds.values().collect();
+    assert!(seeds.len() > 8 && different.len() == seeds.len(), "{seeds:?}");
+}
+
+#[test]
 fn all_that_is_damaged_is_told_and_not_only_the_first() {
     let disk = clean();
     let slot = layout::slot_path(&layout::journal(dir()), 0);
@@ -222,8 +237,11 @@ fn what_the_disk_cannot_read_is_damage_and_the_rest_is_told() {
     assert!(segments > 0);
 }
 
+/// A topic's records.
+type Records = BTreeMap<u64, Vec<u8>>;
+
 /// What opening finds, and all that can be read then.
-fn opened(disk: &SimDisk, at: &str) -> Result<(State, Vec<BTreeMap<u64, Vec<u8>>>), LogError> {
+fn opened(disk: &SimDisk, at: &str) -> Result<(State, Vec<Records>), LogError> {
     let log = Hand::open(vfs(disk), Path::new(at), small(9))?;
     let read = log.writer.state.topics.keys().map(|topic| log.read(*topic)).collect::<Result<_, _>>()?;
     Ok((log.writer.state.clone(), read))

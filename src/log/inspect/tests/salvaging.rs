@@ -2,7 +2,7 @@
 
 use super::*;
 
-type Contents = BTreeMap<String, BTreeMap<u64, Vec<u8>>>;
+type Contents = BTreeMap<String, Records>;
 
 fn save(disk: &SimDisk) -> Salvaged {
     let before = bytes(disk);
@@ -36,7 +36,7 @@ fn lost(saved: &Salvaged) -> BTreeSet<(String, u64)> {
 }
 
 fn missing(contents: &Contents, saved: &Contents) -> BTreeSet<(String, u64)> {
-    let offsets = |(topic, records): (&String, &BTreeMap<u64, Vec<u8>>)| {
+    let offsets = |(topic, records): (&String, &Records)| {
         let there = saved.get(topic).cloned().unwrap_or_default();
         let gone = records.iter().filter(|(at, body)| there.get(at) != Some(*body));
         gone.map(|(at, _)| (topic.clone(), *at)).collect::<Vec<_>>()
