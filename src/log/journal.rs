@@ -75,7 +75,7 @@ impl Slot {
 }
 
 impl Turn {
-    pub(crate) const NONE: Turn = Turn { number: 0, first_lsn: 0, seed: 0 };
+    const NONE: Turn = Turn { number: 0, first_lsn: 0, seed: 0 };
 
     fn to_bytes(self, slot: usize, uuid: Uuid) -> Vec<u8> {
         let (count, offset) = (u32::try_from(slot).unwrap_or(u32::MAX), self.number);
