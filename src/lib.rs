@@ -52,6 +52,8 @@
 //! - `serde`: stats, reports, events and the topology can be serialized, and the topology is written as JSON.
 //!   With it comes `Json`, a codec for topics on disk.
 //! - `postcard`: one more such codec, `Postcard`, a compact one.
+//! - `inspect`: the binary `callboard`, which shows what is in a data directory, and salvages what of a damaged one is whole.
+//!   The functions behind it are always there: [`log::inspect`].
 //! - `metrics`: the counts of topics and groups go to the recorder of the `metrics` facade.
 
 #![forbid(unsafe_code)]

@@ -95,8 +95,9 @@ impl Turn {
 ///
 /// Why two: a process may end while it writes them, and then one of them is whole: the new one, or that of the turn
 /// before. So if neither is, the slot is damaged, and nobody takes it for one that was not begun.
-fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result<Turn, LogError> {
-    let head = file.read_vec(0, SECOND_TURN + TURN_BYTES).map_err(|error| LogError::io("read", path, error))?;
+pub(crate) fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result<Turn, LogError> {
+    let head =
+        file.read_vec(0, SECOND_TURN + TURN_BYTES).map_err(|error| LogError::io("read", path, error))?;
     let one = |at: usize| {
         let bytes = head.get(at..at + TURN_BYTES).unwrap_or_default();
         read_one_turn(bytes, path, slot, uuid)
@@ -133,7 +134,7 @@ fn read_one_turn(head: &[u8], path: &Path, slot: usize, uuid: Uuid) -> Result<Tu
 }
 
 /// The bytes of a slot's turn.
-const TURN_BYTES: usize = 80;
+pub(crate) const TURN_BYTES: usize = 80;
 /// Where it is a second time, in another sector.
 const SECOND_TURN: usize = 2048;
 

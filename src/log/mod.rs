@@ -57,6 +57,7 @@ mod change;
 mod checkpoint;
 mod error;
 mod frame;
+pub mod inspect;
 mod journal;
 mod layout;
 mod open;

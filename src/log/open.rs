@@ -124,7 +124,7 @@ fn writer(
 }
 
 /// Makes the directory and those above it that are not there, on the disk.
-fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+pub(crate) fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
     let fail = |call| move |error| LogError::io(call, dir, error);
     match vfs.kind(dir).map_err(fail("stat"))? {
         Some(EntryKind::Dir) => return Ok(()),
@@ -190,7 +190,8 @@ fn check_empty(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<(), LogError> {
 }
 
 fn create(vfs: &Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(), LogError> {
-    let mut seeds = Seeds(options.entropy);
+    // Why not the number itself: the writer draws from that, and a later turn would get the first one's seed again.
+    let mut seeds = Seeds(!options.entropy);
     let uuid = u128::from(seeds.next()) << 64 | u128::from(seeds.next());
     let uuid = Uuid(uuid.to_le_bytes());
     for made in [layout::journal(dir), layout::topics(dir)] {
@@ -226,7 +227,7 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
 }
 
 /// What is in the directory and is not of the log.
-fn strangers(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<Vec<PathBuf>, LogError> {
+pub(crate) fn strangers(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<Vec<PathBuf>, LogError> {
     let list = |dir: &Path| vfs.list(dir).map_err(|error| LogError::io("list", dir, error));
     let (journal, topics) = (layout::journal(dir), layout::topics(dir));
     let own = [
