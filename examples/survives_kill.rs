@@ -16,7 +16,6 @@ use std::process::{Command, ExitCode, Stdio};
 
 use callboard::broker::Raw;
 use callboard::prelude::*;
-use futures::future::try_join_all;
 
 const KILLS: u64 = 10;
 /// Tell a process that it is the child: where its orders are, and in which round it is.
@@ -33,19 +32,22 @@ fn main() -> ExitCode {
 async fn child(dir: String, round: String) -> Result<(), Fault> {
     let broker = Broker::builder().data_dir(dir).journal_file_bytes(1 << 20).open().await?;
     let orders = &broker.topic::<String>("orders").capacity(1_000_000).durable(Raw).open().await?;
-    let audit = orders.group("audit").stream().await?;
+    drop(orders.group("audit").stream().await?);
     let billing = orders.group("billing").consumers(2).run(async |order| {
         let again = order.maybe_redelivered() || order.attempt() > 1;
         println!("{} {}", if again { "again" } else { "billed" }, *order);
         Ok(())
     });
     billing.await?;
-    drop(audit);
     if round.parse() == Ok(KILLS) {
-        let audit = async |order: Message<String>| Ok(println!("audited {}", *order));
-        orders.group("audit").run(audit).await?;
+        let audit = orders.group("audit").run(async |order| {
+            println!("audited {}", *order);
+            Ok(())
+        });
+        audit.await?;
         orders.settled().await?;
-        return Ok(drop(broker.shutdown().await));
+        broker.shutdown().await;
+        return Ok(());
     }
     let publishers = (1..=4).map(async |publisher| -> Result<(), Fault> {
         for number in 0.. {
@@ -55,7 +57,7 @@ async fn child(dir: String, round: String) -> Result<(), Fault> {
         }
         Ok(())
     });
-    try_join_all(publishers).await.map(drop)
+    futures::future::try_join_all(publishers).await.map(drop)
 }
 
 async fn parent() -> Result<(), Fault> {
@@ -92,7 +94,6 @@ async fn parent() -> Result<(), Fault> {
     assert!(confirmed.is_subset(&audited), "an order was confirmed and is not there");
     assert_eq!(billed, audited, "what is there is billed");
     std::fs::remove_dir_all(&dir)?;
-    let n = confirmed.len();
-    println!("none of {n} is missing, each publisher's are in order, {twice} were billed twice and marked");
+    println!("all {} are there, in order; {twice} were billed twice, and marked", confirmed.len());
     Ok(())
 }

@@ -6,6 +6,8 @@
 //!          ── SIGKILL ─▶ at any line, CB_ROUNDS times (10); the last child ends by itself, with nothing left
 //! ```
 
+#![expect(clippy::print_stdout, reason = "what a child says is what its parent checks")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -74,7 +76,11 @@ fn builder(dir: &Path) -> DataDirBuilder {
 
 /// Runs this file's test in a process of its own, on each runtime in turn.
 fn start(dir: &Path, round: u32) -> Child {
-    let runtime = ["tokio-2", "smol", "tokio-1"][round as usize % 3];
+    let runtime = match round % 3 {
+        0 => "tokio-2",
+        1 => "smol",
+        _ => "tokio-1",
+    };
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["kill::what_was_confirmed_outlives_kill_9", "--exact", "--nocapture"]);
     child.env_remove("CB_SEED").env_remove("CB_SEEDS").env("CB_RUNTIME", runtime);
@@ -126,8 +132,7 @@ async fn child(dir: String, round: u32, last: bool) {
     for publisher in 0..3 {
         let topics = topics.clone();
         publishers.push(every::spawn("publisher", async move {
-            for number in 0.. {
-                let (name, topic) = &topics[(publisher + number) as usize % topics.len()];
+            for (number, (name, topic)) in (0..).zip(topics.iter().cycle().skip(publisher)) {
                 let text = format!("{publisher}-{}", round * 1_000_000 + number);
                 topic.publish(text.clone()).await.unwrap();
                 println!("confirmed {name} {text}");
