@@ -42,7 +42,8 @@
 //! publisher wait, or tells it. The promises are numbered in `docs/guarantees.md`, with the tests that show them.
 //!
 //! # What it is not
-//! It keeps messages in memory only, for now: they end with the process. It does not replicate across machines.
+//! It does not replicate across machines. What is in a topic ends with the process, unless the topic is
+//! [`durable`](broker::TopicBuilder::durable); such a one has no history, delayed messages or spill yet.
 //! A group of several consumers has no order, unless it was asked for. Delivery is at least once, so a handler's effect may happen twice
 //! if it fails after it.
 //!

@@ -77,7 +77,9 @@
 //!
 //! # What it refuses
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
-//! several consumers that asked for none: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
+//! several consumers that asked for none: there, redelivery reorders. It keeps messages in memory, and those of a
+//! [`durable`](TopicBuilder::durable) topic on disk too, until they are settled: no history, no replay, no delayed publish
+//! on such a topic, and no spill of what has no room in memory, yet.
 
 mod agenda;
 mod bits;
