@@ -24,6 +24,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn recover(&mut self) {
         let Some(recovered) = self.actor.recovered.take() else { return };
         let Recovered { next, runs, groups, unclean, .. } = recovered;
+        self.actor.watched.show(|| Sight::Recovered { topic: &self.actor.name, next });
         self.books.resume(next, groups.keys().copied());
         let (mut held, mut weight) = (0, 0);
         for (base, items) in runs {

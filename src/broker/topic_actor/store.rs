@@ -46,6 +46,16 @@ enum Append<T> {
     Back(Box<ComesBack<T>>),
 }
 
+impl<T> Append<T> {
+    fn items(&self) -> impl Iterator<Item = &Item<T>> {
+        let (published, back) = match self {
+            Append::Published(waiting) => (waiting.as_slice(), None),
+            Append::Back(back) => (&[][..], Some(&back.item)),
+        };
+        published.iter().map(|waiting| &waiting.item).chain(back)
+    }
+}
+
 struct Waiting<T> {
     item: Item<T>,
     confirm: Option<Confirm>,
@@ -62,6 +72,13 @@ impl<T> OnTheWay<T> {
     /// Messages that are on their way.
     pub(super) fn messages(&self) -> usize {
         self.messages
+    }
+
+    /// Counts them, and what they weigh, one by one.
+    pub(super) fn counted(&self) -> (usize, u64) {
+        let repeats = self.keys.values().flatten().map(|(item, _)| item.weight());
+        let weights = self.appends.iter().flat_map(Append::items).map(Item::weight).chain(repeats);
+        weights.fold((0, 0), |(count, load), weight| (count + 1, load + weight))
     }
 
     pub(super) fn is_empty(&self) -> bool {

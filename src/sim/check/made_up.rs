@@ -213,7 +213,7 @@ impl Story {
 
     pub(super) fn handled(self, group: &str, offset: u64, value: u64) -> Story {
         let key = self.key(group);
-        self.and(What::Handled { group: key, id: id(offset), value })
+        self.and(What::Handled { group: key, id: id(offset), value, attempt: 1, unsure: false })
     }
 
     /// The history of a run that was not ended by a shutdown.
@@ -237,6 +237,7 @@ impl Story {
             repeated: 0,
             unread: 0,
             scheduled: 0,
+            durable: false,
             groups: groups.collect(),
         }];
         let report = Report { topics, timed_out: false, took: Duration::ZERO };

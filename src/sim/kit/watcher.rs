@@ -11,7 +11,7 @@ use crate::broker::DeadReason;
 use crate::broker::GroupSettings;
 use crate::broker::{At, Bits, Sight, TIMED_OUT, Verdict, Witness};
 use crate::runtime::BoxFuture;
-use crate::sim::Sim;
+use crate::sim::{Sim, SimDisk};
 
 /// The stream of a seed that faults are drawn from.
 const FAULTS: u64 = 2;
@@ -31,6 +31,8 @@ pub(in crate::sim) struct Notes {
     pub(in crate::sim) reserved: bool,
     /// Groups that are opened while this is set have to share fairly (P19).
     pub(in crate::sim) fair: bool,
+    /// Where the process's data is. Once that has ended, nothing is seen any more.
+    pub(in crate::sim) disk: Option<SimDisk>,
     rng: Rng,
 }
 
@@ -42,6 +44,7 @@ impl Watcher {
             planned: VecDeque::new(),
             reserved: true,
             fair: false,
+            disk: None,
             rng: Rng::new(sim.seed(), FAULTS),
         };
         Arc::new(Watcher { sim: sim.clone(), notes: Mutex::new(notes) })
@@ -54,7 +57,10 @@ impl Watcher {
 
     pub(in crate::sim) fn note(&self, what: What) {
         let at = self.sim.now();
-        self.notes().history.events.push(Event { at, what });
+        let mut notes = self.notes();
+        if !notes.is_over() {
+            notes.history.events.push(Event { at, what });
+        }
     }
 
     fn strike(&self, strike: Strike, point: &'static str) -> BoxFuture {
@@ -97,9 +103,17 @@ impl Notes {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.disk.as_ref().is_some_and(SimDisk::is_stopped)
+    }
+
     fn see(&mut self, sight: Sight<'_>, at: Moment) {
+        if self.is_over() {
+            return;
+        }
         let what = match sight {
             Sight::Opened { topic, group, settings } => self.open(topic, group, settings),
+            Sight::Recovered { topic, next } => Some(What::Recovered { topic: topic.clone(), next }),
             Sight::Joined { topic, group } => self.of(topic, group, What::Joined),
             Sight::Accepted { topic, base, len, keys } => {
                 Some(What::Accepted { topic: topic.clone(), base, len, keys })
