@@ -149,7 +149,11 @@ impl Disk {
         let Some(stored) = self.lock().remove(name.as_str()) else { return Ok(()) };
         let (done, deleted) = answered();
         self.log.delete_topic(stored.number, done);
-        deleted.await.unwrap_or(Err(LogError::Closed))
+        let deleted = deleted.await.unwrap_or(Err(LogError::Closed));
+        if deleted.is_err() {
+            self.lock().insert(name.to_string(), stored);
+        }
+        deleted
     }
 
     /// The most bytes that a message may have.

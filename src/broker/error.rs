@@ -44,6 +44,9 @@ pub enum AckError {
     LeaseExpired,
     /// The broker is shut down, or the topic or the group deleted; the message was not settled.
     Closed,
+    /// The message is settled in this process, and the disk refused to keep that, or failed: the next process may deliver it again.
+    /// Only of [`Delivery::ack_durable`](crate::broker::Delivery::ack_durable).
+    NotStored,
 }
 
 /// Says why a dead letter's message did not come back. The letter is as it was, and can be redriven again.
@@ -101,14 +104,28 @@ pub enum DeleteError {
     },
     /// The broker is shut down or draining, or the group went with its topic.
     Closed,
+    /// The topic is open: [`Topic::delete`](crate::broker::Topic::delete) deletes it. Only of
+    /// [`Broker::delete_stored_topic`](crate::broker::Broker::delete_stored_topic).
+    Open {
+        /// The topic.
+        topic: Name,
+    },
+    /// The disk refused. Only of [`Broker::delete_stored_topic`](crate::broker::Broker::delete_stored_topic).
+    NotDeleted {
+        /// What it said.
+        error: StorageError,
+    },
 }
 
 impl DeleteError {
-    /// Tells what to do: [`ErrorKind::Closed`] or [`ErrorKind::Invalid`].
+    /// Tells what to do: [`ErrorKind::Closed`], [`ErrorKind::Storage`] or [`ErrorKind::Invalid`].
     pub fn kind(&self) -> ErrorKind {
         match self {
             DeleteError::Closed => ErrorKind::Closed,
-            DeleteError::FromItsHandler | DeleteError::InUse { .. } => ErrorKind::Invalid,
+            DeleteError::NotDeleted { .. } => ErrorKind::Storage,
+            DeleteError::FromItsHandler | DeleteError::InUse { .. } | DeleteError::Open { .. } => {
+                ErrorKind::Invalid
+            }
         }
     }
 }
@@ -169,6 +186,8 @@ impl fmt::Display for DeleteError {
                 write!(f, "not deleted: dead letters of {topic}.{group} go there")
             }
             DeleteError::Closed => f.write_str("not deleted: it is closed already"),
+            DeleteError::Open { topic } => write!(f, "not deleted: {topic} is open"),
+            DeleteError::NotDeleted { error } => write!(f, "not deleted: {error}"),
         }
     }
 }
@@ -180,6 +199,7 @@ impl fmt::Display for AckError {
         f.write_str(match self {
             AckError::LeaseExpired => "not acked: the ack timeout had passed, the message is delivered again",
             AckError::Closed => "not acked: its group is closed",
+            AckError::NotStored => "acked, and not kept on the disk: the next process may deliver it again",
         })
     }
 }

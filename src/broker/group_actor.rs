@@ -191,6 +191,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_evicted_before(base, which, &mut self.effects);
             }
             GroupWord::Remember(all) => self.ledger.remember(all),
+            GroupWord::WhenKept(port) => self.tell_kept(port),
             GroupWord::Nudge(port) => self.nudges.push(port),
             GroupWord::Steer(word) => self.steer(word, now),
             GroupWord::Drain { upto, reply } => self.on_drain(upto, reply),

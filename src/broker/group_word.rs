@@ -8,6 +8,7 @@ use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::ledger::Remembered;
 use super::message::Batch;
 use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats, RateLimit, SteerError};
+use crate::log::LogError;
 use crate::mailbox::Reply;
 
 /// A batch on its way to a group.
@@ -48,6 +49,8 @@ pub(crate) enum GroupWord<T> {
         upto: u64,
         reply: Reply<()>,
     },
+    /// Answer when the disk has all that the group has settled by now; at once if the topic is in memory.
+    WhenKept(Reply<Result<(), LogError>>),
     /// Answer after another try to move what is parked.
     Nudge(Reply<()>),
     Stats(Reply<GroupStats>),

@@ -90,6 +90,14 @@ impl Broker {
         self.registry.names()
     }
 
+    pub(super) fn disk(&self) -> Option<&Arc<Disk>> {
+        self.registry.core.disk.as_ref()
+    }
+
+    pub(super) fn is_topic_open(&self, name: &Name) -> bool {
+        self.registry.has(name)
+    }
+
     /// Begins a stream of what happens from now on: restarts, failures, dead letters, drops, blocked publishers, openings
     /// and deletions, the steps of the shutdown. It keeps up to [`Events::CAPACITY`] events that were not polled yet,
     /// and ends when the broker has stopped.

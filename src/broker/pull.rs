@@ -16,7 +16,7 @@ use super::ledger::Report;
 use super::outcome::Verdict;
 use super::witness::{Sight, Window};
 use super::{AckError, Message, Outcome};
-use crate::mailbox::{Event, Receiver, WeakSender};
+use crate::mailbox::{Event, Receiver, WeakSender, reply};
 
 type Group<T> = WeakSender<Handout<T>, GroupWord<T>>;
 
@@ -143,6 +143,30 @@ impl<T> Delivery<T> {
     /// [`AckError`] says that it came too late and changed nothing.
     pub fn ack(self) -> Result<(), AckError> {
         self.decide(Verdict::Ack)
+    }
+
+    /// Acks, and waits until the disk has that: in a durable topic the message will not come again, whatever happens.
+    ///
+    /// A plain ack goes to the disk with the next commit, and nobody waits for it: a process that is killed before may have the
+    /// message delivered once more. In a topic in memory this is a plain ack.
+    ///
+    /// # Errors
+    /// [`AckError`] says that it came too late and changed nothing; or, [`AckError::NotStored`], that it is acked as far as
+    /// this process goes, and the disk refused to keep that.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was polled it drops the delivery; after that the message is acked, and whether the disk has it is not
+    /// known.
+    pub async fn ack_durable(self) -> Result<(), AckError> {
+        let group = self.group.clone();
+        self.decide(Verdict::Ack)?;
+        let (port, kept) = reply();
+        group.control(GroupWord::WhenKept(port)).map_err(|_| AckError::Closed)?;
+        match kept.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(AckError::NotStored),
+            Err(_) => Err(AckError::Closed),
+        }
     }
 
     /// Says what is to become of the message, as a handler's return value does.

@@ -351,13 +351,26 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
 
     /// Dead letters that are on the disk are opened as such, without being told how they are written.
     fn find_letters(&mut self) {
-        let disk = self.registry.core.disk.as_ref();
-        let about = disk.and_then(|disk| About::of(&disk.find(&self.name)?.state.terms.about));
+        let about = self.stored().map(|(about, _)| about);
         let Some(about) = about.filter(|about| about.codec == Letters::NAME) else { return };
         let codec: Box<dyn Any> = Box::new(self.registry.letters());
         if let (None, Ok(codec)) = (&self.components.codec, codec.downcast::<Arc<dyn Codec<T>>>()) {
             (self.components.codec, self.durability) = (Some(*codec), about.durability);
         }
+    }
+
+    /// What the disk has of it, and its codec's name.
+    pub(super) fn stored(&self) -> Option<(About, Name)> {
+        let disk = self.registry.core.disk.as_ref()?;
+        let about = About::of(&disk.find(&self.name)?.state.terms.about)?;
+        let codec = Name::new(&about.codec).ok()?;
+        Some((about, codec))
+    }
+
+    /// Takes it as it is there.
+    pub(super) fn set_stored(&mut self, about: About, codec: impl Codec<T>) {
+        self.components.codec = Some(Arc::new(codec));
+        (self.settings.keyed, self.durability) = (about.keyed, about.durability);
     }
 
     fn other_durability(&self, name: &Name, asked: Option<Durability>) -> OpenError {

@@ -87,6 +87,5 @@ pub(crate) use open::{Found, Options};
 pub(crate) use ranges::Ranges;
 pub(crate) use record::{Record, Records};
 pub(crate) use request::Done;
-pub(crate) use shelf::Chunk;
-pub(crate) use state::{GroupState, KnownKey, State, TopicState};
-pub(crate) use store::{Driver, Log};
+pub(crate) use state::{GroupState, TopicState};
+pub(crate) use store::Log;

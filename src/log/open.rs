@@ -175,8 +175,8 @@ fn check_empty(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<(), LogError> {
 
 fn create(vfs: &Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(), LogError> {
     let mut seeds = Seeds(options.entropy);
-    let mut uuid = Uuid::default();
-    uuid.0 = (u128::from(seeds.next()) << 64 | u128::from(seeds.next())).to_le_bytes();
+    let uuid = u128::from(seeds.next()) << 64 | u128::from(seeds.next());
+    let uuid = Uuid(uuid.to_le_bytes());
     for made in [layout::journal(dir), layout::topics(dir)] {
         vfs.create_dir(&made).map_err(|error| LogError::io("create", &made, error))?;
     }

@@ -137,6 +137,7 @@ impl Draft {
                 let there = self.has_group(state, topic, group);
                 return self.last(done, there, Change::Seek { topic, group, to });
             }
+            Request::Describe { done } => done.tell(Ok(Box::new(state.clone()))),
             Request::Sync { done } => self.answer(done, ()),
             Request::Seal { done } => {
                 self.plan.seals = true;

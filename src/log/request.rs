@@ -8,9 +8,12 @@ use std::task::{Context, Poll, Waker};
 use super::change::{Marks, Terms};
 use super::error::LogError;
 use super::record::Records;
+use super::state::State;
 
 /// Hears what became of a request, once. Dropped unheard it says [`LogError::Closed`].
-pub(crate) struct Done<T>(Option<Box<dyn FnOnce(Result<T, LogError>) + Send>>);
+pub(crate) struct Done<T>(Option<Hear<T>>);
+
+type Hear<T> = Box<dyn FnOnce(Result<T, LogError>) + Send>;
 
 impl<T> Done<T> {
     pub(crate) fn new(hear: impl FnOnce(Result<T, LogError>) + Send + 'static) -> Done<T> {
@@ -101,6 +104,10 @@ pub(crate) enum Request {
         group: u32,
         to: u64,
         done: Done<()>,
+    },
+    /// Answered at once, with what there is.
+    Describe {
+        done: Done<Box<State>>,
     },
     /// What was written is to be on the disk.
     Sync {

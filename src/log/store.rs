@@ -101,6 +101,11 @@ impl Log {
         self.ask(Request::Seek { topic, group, to, done });
     }
 
+    /// Answers with what there is by now.
+    pub(crate) fn describe(&self, done: Done<Box<State>>) {
+        self.ask(Request::Describe { done });
+    }
+
     /// Answers when all that was asked for before is on the disk.
     pub(crate) fn sync(&self, done: Done<()>) {
         self.ask(Request::Sync { done });

@@ -65,6 +65,10 @@ pub trait Vfs: fmt::Debug + Send + Sync + 'static {
 }
 
 /// An open file.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "the length of a file is a question to the disk, that may fail"
+)]
 pub trait VfsFile: fmt::Debug + Send + Sync {
     /// Reads at a position; answers how much, 0 at the end.
     ///

@@ -157,6 +157,10 @@ const FUTURES: &[(&str, Make)] = &[
         Box::pin(async move { _ = recipient.send(7).await })
     }),
     ("an address as a sink", |w| cut!(w: actor => async move { actor.sink().send(Word::Number).await })),
+    ("broker::data_dir::DataDirBuilder::open", |_| {
+        let builder = Broker::builder().data_dir("/data").on(callboard::sim::SimDisk::new(1));
+        Box::pin(async move { drop(builder.journal_file_bytes(16 << 10).open().await) })
+    }),
     ("broker::dead_letter::DeadLetter::redrive", |w| cut!(w: broker => redrive_one(broker))),
     ("broker::group::GroupBuilder::run", |w| cut!(w: topic => topic.group("late").run(ok))),
     ("broker::group::GroupBuilder::run_fn", |w| cut!(w: topic => topic.group("late").run_fn(|_| Ok(())))),
@@ -231,6 +235,22 @@ const FUTURES: &[(&str, Make)] = &[
     }),
     ("a topic as a sink", |w| cut!(w: topic => async move { topic.sink().send(1).await })),
     ("broker::handle::Broker::idle", |w| cut!(w: broker => broker.idle())),
+    (
+        "broker::handle::Broker::stored_topics",
+        |w| cut!(w: broker => async move { broker.stored_topics().await }),
+    ),
+    (
+        "broker::handle::Broker::delete_stored_topic",
+        |w| cut!(w: broker => async move { broker.delete_stored_topic("none").await }),
+    ),
+    ("broker::pull::Delivery::ack_durable", |w| {
+        cut!(w: broker => async move {
+            let topic = broker.topic::<u64>("other").open().await.unwrap();
+            let mut stream = topic.group("g").stream().await.unwrap();
+            topic.publish(1).await.unwrap();
+            stream.next().await.unwrap().ack_durable().await
+        })
+    }),
     ("broker::handle::Broker::topology", |w| cut!(w: broker => broker.topology())),
     ("a stream of events", |w| {
         cut!(w: broker => async move {

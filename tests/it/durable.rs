@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use callboard::broker::{Codec, DataDirBuilder, DeadReason, Durability, ErrorKind, OpenError, Raw};
+use callboard::broker::{AckError, Codec, DataDirBuilder, DeadReason, Durability, ErrorKind, OpenError, Raw};
 use callboard::prelude::*;
-use callboard::sim::{Sim, SimDisk};
+use callboard::sim::{CrashKind, Sim, SimDisk};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 
 use crate::every;
@@ -330,6 +330,73 @@ fn dedup_keys_outlive_the_process() {
         let other = orders.message("two".into()).dedup_key("l").publish().await.unwrap();
         assert_eq!((other.repeated, other.id.offset()), (false, 1));
         assert_eq!(orders.stats().await.unwrap().accepted, 2);
+        broker.shutdown().await;
+    });
+}
+
+/// G20: an ack that was waited for is not delivered again, whatever the disk loses.
+#[test]
+fn an_ack_that_was_waited_for_outlives_a_power_cut() {
+    every::seed(20, |sim| async move {
+        let disk = SimDisk::new(sim.seed());
+        let open = async |disk: &SimDisk| {
+            let builder = Broker::builder().data_dir("/data").journal_file_bytes(64 << 10).on(disk.clone());
+            let broker = builder.open().await.unwrap();
+            let orders = broker.topic::<String>("orders").durable(Raw).open().await.unwrap();
+            (broker, orders)
+        };
+        let (broker, orders) = open(&disk).await;
+        let mut pulled = orders.group("billing").stream().await.unwrap();
+        orders.publish_all(["one", "two"].map(String::from)).await.unwrap();
+        pulled.next().await.unwrap().ack_durable().await.unwrap();
+        let second = pulled.next().await.unwrap();
+        assert_eq!((second.as_str(), second.maybe_redelivered()), ("two", false));
+        let after = disk.crash(CrashKind::LoseAll);
+        assert_eq!(second.ack_durable().await, Err(AckError::NotStored));
+        drop((pulled, orders, broker));
+
+        let (broker, orders) = open(&after).await;
+        let mut pulled = orders.group("billing").stream().await.unwrap();
+        let second = pulled.next().await.unwrap();
+        assert_eq!((second.as_str(), second.maybe_redelivered()), ("two", true));
+        second.ack().unwrap();
+        broker.shutdown().await;
+    });
+}
+
+#[test]
+fn what_is_on_the_disk_is_listed_read_as_bytes_and_deleted() {
+    every::runtime(|| async {
+        let dir = TempDir::new("listed");
+        let (broker, orders) = open(&dir).await;
+        let mut pulled = orders.group("billing").stream().await.unwrap();
+        orders.publish_all(["one", "two", "three"].map(String::from)).await.unwrap();
+        pulled.next().await.unwrap().ack_durable().await.unwrap();
+        drop(pulled);
+        broker.shutdown_within(std::time::Duration::ZERO).await;
+
+        let broker = dir.builder().open().await.unwrap();
+        let stored = broker.stored_topics().await.unwrap();
+        let names: Vec<&str> = stored.iter().map(|topic| topic.name.as_str()).collect();
+        assert_eq!(names, ["orders", "orders.billing.dead"]);
+        assert_eq!((stored[0].codec.as_str(), stored[0].next, stored[0].groups[0].lag), ("raw/1", 3, 2));
+        let bytes = broker.topic::<Vec<u8>>("orders").as_bytes().open().await.unwrap();
+        let mut pulled = bytes.group("billing").stream().await.unwrap();
+        let two = pulled.next().await.unwrap();
+        assert_eq!(two.as_slice(), b"two");
+        assert_eq!(bytes.publish(vec![1]).await.unwrap_err().kind(), ErrorKind::Invalid);
+        let error = broker.delete_stored_topic("orders").await.unwrap_err();
+        assert_eq!(error.to_string(), "not deleted: orders is open");
+        assert!(broker.delete_stored_topic("orders.billing.dead").await.is_err());
+        assert_eq!(broker.delete_stored_topic("nothing").await, Ok(false));
+        drop((two, pulled));
+        broker.shutdown_within(std::time::Duration::ZERO).await;
+
+        let broker = dir.builder().open().await.unwrap();
+        assert_eq!(broker.delete_stored_topic("orders").await, Ok(true));
+        assert_eq!(broker.stored_topics().await.unwrap().len(), 1);
+        let (_, orders) = (broker.clone(), broker.topic::<u64>("orders").open().await.unwrap());
+        assert_eq!(orders.stats().await.unwrap().accepted, 0);
         broker.shutdown().await;
     });
 }

@@ -11,7 +11,8 @@ use crate::broker::note;
 use crate::broker::record::Clocks;
 use crate::broker::topic_actor::TopicWord;
 use crate::broker::witness::Sight;
-use crate::mailbox::reply;
+use crate::log::{Done, LogError};
+use crate::mailbox::{Reply, reply};
 
 impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn take_in(&mut self, handout: Handout<T>) {
@@ -59,6 +60,17 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn keep_done(&self, base: u64, which: Bits) {
         if let Some(keeper) = &self.actor.keeper {
             keeper.done(self.actor.id, base, which);
+        }
+    }
+
+    /// Answers once the disk has all that was said of the group by now.
+    pub(super) fn tell_kept(&mut self, port: Reply<Result<(), LogError>>) {
+        let now = self.actor.rt.now();
+        // What was reported just before this is to be among it.
+        self.carry_out(now);
+        match &self.actor.keeper {
+            None => drop(port.send(Ok(()))),
+            Some(keeper) => keeper.disk.log.sync(Done::new(move |result| drop(port.send(result)))),
         }
     }
 

@@ -36,9 +36,12 @@ pub(super) struct OnTheWay<T> {
     /// The oldest first. Limit: each message has a place.
     appends: VecDeque<Append<T>>,
     /// Keys of those, and the repeats that wait for them. Limit: each is, or was, in the mailbox.
-    keys: BTreeMap<DedupKey, Vec<(Item<T>, Option<Confirm>)>>,
+    keys: BTreeMap<DedupKey, Vec<Repeat<T>>>,
     messages: usize,
 }
+
+/// A message with the key of one that is on its way, and who waits for it.
+type Repeat<T> = (Item<T>, Option<Confirm>);
 
 enum Append<T> {
     Published(Vec<Waiting<T>>),
@@ -253,7 +256,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let _ = answer.send(said);
     }
 
-    fn remember(&mut self, key: DedupKey, id: MessageId) -> Option<Vec<(Item<T>, Option<Confirm>)>> {
+    fn remember(&mut self, key: DedupKey, id: MessageId) -> Option<Vec<Repeat<T>>> {
         let repeats = self.on_the_way.keys.remove(&key);
         let now = self.actor.watch.rt().now();
         if let Some(store) = &mut self.actor.store {
@@ -269,7 +272,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         for Waiting { item, confirm, key } in waiting {
             if let Some(mut repeats) = key.and_then(|key| self.on_the_way.keys.remove(&key)) {
                 self.on_the_way.messages -= repeats.len();
-                again.extend(repeats.drain(..));
+                again.append(&mut repeats);
             }
             self.hand_back(item, confirm, why);
         }

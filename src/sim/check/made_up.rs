@@ -229,6 +229,7 @@ impl Story {
             GroupReport::new(name("t"), name(group), stats, 0)
         });
         let topics = vec![TopicReport {
+            durable: false,
             topic: name("t"),
             accepted: 0,
             evicted: 0,
