@@ -12,6 +12,7 @@ use futures::{Stream as _, StreamExt as _};
 
 use super::bits::Bits;
 use super::books::GroupId;
+use super::keep::About;
 use super::{Dedup, Durability, OpenError, StorageError};
 use crate::base::Name;
 use crate::base::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
@@ -28,6 +29,8 @@ pub(crate) struct Disk {
     pub(crate) found: Found,
     /// The topics that the log has. Limit: those that were created.
     stored: Mutex<BTreeMap<String, Stored>>,
+    /// Not all of what an earlier process may have handed out could be written down as such.
+    undoubted: Arc<AtomicBool>,
     writes: Arc<Writes>,
     /// Rouses the clerk, who goes with it.
     bell: async_channel::Sender<()>,
@@ -102,8 +105,12 @@ impl Disk {
         } else {
             driver.spawn()?
         }
-        let stored = state
-            .topics
+        let mut topics = state.topics;
+        let undoubted = Arc::<AtomicBool>::default();
+        if !found.clean {
+            doubt(&log, &mut topics, &undoubted);
+        }
+        let stored = topics
             .into_iter()
             .map(|(number, state)| (state.name.clone(), Stored { number, state: Arc::new(state) }));
         let (bell, rings) = async_channel::bounded(1);
@@ -111,7 +118,7 @@ impl Disk {
         let (end, clerk) = reply();
         rt.spawn("log clerk", attend(rt.clone(), log.clone(), writes.clone(), rings, end));
         let (stored, clerk) = (Mutex::new(stored.collect()), Mutex::new(Some(clerk)));
-        Ok(Arc::new(Disk { log, dir, found, stored, writes, bell, clerk }))
+        Ok(Arc::new(Disk { log, dir, found, stored, undoubted, writes, bell, clerk }))
     }
 
     /// A topic that the log has.
@@ -193,12 +200,29 @@ impl Disk {
             let _ = clerk.await;
         }
         let (done, closed) = answered();
-        self.log.close(clean, done);
+        // Ordering: what it was set by has been answered for, by the same log.
+        self.log.close(clean && !self.undoubted.load(Ordering::Relaxed), done);
         closed.await.unwrap_or(Err(LogError::Closed))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The process before did not end in order: it may have handed out whatever is there, also to groups that are opened again
+/// by a later process only. So it is written down.
+fn doubt(log: &Log, topics: &mut BTreeMap<u32, TopicState>, failed: &Arc<AtomicBool>) {
+    for (number, state) in topics {
+        let Some(about) = About::of(&state.terms.about) else { continue };
+        state.terms.about = About { unsure: state.next, ..about }.to_bytes();
+        let failed = failed.clone();
+        let note = Done::new(move |result: Result<(), LogError>| {
+            if result.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+        });
+        log.set_terms(*number, state.terms.clone(), note);
     }
 }
 

@@ -23,12 +23,12 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Takes in what was there.
     pub(super) fn recover(&mut self) {
         let Some(recovered) = self.actor.recovered.take() else { return };
-        let Recovered { next, runs, groups, unclean, .. } = recovered;
+        let Recovered { next, runs, groups, unsure, .. } = recovered;
         self.actor.watched.show(|| Sight::Recovered { topic: &self.actor.name, next });
         self.books.resume(next, groups.keys().copied());
         let (mut held, mut weight) = (0, 0);
         for (base, items) in runs {
-            let batch = Arc::new(Batch::recovered(&self.origin, base, items, unclean));
+            let batch = Arc::new(Batch::recovered(&self.origin, base, items, base < unsure));
             let len = batch.len();
             let open = |known: &Known| known.open(base, len).without(others(&batch, &known.name));
             let all = Bits::range(0, len);

@@ -238,7 +238,6 @@ impl Story {
             repeated: 0,
             unread: 0,
             scheduled: 0,
-            durable: false,
             groups: groups.collect(),
         }];
         let report = Report { topics, timed_out: false, took: Duration::ZERO };

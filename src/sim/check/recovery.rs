@@ -76,6 +76,7 @@ struct TopicNotes {
 
 #[derive(Default)]
 struct GroupNotes {
+    offered: BTreeSet<u64>,
     begun: BTreeMap<u64, u32>,
     failures: BTreeMap<u64, u32>,
     done: BTreeSet<u64>,
@@ -154,6 +155,12 @@ impl Reader<'_> {
                         self.on_handled(of, id.offset(), *value, (*attempt, *unsure));
                     }
                 }
+                What::Offered { group, base, runs } => {
+                    if let Some(of) = facts(group) {
+                        let all = runs.iter().flat_map(|(from, to)| base + u64::from(*from)..base + u64::from(*to));
+                        self.group(of).offered.extend(all);
+                    }
+                }
                 What::Ended { group, id, how, .. } => {
                     if let Some(of) = facts(group) {
                         self.on_ended(of, id.offset(), *how);
@@ -208,7 +215,7 @@ impl Reader<'_> {
                 drop((notes.begun.split_off(&next), notes.failures.split_off(&next)));
                 drop((notes.done.split_off(&next), notes.settled.split_off(&next)));
                 drop((notes.sure.split_off(&next), notes.noted.split_off(&next)));
-                drop(notes.dead.split_off(&next));
+                drop((notes.dead.split_off(&next), notes.offered.split_off(&next)));
             }
         }
         for (offset, (value, at, _)) in lost {
@@ -323,9 +330,9 @@ impl Reader<'_> {
             return;
         }
         let Some(topic) = self.topics.get(&of.topic) else { return };
-        let done = self.groups.get(&(of.topic.clone(), of.group.clone())).map(|notes| &notes.done);
+        let Some(notes) = self.groups.get(&(of.topic.clone(), of.group.clone())) else { return };
         let Some(key) = topic.keys.get(&offset) else { return };
-        let is_open = |at: &u64| !done.is_some_and(|done| done.contains(at));
+        let is_open = |at: &u64| notes.offered.contains(at) && !notes.done.contains(at);
         let mut before = topic.keys.range(..offset).filter(|(_, other)| *other == key).map(|(at, _)| *at);
         if let Some(open) = before.find(is_open) {
             let (topic, group) = (&of.topic, &of.group);

@@ -236,9 +236,13 @@ impl Lives {
     pub(super) async fn shut_down(&self, limit: Duration) {
         let stage = &self.0.stage;
         let report = stage.broker().shutdown_within(limit).await;
+        // Whoever publishes hears of it.
+        stage.sim().settle().await;
+        if self.disk().is_stopped() {
+            return self.kill();
+        }
         stage.draw(format_args!("shut down in {limit:?} at {:?}", stage.sim().now()));
         stage.watcher().notes().history.report = Some(report);
-        // Whoever had not got around to publish ends with it.
         let next = self.disk().crash(CrashKind::KeepAll);
         stage.drop_everything();
         *self.0.disk.lock().unwrap() = next;
@@ -278,14 +282,16 @@ impl Lives {
     }
 
     /// The last process has everything, and nothing goes wrong: it settles all that is left.
-    pub(super) async fn settle_all(&self) {
+    pub(super) async fn settle_all(&self) -> bool {
         let stage = &self.0.stage;
         if let Err(error) = self.begin().await {
-            return stage.is_wrong(format_args!("P22: the directory is refused: {error}"));
+            stage.is_wrong(format_args!("P22: the directory is refused: {error}"));
+            return false;
         }
         stage.calm_down();
         let Some(topics) = self.open(true).await else {
-            return stage.is_wrong("P22: a topic or a group can't be opened again");
+            stage.is_wrong("P22: a topic or a group can't be opened again");
+            return false;
         };
         for (plot, topic) in self.0.topics.iter().zip(&topics) {
             self.again(plot, topic).await;
@@ -299,6 +305,7 @@ impl Lives {
         }
         drop(topics);
         self.shut_down(Duration::from_secs(30)).await;
+        true
     }
 }
 

@@ -10,8 +10,8 @@ pub(super) async fn run(stage: Stage) {
     for _ in 0..1 + stage.below(4) {
         one_life(&stage, &lives).await;
     }
-    lives.settle_all().await;
-    lives.check(true);
+    let drained = lives.settle_all().await;
+    lives.check(drained);
 }
 
 async fn one_life(stage: &Stage, lives: &Lives) {
