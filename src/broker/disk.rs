@@ -233,12 +233,16 @@ async fn attend(rt: Rt, log: Log, writes: Arc<Writes>, rings: async_channel::Rec
         let mut idle = Duration::ZERO;
         let mut seen = writes.count.load(Ordering::Acquire);
         while idle < IDLE {
-            let interval = Duration::from_nanos(writes.interval.load(Ordering::Relaxed));
-            let tick = if interval.is_zero() { IDLE } else { interval.min(IDLE) };
+            let mut tick = writes.tick();
             let mut alarm = rt.sleep_until(rt.now() + tick);
             let ended = std::future::poll_fn(|cx| {
                 loop {
                     match rings.as_mut().poll_next(cx) {
+                        // What was just written may have to be on the disk sooner than all before it.
+                        Poll::Ready(Some(())) if writes.tick() < tick => {
+                            tick = writes.tick();
+                            alarm = rt.sleep_until(rt.now() + tick);
+                        }
                         Poll::Ready(Some(())) => {}
                         Poll::Ready(None) => return Poll::Ready(true),
                         Poll::Pending => return Pin::new(&mut alarm).poll(cx).map(|()| false),
@@ -256,6 +260,16 @@ async fn attend(rt: Rt, log: Log, writes: Arc<Writes>, rings: async_channel::Rec
             seen = count;
         }
         log.seal(Done::unheard());
+    }
+}
+
+impl Writes {
+    /// So often it is looked after.
+    fn tick(&self) -> Duration {
+        match Duration::from_nanos(self.interval.load(Ordering::Relaxed)) {
+            Duration::ZERO => IDLE,
+            interval => interval.min(IDLE),
+        }
     }
 }
 

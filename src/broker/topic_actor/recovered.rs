@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Life;
 use super::link::Link;
-use crate::base::Name;
+use crate::base::{Bug, Name, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::disk::Keeper;
@@ -24,11 +24,10 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn recover(&mut self) {
         let Some(recovered) = self.actor.recovered.take() else { return };
         let Recovered { next, runs, groups, unsure, .. } = recovered;
-        self.actor.watched.show(|| Sight::Recovered { topic: &self.actor.name, next });
         self.books.resume(next, groups.keys().copied());
         let (mut held, mut weight) = (0, 0);
         for (base, items) in runs {
-            let batch = Arc::new(Batch::recovered(&self.origin, base, items, base < unsure));
+            let batch = Arc::new(Batch::recovered(&self.origin, base, items, base < unsure && !planted(Bug::UnmarkedRedelivery)));
             let len = batch.len();
             let open = |known: &Known| known.open(base, len).without(others(&batch, &known.name));
             let all = Bits::range(0, len);
@@ -45,6 +44,10 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.books.on_recovered((base, batch.clone()), len, kept, wants);
         }
         self.actor.mailbox.preload(next, held, weight);
+        self.actor.watched.show(|| Sight::Recovered { topic: &self.actor.name, next, held });
+        if planted(Bug::ForgottenDormant) {
+            groups.keys().for_each(|group| self.delete_from_log(*group));
+        }
         self.dormant = groups;
     }
 
@@ -121,6 +124,10 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// A group is gone, for good.
     pub(super) fn note_group_gone(&mut self, group: GroupId) {
         self.dormant.remove(&group);
+        self.delete_from_log(group);
+    }
+
+    fn delete_from_log(&self, group: GroupId) {
         if let Some(store) = &self.actor.store {
             store.keeper.disk.log.delete_group(store.keeper.number, group.0, Done::unheard());
         }

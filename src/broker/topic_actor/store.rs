@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::{Handout, Life, Redriven, TopicWord};
 use crate::base::sync::Ordering;
+use crate::base::{Bug, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::dedup::DedupKey;
@@ -119,7 +120,14 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    fn append(&mut self, records: Records, waiting: Vec<Waiting<T>>) {
+    fn append(&mut self, records: Records, mut waiting: Vec<Waiting<T>>) {
+        if planted(Bug::UnstoredConfirm) {
+            let next = self.books.next_offset() + self.on_the_way.messages as u64;
+            for (offset, one) in (next..).zip(&mut waiting) {
+                let id = MessageId::new(one.item.millis(), offset);
+                answer(one.confirm.take(), Ok(Published { id, repeated: false }));
+            }
+        }
         self.on_the_way.messages += waiting.len();
         self.begin(records, Append::Published(waiting));
     }

@@ -274,6 +274,10 @@ impl Reader<'_> {
         let notes = self.group(of);
         let (begun, known) = (notes.begun.get(&offset).copied().unwrap_or(0), notes.noted.get(&offset).copied());
         let sure = notes.sure.contains(&offset);
+        // The letter was lost with what was settled, and it comes again.
+        if notes.dead.get(&offset) == Some(&false) {
+            notes.dead.remove(&offset);
+        }
         if attempt >= 2 {
             notes.unsure.push((place, offset, Told::Attempts(attempt)));
         }

@@ -52,6 +52,8 @@ scenarios! {
     a_topic_with_a_limit_in_bytes => weighed::run,
     actors_under_a_supervisor => actors::run,
     processes_that_are_killed_and_restarted => restarted::run,
+    processes_with_a_disk_that_fails => restarted::faults,
+    processes_with_a_disk_that_is_damaged => restarted::damaged,
     listeners_that_are_slow => listening::run,
 }
 

@@ -1,14 +1,14 @@
 //! Processes that live one after the other with one disk: what they have in common, how each begins, and how it ends.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::stage::{Stage, millis};
 use super::worker::{Temper, Worker};
 use crate::base::{Fault, Name};
-use crate::broker::{Broker, Codec, DeadLetter, Durability, Group, GroupBuilder, Message, Retry, StartError, Topic};
+use crate::broker::{Broker, Codec, DeadLetter, Durability, Group, GroupBuilder, Message, PublishError, Retry, StartError, Topic};
 use crate::sim::check::{self, Ended, Life, Saga, What};
 use crate::sim::{CrashKind, SimDisk, TestBroker};
 
@@ -120,6 +120,8 @@ struct Inside {
     next: AtomicU64,
     /// What was tried and not confirmed, to be tried again where nothing comes twice.
     unheard: Mutex<BTreeSet<(&'static str, u64)>>,
+    /// This process was told that the disk may not have what it wrote.
+    poisoned: AtomicBool,
 }
 
 impl Lives {
@@ -133,6 +135,7 @@ impl Lives {
             lives: Mutex::default(),
             next: AtomicU64::new(0),
             unheard: Mutex::default(),
+            poisoned: AtomicBool::new(false),
         }))
     }
 
@@ -211,8 +214,23 @@ impl Lives {
     }
 
     async fn publish_one(&self, plot: &TopicPlot, topic: &Topic<u64>, value: u64) {
+        let stage = &self.0.stage;
         self.0.unheard.lock().unwrap().insert((plot.name, value));
-        if self.0.stage.publish(topic, value).await.is_some() && !self.disk().is_stopped() {
+        let poisoned = self.0.poisoned.load(Ordering::Relaxed);
+        let tried = stage.try_out(topic.name(), value);
+        let answer = topic.publish(value).await;
+        if self.disk().is_stopped() {
+            return;
+        }
+        match &answer {
+            // What repeats another one is confirmed by that.
+            Ok(id) if poisoned && !plot.dedup => {
+                stage.is_wrong(format_args!("P22: {value} is confirmed as {id} by a log that had failed"));
+            }
+            Err(PublishError::Unknown(..)) => self.0.poisoned.store(true, Ordering::Relaxed),
+            _ => {}
+        }
+        if tried.answer(answer).is_some() {
             self.0.unheard.lock().unwrap().remove(&(plot.name, value));
         }
     }
@@ -230,6 +248,14 @@ impl Lives {
         stage.drop_everything();
         *self.0.disk.lock().unwrap() = next;
         self.write_down(ended);
+    }
+
+    /// Ends the process; all that it wrote is there.
+    pub(super) fn cut_short(&self) {
+        let next = self.disk().crash(CrashKind::KeepAll);
+        self.0.stage.drop_everything();
+        *self.0.disk.lock().unwrap() = next;
+        self.write_down(Ended::Killed);
     }
 
     /// Ends the process in order.
@@ -252,6 +278,7 @@ impl Lives {
     fn write_down(&self, ended: Ended) {
         let mut notes = self.0.stage.watcher().notes();
         notes.disk = None;
+        self.0.poisoned.store(false, Ordering::Relaxed);
         let (history, at) = (std::mem::take(&mut notes.history), self.0.stage.sim().now());
         self.0.lives.lock().unwrap().push(Life { history, ended, at });
     }
