@@ -105,6 +105,15 @@ impl Disk {
         } else {
             driver.spawn()?
         }
+        // Why: what is handed out need not be written, and whoever is killed then did not end in order.
+        if found.clean && !found.created {
+            let (done, begun) = answered();
+            log.seal(done);
+            match begun.await.unwrap_or(Err(LogError::Closed)) {
+                Err(error) if !error.is_full() => return Err(error),
+                _ => {}
+            }
+        }
         let mut topics = state.topics;
         let undoubted = Arc::<AtomicBool>::default();
         if !found.clean {

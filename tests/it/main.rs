@@ -32,6 +32,7 @@ mod delivery;
 mod drain;
 mod drop_newest;
 mod durable;
+mod durable_ends;
 mod ending;
 mod ephemeral;
 mod events;

@@ -122,6 +122,8 @@ struct Inside {
     unheard: Mutex<BTreeSet<(&'static str, u64)>>,
     /// This process was told that the disk may not have what it wrote.
     poisoned: AtomicBool,
+    /// The disk refuses calls now and then.
+    faulty: AtomicBool,
 }
 
 impl Lives {
@@ -136,11 +138,17 @@ impl Lives {
             next: AtomicU64::new(0),
             unheard: Mutex::default(),
             poisoned: AtomicBool::new(false),
+            faulty: AtomicBool::new(false),
         }))
     }
 
     pub(super) fn disk(&self) -> SimDisk {
         self.0.disk.lock().unwrap().clone()
+    }
+
+    /// From now on calls of the disk may fail, until the calm.
+    pub(super) fn set_faulty(&self) {
+        self.0.faulty.store(true, Ordering::Relaxed);
     }
 
     /// Begins a process.
@@ -272,7 +280,9 @@ impl Lives {
         let next = self.disk().crash(CrashKind::KeepAll);
         stage.drop_everything();
         *self.0.disk.lock().unwrap() = next;
-        self.write_down(Ended::ShutDown);
+        // A disk that refuses the last word makes it an end like any other.
+        let ended = if self.0.faulty.load(Ordering::Relaxed) { Ended::Killed } else { Ended::ShutDown };
+        self.write_down(ended);
     }
 
     fn write_down(&self, ended: Ended) {
@@ -287,9 +297,12 @@ impl Lives {
     pub(super) fn check(&self, drained: bool) {
         let (stage, topics) = (&self.0.stage, &self.0.topics);
         let name = |plot: &TopicPlot| Name::new(plot.name).unwrap();
+        // What could not be synced in time is lost with the power, however long ago that was.
+        let faulty = self.0.faulty.load(Ordering::Relaxed);
+        let within = |interval| if faulty { Duration::from_secs(3600) } else { interval };
         let saga = Saga {
             lives: std::mem::take(&mut *self.0.lives.lock().unwrap()),
-            intervals: topics.iter().filter_map(|plot| Some((name(plot), plot.interval?))).collect(),
+            intervals: topics.iter().filter_map(|plot| Some((name(plot), within(plot.interval?)))).collect(),
             deduplicated: topics.iter().filter(|plot| plot.dedup).map(name).collect(),
             drained,
         };

@@ -25,9 +25,11 @@ pub(super) async fn run(stage: Stage) {
 /// G22: a disk that refuses calls, or has no room for a while.
 pub(super) async fn faults(stage: Stage) {
     let lives = beginning(&stage);
+    lives.set_faulty();
     for _ in 0..1 + stage.below(3) {
         one_life(&stage, &lives, Trouble::Faults).await;
         lives.disk().heal();
+        lives.disk().set_free(1 << 30);
     }
     end(&lives).await;
 }
