@@ -68,7 +68,12 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
     /// Finds the topic, or makes it, and reads what is there.
     pub(crate) async fn keep(self, disk: &Arc<Disk>, rt: &Rt, name: &Name) -> Result<Kept<T>, OpenError> {
         let Durable { codec, durability } = self.durable;
-        let about = About { codec: codec.to_string(), keyed: self.settings.keyed, durability: *durability, unsure: 0 };
+        let about = About {
+            codec: codec.to_string(),
+            keyed: self.settings.keyed,
+            durability: *durability,
+            unsure: 0,
+        };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let dedup = &self.settings.dedup;
         let (most_keys, key_millis) = (dedup.keys() as u64, millis(dedup.time()));

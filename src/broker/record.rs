@@ -177,9 +177,8 @@ impl Known {
     /// What it has still to settle of a run of so many messages.
     pub(crate) fn open(&self, base: u64, len: u16) -> Bits {
         let mut open = Bits::default();
-        let is_done = |offset| {
-            self.done.contains(offset) || (planted(Bug::DoneTooFar) && offset == self.done.floor())
-        };
+        let is_done =
+            |offset| self.done.contains(offset) || (planted(Bug::DoneTooFar) && offset == self.done.floor());
         (0..len).filter(|at| !is_done(base + u64::from(*at))).for_each(|at| open.insert(at));
         open
     }
@@ -270,9 +269,11 @@ impl<T: 'static> Recovered<T> {
         };
         let item = Item::read(millis, value, envelope.key.unwrap_or_default(), extra.boxed());
         match self.runs.last_mut() {
-            Some((base, run)) if run.len() < BATCH
-                    && *base + run.len() as u64 == offset
-                    && offset != self.unsure => run.push(item),
+            Some((base, run))
+                if run.len() < BATCH && *base + run.len() as u64 == offset && offset != self.unsure =>
+            {
+                run.push(item)
+            }
             _ => self.runs.push((offset, vec![item])),
         }
     }

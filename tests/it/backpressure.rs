@@ -13,14 +13,14 @@ use crate::kit::{Valve, fill, millis, poll_once, secs, stays_pending, until, val
 const CAPACITIES: [usize; 4] = [1, 2, 7, 64];
 
 async fn topic_of(capacity: usize) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>("t").capacity(capacity).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "t").capacity(capacity).open().await.unwrap();
     (broker, topic)
 }
 
 #[test]
 fn exactly_the_capacity_fits_however_far_the_messages_have_come() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for capacity in CAPACITIES {
             let room = capacity as u64;
             let (_broker, topic) = topic_of(capacity).await;
@@ -73,7 +73,7 @@ fn exactly_the_capacity_fits_however_far_the_messages_have_come() {
 
 #[test]
 fn under_load_there_are_never_more_unsettled_than_the_capacity() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for capacity in [1, 7] {
             let (broker, topic) = topic_of(capacity).await;
             // Counts fewer than there are: a message when its publish is through, less those that both groups have
@@ -121,7 +121,7 @@ fn under_load_there_are_never_more_unsettled_than_the_capacity() {
 
 #[test]
 fn a_publisher_waits_until_one_message_is_settled_by_every_group() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(3).await;
         let valves = [Valve::shut(), Valve::shut(), Valve::shut()];
         let mut groups = Vec::new();
@@ -145,7 +145,7 @@ fn a_publisher_waits_until_one_message_is_settled_by_every_group() {
 
 #[test]
 fn while_publishers_wait_each_settled_message_lets_one_in() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(8).await;
         let valve = Valve::shut();
         let group = valved(&topic, "g", &valve).await;
@@ -168,7 +168,7 @@ fn while_publishers_wait_each_settled_message_lets_one_in() {
 
 #[test]
 fn those_who_wait_are_let_in_in_the_order_they_came() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(1).await;
         topic.publish(0).await.unwrap();
         let mut line = Vec::new();
@@ -192,7 +192,7 @@ fn those_who_wait_are_let_in_in_the_order_they_came() {
 
 #[test]
 fn a_try_never_overtakes_those_who_wait() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(1).await;
         let mut stream = topic.group("g").stream().await.unwrap();
         topic.publish(0).await.unwrap();
@@ -210,9 +210,10 @@ fn a_try_never_overtakes_those_who_wait() {
 
 #[test]
 fn a_topic_that_rejects_says_so_at_once_and_gives_the_message_back() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(2).overflow(Overflow::Reject).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic =
+            crate::disk::topic(&broker, "t").capacity(2).overflow(Overflow::Reject).open().await.unwrap();
         topic.publish(0).await.unwrap();
         let error = topic.publish_all([1, 2, 3]).await.unwrap_err();
         assert_eq!((error.accepted.len(), &*error.rest, error.kind), (1, &[2, 3][..], ErrorKind::Full));
@@ -234,9 +235,9 @@ fn a_topic_that_rejects_says_so_at_once_and_gives_the_message_back() {
 fn a_wait_with_a_timeout_ends_on_time_and_leaves_nothing_behind() {
     every::seed(10, |sim| async move {
         let sim = sim.without_slips();
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let overflow = Overflow::Wait { timeout: Some(secs(2)) };
-        let topic = broker.topic::<u64>("t").capacity(2).overflow(overflow).open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").capacity(2).overflow(overflow).open().await.unwrap();
         topic.publish_all([0, 1]).await.unwrap();
         let began = sim.now();
         assert!(matches!(topic.publish(2).await, Err(PublishError::TimedOut(2))));
@@ -267,9 +268,9 @@ fn a_wait_with_a_timeout_ends_on_time_and_leaves_nothing_behind() {
 fn the_timeout_of_a_publish_of_many_holds_for_each_of_them() {
     every::seed(10, |sim| async move {
         let sim = sim.without_slips();
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let overflow = Overflow::Wait { timeout: Some(secs(2)) };
-        let topic = broker.topic::<u64>("t").capacity(2).overflow(overflow).open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").capacity(2).overflow(overflow).open().await.unwrap();
         let began = sim.now();
         let mut all = Box::pin(topic.publish_all(0..6));
         assert!(poll_once(&mut all).await.is_pending());
@@ -290,7 +291,7 @@ fn the_timeout_of_a_publish_of_many_holds_for_each_of_them() {
 
 #[test]
 fn many_messages_go_through_a_small_topic_in_order() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for capacity in CAPACITIES {
             let (_broker, topic) = topic_of(capacity).await;
             let mut stream = topic.group("g").stream().await.unwrap();
@@ -309,7 +310,7 @@ fn many_messages_go_through_a_small_topic_in_order() {
 
 #[test]
 fn what_a_long_lease_has_settled_frees_its_places_while_its_handler_waits() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(512).await;
         topic.publish_all(0..512).await.unwrap();
         let mut waiting = Box::pin(topic.publish(512));
@@ -333,7 +334,7 @@ fn what_a_long_lease_has_settled_frees_its_places_while_its_handler_waits() {
 
 #[test]
 fn what_no_group_wants_holds_no_place() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(4).await;
         assert_eq!(fill(&topic), 4);
         let mut waiting = Box::pin(topic.publish(7));
@@ -353,9 +354,9 @@ fn what_no_group_wants_holds_no_place() {
 
 #[test]
 fn while_a_topic_is_held_what_the_first_group_skips_stays_for_the_next() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(4).hold().open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(4).hold().open().await.unwrap();
         topic.publish_all(0..3).await.unwrap();
         let mut later = topic.group("later").start_at(Start::Offset(5)).stream().await.unwrap();
         let mut all = topic.group("all").stream().await.unwrap();

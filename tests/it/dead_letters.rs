@@ -14,8 +14,8 @@ use crate::seen::{Seen, balanced, give_way};
 const MS: Duration = Duration::from_millis(1);
 
 async fn open(name: &str) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>(name).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, name).open().await.unwrap();
     (broker, topic)
 }
 
@@ -26,7 +26,7 @@ async fn dead_letters(broker: &Broker, topic: &str) -> DeliveryStream<DeadLetter
 
 #[test]
 fn each_outcome_does_what_it_says() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open("numbers").await;
         let mut letters = dead_letters(&broker, "numbers.g.dead").await;
         let seen = Seen::default();
@@ -87,7 +87,7 @@ fn each_outcome_does_what_it_says() {
 #[test]
 fn a_message_that_always_fails_is_dead_after_max_attempts_with_what_was_said_last() {
     for most in [1, 2, 5] {
-        every::runtime(move || async move {
+        every::memory_and_disk(move || async move {
             let (broker, topic) = open("numbers").await;
             let mut letters = dead_letters(&broker, "numbers.g.dead").await;
             let seen = Seen::default();
@@ -120,7 +120,7 @@ fn a_message_that_always_fails_is_dead_after_max_attempts_with_what_was_said_las
 
 #[test]
 fn two_groups_share_one_dead_letter_topic_and_each_letter_names_its_group() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open("numbers").await;
         let mut letters = dead_letters(&broker, "graveyard").await;
         for (name, odd) in [("odd", true), ("even", false)] {
@@ -148,9 +148,9 @@ fn two_groups_share_one_dead_letter_topic_and_each_letter_names_its_group() {
 
 #[test]
 fn messages_park_before_a_full_dead_letter_topic_and_move_on_as_it_is_read() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").capacity(16).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").capacity(16).open().await.unwrap();
         let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(4);
         let group = group.run(async |_| Err(Fault::new("on purpose"))).await.unwrap();
         topic.publish_all(0..12).await.unwrap();
@@ -179,9 +179,9 @@ fn messages_park_before_a_full_dead_letter_topic_and_move_on_as_it_is_read() {
 
 #[test]
 fn the_broker_is_not_idle_while_dead_letters_move_on_to_one_who_reads_them() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(1);
         group.run(async |_| Err(Fault::new("on purpose"))).await.unwrap();
         let dead = broker.topic::<DeadLetter>("numbers.g.dead").open().await.unwrap();
@@ -202,7 +202,7 @@ fn the_broker_is_not_idle_while_dead_letters_move_on_to_one_who_reads_them() {
 
 #[test]
 fn what_is_parked_at_the_end_is_reported_lost() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open("numbers").await;
         let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(2);
         group.run(async |_| Err(Fault::new("on purpose"))).await.unwrap();

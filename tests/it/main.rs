@@ -29,6 +29,7 @@ mod delayed_ends;
 mod delete_group;
 mod delete_topic;
 mod delivery;
+mod disk;
 mod drain;
 mod drop_newest;
 mod durable;

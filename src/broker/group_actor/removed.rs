@@ -77,7 +77,9 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Lets the log keep what is to be known of a message, in wall time.
     pub(super) fn tell_note(&self, offset: u64, remembered: Remembered) {
-        let Some(keeper) = self.actor.keeper.as_ref().filter(|_| !planted(Bug::ForgottenNotes)) else { return };
+        let Some(keeper) = self.actor.keeper.as_ref().filter(|_| !planted(Bug::ForgottenNotes)) else {
+            return;
+        };
         let rt = &self.actor.rt;
         let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
         keeper.note(self.actor.id, offset, note::to_note(&remembered, clocks));

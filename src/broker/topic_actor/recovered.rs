@@ -27,7 +27,12 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.books.resume(next, groups.keys().copied());
         let (mut held, mut weight) = (0, 0);
         for (base, items) in runs {
-            let batch = Arc::new(Batch::recovered(&self.origin, base, items, base < unsure && !planted(Bug::UnmarkedRedelivery)));
+            let batch = Arc::new(Batch::recovered(
+                &self.origin,
+                base,
+                items,
+                base < unsure && !planted(Bug::UnmarkedRedelivery),
+            ));
             let len = batch.len();
             let open = |known: &Known| known.open(base, len).without(others(&batch, &known.name));
             let all = Bits::range(0, len);

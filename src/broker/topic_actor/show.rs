@@ -16,7 +16,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let bytes = Bytes { limit, load, waiting: waiting_load, unsettled: weight };
                 TopicCounts { capacity, held, waiting: waiting as u64, unsettled, pinned, bytes }
             };
-            let books = said(self.waiting(), (self.books.unsettled(), self.books.pinned(), self.books.load()));
+            let books =
+                said(self.waiting(), (self.books.unsettled(), self.books.pinned(), self.books.load()));
             let counted = said(mailbox.waiting() + on_the_way, self.books.counted());
             Sight::TopicBooks { topic: &self.actor.name, books, counted }
         });

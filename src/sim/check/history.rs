@@ -377,7 +377,9 @@ impl fmt::Display for Shown<'_> {
             What::Cancelled { topic, value } => write!(f, "dropped the publish of {value} to {topic}"),
             What::Handled { group, id, value, .. } => write!(f, "{} saw {value} in {id}", name(group)),
             What::Recovered { topic, next } => write!(f, "{topic} goes on at {next}"),
-            What::Letter { topic, group, id } => write!(f, "the clerk of {topic}.{group} has the letter of {id}"),
+            What::Letter { topic, group, id } => {
+                write!(f, "the clerk of {topic}.{group} has the letter of {id}")
+            }
             What::Calm => f.write_str("faults off"),
             What::Stalled(group) => write!(f, "{} stands still", name(group)),
             What::Quiet => f.write_str("quiet"),

@@ -40,7 +40,8 @@ pub(in crate::sim) struct Saga {
 
 /// P22.
 pub(in crate::sim) fn what_was_confirmed_is_there(saga: &Saga) -> Vec<Violation> {
-    let mut reader = Reader { saga, life: 0, topics: BTreeMap::new(), groups: BTreeMap::new(), found: Vec::new() };
+    let mut reader =
+        Reader { saga, life: 0, topics: BTreeMap::new(), groups: BTreeMap::new(), found: Vec::new() };
     for (number, life) in saga.lives.iter().enumerate() {
         reader.life = number;
         reader.read(&life.history);
@@ -157,7 +158,8 @@ impl Reader<'_> {
                 }
                 What::Offered { group, base, runs } => {
                     if let Some(of) = facts(group) {
-                        let all = runs.iter().flat_map(|(from, to)| base + u64::from(*from)..base + u64::from(*to));
+                        let all =
+                            runs.iter().flat_map(|(from, to)| base + u64::from(*from)..base + u64::from(*to));
                         self.group(of).offered.extend(all);
                     }
                 }
@@ -220,7 +222,9 @@ impl Reader<'_> {
         }
         for (offset, (value, at, _)) in lost {
             if !excused.is_some_and(|(cut, interval)| cut.since(at) < *interval + SLACK) {
-                self.say(format_args!("{topic} goes on at {next}; {value} had been confirmed as {offset} at {at:?}"));
+                self.say(format_args!(
+                    "{topic} goes on at {next}; {value} had been confirmed as {offset} at {at:?}"
+                ));
             }
         }
     }
@@ -272,7 +276,8 @@ impl Reader<'_> {
         let (topic, group) = (&of.topic, &of.group);
         self.in_turn(of, offset);
         let notes = self.group(of);
-        let (begun, known) = (notes.begun.get(&offset).copied().unwrap_or(0), notes.noted.get(&offset).copied());
+        let (begun, known) =
+            (notes.begun.get(&offset).copied().unwrap_or(0), notes.noted.get(&offset).copied());
         let sure = notes.sure.contains(&offset);
         // The letter was lost with what was settled, and it comes again.
         if notes.dead.get(&offset) == Some(&false) {
@@ -286,10 +291,14 @@ impl Reader<'_> {
             self.say(format_args!("{topic}.{group} began {offset}, which the log knows to be settled"));
         }
         if attempt > begun + 1 {
-            self.say(format_args!("{topic}.{group} began {offset} as attempt {attempt}, and {begun} were before"));
+            self.say(format_args!(
+                "{topic}.{group} began {offset} as attempt {attempt}, and {begun} were before"
+            ));
         }
         if known.is_some_and(|known| attempt < known) {
-            self.say(format_args!("{topic}.{group} began {offset} as attempt {attempt}; the log knows of {known:?}"));
+            self.say(format_args!(
+                "{topic}.{group} began {offset} as attempt {attempt}; the log knows of {known:?}"
+            ));
         }
     }
 
@@ -381,7 +390,9 @@ impl Reader<'_> {
                 for group in joined {
                     let of = groups.get(&(topic.clone(), group.clone()));
                     if !of.is_some_and(|of| of.settled.contains(offset)) {
-                        self.say(format_args!("{value}, confirmed as {offset}, was never settled by {topic}.{group}"));
+                        self.say(format_args!(
+                            "{value}, confirmed as {offset}, was never settled by {topic}.{group}"
+                        ));
                     }
                 }
             }

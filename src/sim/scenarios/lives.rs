@@ -8,7 +8,10 @@ use std::time::Duration;
 use super::stage::{Stage, millis};
 use super::worker::{Temper, Worker};
 use crate::base::{Fault, Name};
-use crate::broker::{Broker, Codec, DeadLetter, Durability, Group, GroupBuilder, Message, PublishError, Retry, StartError, Topic};
+use crate::broker::{
+    Broker, Codec, DeadLetter, Durability, Group, GroupBuilder, Message, PublishError, Retry, StartError,
+    Topic,
+};
 use crate::sim::check::{self, Ended, Life, Saga, What};
 use crate::sim::{CrashKind, SimDisk, TestBroker};
 
@@ -185,7 +188,8 @@ impl Lives {
         let dead = stage.broker().topic::<DeadLetter>(&format!("{topic}.{group}.dead")).open().await.ok()?;
         let clerk = dead.group("clerk").prefetch(4).with(stage.clone());
         let clerk = clerk.run(async |letter: Message<DeadLetter>, stage: Stage| {
-            let (topic, group, id) = (letter.original_topic().clone(), letter.group().clone(), letter.original_id());
+            let (topic, group, id) =
+                (letter.original_topic().clone(), letter.group().clone(), letter.original_id());
             stage.note(What::Letter { topic, group, id });
             Ok(())
         });
@@ -348,4 +352,3 @@ impl Lives {
         true
     }
 }
-

@@ -92,7 +92,8 @@ async fn one_life(stage: &Stage, lives: &Lives, trouble: Trouble) {
     if trouble == Trouble::Faults {
         (0..1 + stage.below(2)).for_each(|_| plan_fault(stage, &disk, 60));
     }
-    let (end, patience) = (stage.below(4), stage.sim().now() + millis(stage.pick("patience", &[0, 5, 40, 400])));
+    let (end, patience) =
+        (stage.below(4), stage.sim().now() + millis(stage.pick("patience", &[0, 5, 40, 400])));
     while !disk.is_stopped() && stage.sim().now() < patience {
         stage.sim().sleep(millis(1)).await;
         if disk.free() == Some(0) && stage.chance(10) {

@@ -17,9 +17,9 @@ use crate::seen::give_way;
 
 #[test]
 fn a_publish_behind_the_only_place_waits_through_receipt_and_nack_and_ends_with_the_ack() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").capacity(1).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").capacity(1).open().await.unwrap();
         let mut stream = topic.group("g").retry(Retry::immediately()).stream().await.unwrap();
         topic.publish(0).await.unwrap();
         let mut behind = Box::pin(topic.publish(1));
@@ -44,7 +44,7 @@ const MESSAGES: u64 = 120;
 
 #[test]
 fn readers_that_open_while_messages_come_miss_none_and_see_none_twice() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         // Nobody reads there, so that everything stays for whoever comes.
         topic.group("keeper").stream().await.map(drop).unwrap();
@@ -132,7 +132,7 @@ async fn reads_until_refused(topic: Topic<u64>, reader: u64, ending: Arc<AtomicB
 /// first message. It is reported, as any other that ends with messages.
 #[test]
 fn readers_that_open_while_the_broker_ends_are_refused_or_counted_and_those_from_before_read_it_all() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for pause in 0..races() {
             let (broker, topic) = open().await;
             topic.group("keeper").stream().await.map(drop).unwrap();
@@ -158,7 +158,7 @@ fn readers_that_open_while_the_broker_ends_are_refused_or_counted_and_those_from
 
 #[test]
 fn what_is_buffered_when_the_end_begins_is_read_and_acked_while_newcomers_are_refused() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let mut stream = topic.group("g").prefetch(8).stream().await.unwrap();
         topic.publish_all(0..300).await.unwrap();
