@@ -140,9 +140,24 @@ impl Disk {
     /// # Cancel safety
     /// A topic that was being created is found by the next one who asks.
     pub(crate) async fn claim(self: &Arc<Disk>, name: &str, terms: Terms) -> Result<Stored, LogError> {
-        if let Some(stored) = self.find(name) {
-            return Ok(stored);
+        loop {
+            if let Some(stored) = self.find(name) {
+                return Ok(stored);
+            }
+            match self.create(name, &terms).await {
+                Ok(_) => {}
+                // Somebody else creates it, and hears of that once it is on the disk.
+                Err(LogError::Exists) => {
+                    let (done, there) = answered();
+                    self.log.sync(done);
+                    there.await.unwrap_or(Err(LogError::Closed))?;
+                }
+                Err(error) => return Err(error),
+            }
         }
+    }
+
+    async fn create(self: &Arc<Disk>, name: &str, terms: &Terms) -> Result<u32, LogError> {
         let (done, created) = answered();
         let (disk, text, own) = (Arc::downgrade(self), name.to_string(), terms.clone());
         // Why in here: so it is known before anybody else hears that it exists.
@@ -153,11 +168,8 @@ impl Disk {
             }
             done.tell(result);
         });
-        self.log.create_topic(name.to_string(), terms, note);
-        match created.await.unwrap_or(Err(LogError::Closed)) {
-            Ok(_) | Err(LogError::Exists) => self.find(name).ok_or(LogError::Closed),
-            Err(error) => Err(error),
-        }
+        self.log.create_topic(name.to_string(), terms.clone(), note);
+        created.await.unwrap_or(Err(LogError::Closed))
     }
 
     /// Deletes a topic, and all that is on the disk of it.

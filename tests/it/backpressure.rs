@@ -20,7 +20,7 @@ async fn topic_of(capacity: usize) -> (Broker, Topic<u64>) {
 
 #[test]
 fn exactly_the_capacity_fits_however_far_the_messages_have_come() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         for capacity in CAPACITIES {
             let room = capacity as u64;
             let (_broker, topic) = topic_of(capacity).await;
@@ -73,7 +73,7 @@ fn exactly_the_capacity_fits_however_far_the_messages_have_come() {
 
 #[test]
 fn under_load_there_are_never_more_unsettled_than_the_capacity() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         for capacity in [1, 7] {
             let (broker, topic) = topic_of(capacity).await;
             // Counts fewer than there are: a message when its publish is through, less those that both groups have
@@ -121,7 +121,7 @@ fn under_load_there_are_never_more_unsettled_than_the_capacity() {
 
 #[test]
 fn a_publisher_waits_until_one_message_is_settled_by_every_group() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (_broker, topic) = topic_of(3).await;
         let valves = [Valve::shut(), Valve::shut(), Valve::shut()];
         let mut groups = Vec::new();
@@ -192,7 +192,7 @@ fn those_who_wait_are_let_in_in_the_order_they_came() {
 
 #[test]
 fn a_try_never_overtakes_those_who_wait() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (_broker, topic) = topic_of(1).await;
         let mut stream = topic.group("g").stream().await.unwrap();
         topic.publish(0).await.unwrap();
@@ -310,7 +310,7 @@ fn many_messages_go_through_a_small_topic_in_order() {
 
 #[test]
 fn what_a_long_lease_has_settled_frees_its_places_while_its_handler_waits() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (_broker, topic) = topic_of(512).await;
         topic.publish_all(0..512).await.unwrap();
         let mut waiting = Box::pin(topic.publish(512));
@@ -334,7 +334,7 @@ fn what_a_long_lease_has_settled_frees_its_places_while_its_handler_waits() {
 
 #[test]
 fn what_no_group_wants_holds_no_place() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (_broker, topic) = topic_of(4).await;
         assert_eq!(fill(&topic), 4);
         let mut waiting = Box::pin(topic.publish(7));
@@ -354,7 +354,7 @@ fn what_no_group_wants_holds_no_place() {
 
 #[test]
 fn while_a_topic_is_held_what_the_first_group_skips_stays_for_the_next() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "t").capacity(4).hold().open().await.unwrap();
         topic.publish_all(0..3).await.unwrap();

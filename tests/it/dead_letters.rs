@@ -26,7 +26,7 @@ async fn dead_letters(broker: &Broker, topic: &str) -> DeliveryStream<DeadLetter
 
 #[test]
 fn each_outcome_does_what_it_says() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open("numbers").await;
         let mut letters = dead_letters(&broker, "numbers.g.dead").await;
         let seen = Seen::default();
@@ -87,7 +87,7 @@ fn each_outcome_does_what_it_says() {
 #[test]
 fn a_message_that_always_fails_is_dead_after_max_attempts_with_what_was_said_last() {
     for most in [1, 2, 5] {
-        every::memory_and_disk(move || async move {
+        every::runtime(move || async move {
             let (broker, topic) = open("numbers").await;
             let mut letters = dead_letters(&broker, "numbers.g.dead").await;
             let seen = Seen::default();
@@ -120,7 +120,7 @@ fn a_message_that_always_fails_is_dead_after_max_attempts_with_what_was_said_las
 
 #[test]
 fn two_groups_share_one_dead_letter_topic_and_each_letter_names_its_group() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open("numbers").await;
         let mut letters = dead_letters(&broker, "graveyard").await;
         for (name, odd) in [("odd", true), ("even", false)] {
@@ -202,7 +202,7 @@ fn the_broker_is_not_idle_while_dead_letters_move_on_to_one_who_reads_them() {
 
 #[test]
 fn what_is_parked_at_the_end_is_reported_lost() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open("numbers").await;
         let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(2);
         group.run(async |_| Err(Fault::new("on purpose"))).await.unwrap();

@@ -20,7 +20,7 @@ async fn topic_of(capacity: usize) -> (Broker, Topic<u64>) {
 
 #[test]
 fn a_repeat_answers_with_the_first_id_whichever_way_it_is_published() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "t").dedup_by(|n| (n % 10).to_string()).open().await.unwrap();
         let first = topic.message(7).publish().await.unwrap();
@@ -82,7 +82,7 @@ fn of_many_that_race_exactly_one_is_accepted() {
 /// G16.
 #[test]
 fn a_repeat_that_waits_in_line_is_answered_and_a_first_one_that_gives_up_leaves_nothing() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (_broker, topic) = topic_of(1).await;
         let mut stream = topic.group("g").stream().await.unwrap();
         topic.publish(0).await.unwrap();
@@ -107,7 +107,7 @@ fn a_repeat_that_waits_in_line_is_answered_and_a_first_one_that_gives_up_leaves_
 
 #[test]
 fn a_publish_that_is_refused_leaves_nothing_behind() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic =
             crate::disk::topic(&broker, "t").capacity(1).overflow(Overflow::Reject).open().await.unwrap();
@@ -173,7 +173,7 @@ fn a_topic_that_was_not_told_remembers_for_two_minutes_and_the_wall_clock_is_no_
 /// G15.
 #[test]
 fn a_key_that_cannot_be_one_or_a_function_that_panics_refuses_the_message_and_gives_it_back() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let key = |n: &u64| {
             assert_ne!(*n, 13, "no key for 13");

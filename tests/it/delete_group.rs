@@ -282,7 +282,7 @@ fn while_the_topic_is_held_what_was_not_handed_out_stays_for_groups_to_come() {
 
 #[test]
 fn once_the_broker_drains_nothing_is_deleted_and_what_has_begun_is_waited_for() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let (valve, dropped) = (Valve::shut(), Arc::new(AtomicU64::new(0)));

@@ -13,7 +13,7 @@ use crate::redrive::{dead, give_up, handle, open};
 
 #[test]
 fn publishers_get_their_messages_back_streams_end_and_acks_are_refused() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic, mut stream) = open(4).await;
         let valve = Valve::shut();
         let group = valved(&topic, "handlers", &valve).await;
@@ -77,7 +77,7 @@ fn a_held_topic_tells_what_it_withheld() {
 
 #[test]
 fn the_name_is_free_at_once_for_another_type_and_other_settings() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let old = crate::disk::topic(&broker, "t").capacity(3).open().await.unwrap();
         valved(&old, "g", &Valve::shut()).await;

@@ -190,7 +190,7 @@ fn all_consumers_have_work_where_there_is_enough() {
 
 #[test]
 fn a_group_that_stands_still_holds_nobody_up_until_it_holds_the_whole_capacity() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "numbers").capacity(64).open().await.unwrap();
         let (gate, seen, stuck) = (Gate::new(), Seen::default(), Seen::default());
@@ -274,7 +274,7 @@ async fn pulled(stream: &mut DeliveryStream<u64>, count: usize) -> Vec<u64> {
 
 #[test]
 fn messages_wait_for_the_first_group_and_then_for_each_that_comes_while_they_are_kept() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "numbers").capacity(100).open().await.unwrap();
         topic.publish_all(0..100).await.unwrap();

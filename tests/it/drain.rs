@@ -13,7 +13,7 @@ use crate::kit::{Valve, assert_balance, chain, poll_once, secs, stays_pending, u
 
 #[test]
 fn a_shutdown_drains_the_backlog_and_refuses_everybody_else_at_once() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "numbers").capacity(10).open().await.unwrap();
         let valve = Valve::shut();
@@ -160,7 +160,7 @@ fn at_the_timeout_the_rest_is_released_and_counted_and_never_acked() {
 
 #[test]
 fn what_was_never_handed_out_is_counted_for_each_group() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "held").open().await.unwrap();
         let seen = Arc::new(AtomicU64::new(0));
@@ -193,7 +193,7 @@ fn what_was_never_handed_out_is_counted_for_each_group() {
 
 #[test]
 fn a_shutdown_without_time_counts_everything_wherever_it_was_on_its_way() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         for messages in [1, 10, 1000] {
             let broker = crate::disk::broker().await;
             let topic = crate::disk::topic(&broker, "t").capacity(1000).open().await.unwrap();
@@ -214,7 +214,7 @@ fn a_shutdown_without_time_counts_everything_wherever_it_was_on_its_way() {
 
 #[test]
 fn a_group_nobody_works_for_is_not_waited_for_and_reported_lost() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         drop(topic.group("deserted").stream().await.unwrap());
@@ -276,7 +276,7 @@ fn parked_messages_go_on_as_long_as_their_dead_letters_are_read() {
 
 #[test]
 fn parked_messages_that_nobody_makes_room_for_are_not_waited_for() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(2);

@@ -185,7 +185,7 @@ fn what_is_due_comes_in_once_what_a_stream_held_can_be_evicted() {
 
 #[test]
 fn what_is_parked_is_evicted_and_the_rest_moves_in_order() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         for bytes in [false, true] {
             let (broker, topic) = open(|topic| topic.capacity(6)).await;
             let dead = broker.topic::<DeadLetter>("t.g.dead").capacity(1);

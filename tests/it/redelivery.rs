@@ -213,7 +213,7 @@ fn the_attempts_of_one_group_are_no_business_of_another() {
 
 #[test]
 fn a_handling_cut_off_by_the_shutdown_is_released_and_no_restart() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open("numbers").await;
         let (began, mut begun) = futures::channel::mpsc::channel::<()>(1);
         let gate = Gate::new();

@@ -94,7 +94,7 @@ fn a_message_comes_back_to_its_group_alone_with_its_id_and_begins_anew() {
 #[test]
 fn a_message_that_is_back_and_the_one_that_another_group_still_has_are_two_accounts() {
     for back_first in [true, false] {
-        every::memory_and_disk(move || async move {
+        every::runtime(move || async move {
             let (broker, topic, mut stream) = open(4).await;
             let mut slow = topic.group("slow").stream().await.unwrap();
             topic.publish(1).await.unwrap();
@@ -201,7 +201,7 @@ fn a_redrive_waits_in_line_for_a_place_and_leaves_the_line_when_it_is_dropped() 
 
 #[test]
 fn a_topic_that_rejects_answers_full_and_the_letter_can_be_redriven_later() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let topic =
             crate::disk::topic(&broker, "t").capacity(1).overflow(Overflow::Reject).open().await.unwrap();
@@ -269,7 +269,7 @@ fn a_topic_that_is_held_hands_out_what_came_back_when_it_is_released() {
 /// G2: what comes back keeps its old batch. While that would keep more than the capacity, it waits.
 #[test]
 fn what_would_keep_too_many_settled_payloads_waits_until_others_are_let_go() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic, mut stream) = open(8).await;
         let mut clerk = dead(&broker).await.group("clerk").stream().await.unwrap();
         let mut letters = Vec::new();

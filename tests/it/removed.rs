@@ -91,7 +91,7 @@ fn what_a_consumer_holds_is_not_evicted_and_when_all_is_held_the_topic_is_full()
 
 #[test]
 fn while_consumers_hold_all_there_is_a_publish_is_refused_as_full() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (_broker, topic) = evicting(2).await;
         let mut pulled = topic.group("g").prefetch(8).stream().await.unwrap();
         topic.publish_all(0..2).await.unwrap();
@@ -164,7 +164,7 @@ fn the_hook_sees_what_was_evicted_for_a_publisher_that_went_away() {
 
 #[test]
 fn the_hook_sees_the_dead_letters_that_are_evicted() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let (gone, evicted) = async_channel::bounded(8);
         let dead = broker.topic::<DeadLetter>("t.g.dead").capacity(1).overflow(Overflow::DropOldest);
@@ -228,7 +228,7 @@ fn what_is_evicted_while_the_topic_is_held_counts_for_its_groups() {
 /// A dead-letter topic that nobody reads, and that evicts, holds up nobody.
 #[test]
 fn a_dead_letter_topic_that_evicts_keeps_no_message_parked() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let broker = crate::disk::broker().await;
         let dead = broker.topic::<DeadLetter>("t.g.dead").capacity(2).overflow(Overflow::DropOldest);
         let dead = dead.open().await.unwrap();

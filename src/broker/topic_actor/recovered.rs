@@ -120,6 +120,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
         }
         passed.extend(at.map(|at| (at, next)));
+        // One of that name may be at its end still: for the log there is one at a time.
+        let same = self.links.iter().find(|other| other.name == link.name);
+        same.iter().for_each(|old| self.delete_from_log(old.group));
         let told = Done::new(move |created| drop(done.send(created)));
         let Keeper { disk, number } = &store.keeper;
         disk.log.create_group(*number, (link.group.0, link.name.to_string()), first, told);

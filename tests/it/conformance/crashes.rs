@@ -124,7 +124,7 @@ const WAYS_TO_END: u64 = 11;
 
 #[test]
 fn whatever_ends_a_handler_is_told_by_its_dead_letter_and_its_neighbours_are_acked() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open().await;
         let dead = broker.topic::<DeadLetter>("numbers.g.dead").open().await.unwrap();
         let mut letters = dead.group("clerk").stream().await.unwrap();

@@ -44,7 +44,7 @@ const MESSAGES: u64 = 120;
 
 #[test]
 fn readers_that_open_while_messages_come_miss_none_and_see_none_twice() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open().await;
         // Nobody reads there, so that everything stays for whoever comes.
         topic.group("keeper").stream().await.map(drop).unwrap();
@@ -132,7 +132,7 @@ async fn reads_until_refused(topic: Topic<u64>, reader: u64, ending: Arc<AtomicB
 /// first message. It is reported, as any other that ends with messages.
 #[test]
 fn readers_that_open_while_the_broker_ends_are_refused_or_counted_and_those_from_before_read_it_all() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         for pause in 0..races() {
             let (broker, topic) = open().await;
             topic.group("keeper").stream().await.map(drop).unwrap();

@@ -155,7 +155,7 @@ fn a_shutdown_through_one_handle_is_the_end_of_every_other() {
 
 #[test]
 fn an_ack_and_a_publish_made_right_before_the_shutdown_both_hold() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         for _ in 0..20 {
             let (broker, pulled) = open().await;
             let handled = crate::disk::topic(&broker, "handled").open().await.unwrap();

@@ -19,7 +19,7 @@ use crate::logs::logs_of;
 /// Publishes what `make` makes, and checks what two groups get: at once, and once more after a failure.
 fn travels<T: Send + Sync + 'static>(make: fn() -> T, is_it: fn(&T) -> bool) -> BoxFuture {
     let things = async move {
-        let broker = crate::disk::broker().await;
+        let broker = Broker::start().unwrap();
         let topic = broker.topic::<T>("things").open().await.unwrap();
         let open = |group| topic.group(group).retry(Retry::immediately()).stream();
         let streams = [open("first").await.unwrap(), open("second").await.unwrap()];
@@ -52,7 +52,7 @@ type Call = Box<dyn Fn(u32) -> u32 + Send + Sync>;
 
 #[test]
 fn a_payload_of_any_shape_arrives_as_it_was_published() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         travels(|| (), |()| true).await;
         travels(Vec::<u8>::new, |bytes| bytes.is_empty()).await;
         travels(String::new, |text| text.is_empty()).await;
@@ -83,9 +83,9 @@ fn address(message: &Message<Precious>) -> usize {
 #[test]
 fn a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_dropped_once() {
     const MESSAGES: usize = 30;
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let drops = Arc::new(AtomicUsize::new(0));
-        let broker = crate::disk::broker().await;
+        let broker = Broker::start().unwrap();
         let topic = broker.topic::<Precious>("things").open().await.unwrap();
         let dead = broker.topic::<DeadLetter>("things.bad.dead").open().await.unwrap();
         let mut good = topic.group("good").stream().await.unwrap();
@@ -120,8 +120,8 @@ fn a_payload_is_one_object_for_every_group_attempt_and_dead_letter_and_is_droppe
 
 #[test]
 fn a_message_that_is_kept_outlives_its_settlement_and_its_broker() {
-    every::memory_and_disk(|| async {
-        let broker = crate::disk::broker().await;
+    every::runtime(|| async {
+        let broker = Broker::start().unwrap();
         let topic = broker.topic::<String>("things").open().await.unwrap();
         let mut stream = topic.group("g").stream().await.unwrap();
         topic.publish("kept".to_string()).await.unwrap();
@@ -150,7 +150,7 @@ fn words(error: &(impl Display + Debug)) -> String {
 #[test]
 fn no_error_and_no_log_shows_a_payload() {
     let logs = logs_of(Level::TRACE, async {
-        let broker = crate::disk::broker().await;
+        let broker = Broker::start().unwrap();
         let topic = broker.topic::<Secret>("secrets").capacity(1).open().await.unwrap();
         let secret = || Secret(TEXT);
         let group = topic.group("g").retry(Retry::none());

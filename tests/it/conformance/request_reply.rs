@@ -53,7 +53,7 @@ fn double(clerk: &Address<Ask>, n: u64) -> BoxFuture<'static, Result<u64, AskErr
 
 #[test]
 fn questions_answered_in_reverse_get_each_their_own_answer() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let clerk = clerk();
         let mut questions = Vec::new();
         for n in 0..50 {
@@ -68,7 +68,7 @@ fn questions_answered_in_reverse_get_each_their_own_answer() {
 
 #[test]
 fn a_question_that_nobody_answers_fails_at_its_limit_and_the_late_answer_reaches_nobody() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let clerk = clerk();
         let rt = every::current();
         let began = rt.now();
@@ -83,7 +83,7 @@ fn a_question_that_nobody_answers_fails_at_its_limit_and_the_late_answer_reaches
 
 #[test]
 fn a_question_that_is_dropped_gives_its_answer_to_nobody() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let clerk = clerk();
         for n in 0..20 {
             drop(double(&clerk, n));
@@ -96,7 +96,7 @@ fn a_question_that_is_dropped_gives_its_answer_to_nobody() {
 
 #[test]
 fn a_question_is_asked_and_answered_from_a_runtime_that_ends() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let clerk = clerk();
         let there = clerk.clone();
         let (question,) = elsewhere(async move { (double(&there, 4),) }).await;
@@ -108,7 +108,7 @@ fn a_question_is_asked_and_answered_from_a_runtime_that_ends() {
 
 #[test]
 fn after_the_end_a_question_is_refused_and_one_under_way_is_told() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let clerk = clerk();
         let kept = double(&clerk, 1);
         assert_eq!(clerk.stop().await.unhandled, 0);

@@ -144,7 +144,7 @@ fn after_its_last_attempt_a_message_is_once_among_the_dead_and_nowhere_else() {
 
 #[test]
 fn a_cap_leads_to_dead_letters_though_nobody_named_them_and_they_wait_for_a_reader() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open().await;
         let group = topic.group("g").retry(Retry::immediately().max_attempts(2));
         let group = group.run_fn(|_| Err(Fault::new("on purpose"))).await.unwrap();

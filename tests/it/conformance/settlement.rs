@@ -222,7 +222,7 @@ fn a_nack_right_before_the_shutdown_is_kept_to_as_at_any_time() {
 
 #[test]
 fn a_nack_that_the_shutdown_gives_no_time_for_is_reported_lost_and_never_acked() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open().await;
         let mut stream = topic.group("g").retry(Retry::fixed(secs(60))).stream().await.unwrap();
         topic.publish(7).await.unwrap();
@@ -236,7 +236,7 @@ fn a_nack_that_the_shutdown_gives_no_time_for_is_reported_lost_and_never_acked()
 
 #[test]
 fn a_delivery_held_over_the_end_is_refused_whatever_is_said_of_it() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let (broker, topic) = open().await;
         let mut stream = topic.group("g").retry(Retry::none()).stream().await.unwrap();
         topic.publish_all(0..7).await.unwrap();

@@ -132,7 +132,7 @@ fn whoever_waits_for_room_a_message_or_quiet_is_woken_by_the_waker_of_the_last_p
 
 #[test]
 fn whoever_waits_when_the_end_comes_is_woken_by_the_waker_of_the_last_poll() {
-    every::memory_and_disk(|| async {
+    every::runtime(|| async {
         let Scene { broker, topic, .. } = &scene().await;
         let refused = wakes_at("a publish", topic.publish(2), end(broker)).await;
         assert!(matches!(refused, Err(PublishError::Closed(2))));
