@@ -77,6 +77,7 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(W
         Some(_) => return Err(LogError::NotALog { found: checkpoint }),
         None => {
             check_empty(&vfs, dir)?;
+            sync_names(&*vfs, dir)?;
             create(&vfs, dir, options)?;
             true
         }
@@ -139,6 +140,21 @@ fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
     }
     vfs.create_dir(dir).map_err(fail("create"))?;
     vfs.sync_dir(parent.unwrap_or(Path::new("."))).map_err(fail("sync"))
+}
+
+/// Sees to it that the directory's name, and those of the directories above it, are on the disk. Why also if it was there: it may
+/// have been made by a process that was killed before it did this, and be nowhere but in memory.
+fn sync_names(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+    let parents = dir.ancestors().skip(1);
+    let parents = parents.map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    for parent in parents {
+        match vfs.sync_dir(parent) {
+            // A directory that may be gone through and not be read was not made by one who could not.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|error| LogError::io("sync", parent, error))?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a log can be made here: nothing is there, or what an earlier try left that made none.

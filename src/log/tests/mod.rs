@@ -1,4 +1,6 @@
 //! Does the log keep what it confirmed, whatever happens to the disk and the process?
 
+mod crash;
 mod hand;
+mod model;
 mod plain;
