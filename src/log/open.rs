@@ -109,7 +109,8 @@ fn writer(
         uuid: checkpoint.uuid,
         roll_bytes: options.roll_bytes,
         journal,
-        sealed: state.closed,
+        // Why: what is opened is in use, and the first one who asks for it gets that written down.
+        sealed: false,
         state,
         shelf,
         lsn,
