@@ -78,7 +78,7 @@ impl<'a> StoredMessage<'a> {
 impl StoredTerms {
     /// Reads what a broker says of a topic; `None` if it was none, or a newer one.
     pub fn decode(about: &[u8]) -> Option<StoredTerms> {
-        let About { codec, keyed, durability } = About::of(about)?;
+        let About { codec, keyed, durability, .. } = About::of(about)?;
         Some(StoredTerms { codec, keyed, durability })
     }
 }
