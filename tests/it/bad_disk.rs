@@ -1,5 +1,7 @@
 //! What does a broker answer when its disk is full, fails, or is not as it was left?
 
+use std::time::Duration;
+
 use callboard::broker::{DataDirBuilder, ErrorKind, PublishError, Raw, StartError};
 use callboard::prelude::*;
 use callboard::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
@@ -172,4 +174,42 @@ fn what_an_earlier_process_handed_out_stays_marked_until_it_is_settled() {
         order.ack().unwrap();
         broker.shutdown().await;
     });
+}
+
+/// G8: what was begun and not settled says so in the next process, in whichever way this one ended.
+#[test]
+fn what_was_begun_is_marked_however_the_process_ended() {
+    for end in ["shutdown", "dropped", "pulled"] {
+        every::seed(20, move |sim| async move {
+            let disk = SimDisk::new(sim.seed());
+            let (broker, orders) = open(&disk).await;
+            orders.publish("one".into()).await.unwrap();
+            let (begun, begins) = async_channel::bounded(1);
+            if end == "pulled" {
+                let mut pulled = orders.group("billing").stream().await.unwrap();
+                let order = pulled.next().await.unwrap();
+                broker.shutdown_within(Duration::ZERO).await;
+                drop((order, pulled));
+            } else {
+                let billing = orders.group("billing").with(begun);
+                let billing = billing.run(async |_, begun: async_channel::Sender<()>| {
+                    begun.send(()).await?;
+                    std::future::pending().await
+                });
+                billing.await.unwrap();
+                begins.recv().await.unwrap();
+                if end == "shutdown" {
+                    broker.shutdown_within(Duration::ZERO).await;
+                }
+            }
+            drop((orders, broker));
+            sim.settle().await;
+
+            let (broker, orders) = open(&disk).await;
+            let order = orders.group("billing").stream().await.unwrap().next().await.unwrap();
+            assert!(order.maybe_redelivered() || order.attempt() > 1, "{end}: a second delivery, not marked");
+            order.ack().unwrap();
+            broker.shutdown().await;
+        });
+    }
 }

@@ -198,3 +198,30 @@ impl Seen {
         format!("{} confirmed, {} handled, {again} of them again", self.confirmed.len(), self.handled.len())
     }
 }
+
+/// Whoever trusts the test above wants to see what it would not let pass.
+#[test]
+fn the_parent_notices_what_is_lost_unmarked_or_out_of_order() {
+    let fine =
+        ["confirmed t 0-1", "handled t audit 0-1 new", "handled t billing 0-1 new", "settled t audit 0-1"];
+    let ends = |lines: &[&str]| {
+        let lines: Vec<String> = fine.iter().chain(lines).map(|line| line.to_string()).collect();
+        let check = move || {
+            let mut seen = Seen::default();
+            lines.iter().for_each(|line| seen.note(line));
+            seen.check();
+        };
+        std::panic::catch_unwind(check).map_err(|panic| *panic.downcast::<String>().unwrap())
+    };
+    assert_eq!(ends(&["handled t billing 0-1 marked", "running 1 test"]), Ok(()));
+    for (lines, wrong) in [
+        (["confirmed t 0-2", "handled t audit 0-2 new"], "was confirmed and never handled"),
+        (["handled t billing 0-1 new", ""], "time 2 and not marked"),
+        (["handled t audit 0-1 marked", ""], "though the disk had its ack"),
+        (["handled t audit 0-0 new", ""], "out of order"),
+        (["confirmed t 0-1", ""], "confirmed twice"),
+    ] {
+        let end = ends(&lines).unwrap_err();
+        assert!(end.contains(wrong), "{end}");
+    }
+}
