@@ -53,6 +53,8 @@
 //! a failed fsync must be final is PostgreSQL's lesson of 2018; telling a torn tail from a damaged middle is the bug that
 //! others had (NATS 7549, fjall 311).
 
+#[doc(hidden)]
+pub mod bench;
 mod change;
 mod checkpoint;
 mod error;
