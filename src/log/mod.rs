@@ -58,6 +58,7 @@ pub mod bench;
 mod change;
 mod checkpoint;
 mod error;
+pub mod format;
 mod frame;
 pub mod inspect;
 mod journal;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod fixtures;
 pub(crate) mod hand;
 mod model;
 mod plain;
