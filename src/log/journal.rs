@@ -12,6 +12,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::checkpoint::unsynced;
 use super::error::LogError;
 use super::frame::{self, Frame, Header, Kind, NoFrame, frame_len};
 use super::layout::{self, Uuid};
@@ -276,8 +277,9 @@ impl Journal {
             file.write_all_at(zeros.get(..left).unwrap_or_default(), at).map_err(fail("fill"))?;
             at += left as u64;
         }
-        file.sync_data().map_err(fail("sync"))?;
-        self.vfs.sync_dir(&self.dir).map_err(|error| LogError::io("sync", &self.dir, error))?;
+        file.sync_data().map_err(fail("sync")).map_err(unsynced)?;
+        let synced = self.vfs.sync_dir(&self.dir);
+        synced.map_err(|error| unsynced(LogError::io("sync", &self.dir, error)))?;
         self.slots.push(Slot { file: file.into(), path, turn: Turn::NONE });
         Ok(())
     }

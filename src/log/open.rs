@@ -217,6 +217,9 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
         written.map_err(|error| LogError::io("write", &slot.path, error))?;
         cut = Some((slot.path.clone(), from, to - from));
     }
+    if !replay.state.closed {
+        write_again(vfs, dir, replay)?;
+    }
     // Why: after a kill what was read may be nowhere but in the memory of the machine.
     for slot in replay.journal.slots.iter().filter(|slot| slot.turn.number >= replay.checkpoint.next.turn) {
         slot.file.sync_data().map_err(|error| unsynced(LogError::io("sync", &slot.path, error)))?;
@@ -225,6 +228,24 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
         vfs.sync_dir(&made).map_err(|error| unsynced(LogError::io("sync", &made, error)))?;
     }
     Ok(cut)
+}
+
+/// Writes once more what nothing says was on the disk: the last commits, and the checkpoint.
+///
+/// Why not merely synced: a sync of the process before may have failed, and then the system takes for written what it has lost. What
+/// is read comes from its memory, a sync confirms it, and the next power cut takes it from under all that followed.
+fn write_again(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<(), LogError> {
+    let current = replay.journal.slot_of(replay.next.turn).and_then(|at| replay.journal.slots.get(at));
+    if let (Some(slot), Some((_, first))) = (current, replay.doubtful.front()) {
+        let from = if first.turn == replay.next.turn { first.at } else { SLOT_START };
+        // The slot's turn was written with its first commit.
+        let from = if from == SLOT_START { 0 } else { from };
+        let fail = |call| move |error| LogError::io(call, &slot.path, error);
+        let len = usize::try_from(replay.next.at - from).unwrap_or_default();
+        let bytes = slot.file.read_vec(from, len).map_err(fail("read"))?;
+        slot.file.write_all_at(&bytes, from).map_err(fail("write"))?;
+    }
+    replay.checkpoint.save(vfs, dir)
 }
 
 /// What is in the directory and is not of the log.

@@ -9,7 +9,7 @@ use super::record::Records;
 use super::request::{Done, Request};
 use super::state::State;
 
-/// A commit is full when it has so many bytes,
+/// A commit is full when it has so many bytes, or a quarter of what a slot has room for,
 const FULL_BYTES: usize = 1 << 20;
 /// or so many records.
 const FULL_RECORDS: u64 = 8192;
@@ -82,7 +82,8 @@ struct Draft {
 }
 
 /// Takes from the queue what goes into one commit: all of it, until that is full, or there is something that must be the last.
-pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed) -> Plan {
+pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed, room: u64) -> Plan {
+    let full = FULL_BYTES.min(usize::try_from(room / 4).unwrap_or(FULL_BYTES));
     let mut draft = Draft { next_topic: state.next_topic, ..Draft::default() };
     for ((topic, group), marks) in std::mem::take(&mut owed.marks) {
         draft.mark(state, topic, group, marks, Done::unheard());
@@ -92,8 +93,9 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
     }
     let mut last = None;
     while last.is_none()
-        && draft.bytes < FULL_BYTES
+        && draft.bytes < full
         && draft.records < FULL_RECORDS
+        && queue.front().is_some_and(|request| draft.is_empty() || !request.is_alone())
         && let Some(request) = queue.pop_front()
     {
         last = draft.take(request, state);
@@ -102,6 +104,11 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
 }
 
 impl Draft {
+    fn is_empty(&self) -> bool {
+        let steps = self.data.is_empty() && self.marks.is_empty() && self.trims.is_empty();
+        steps && self.new.is_empty() && self.plan.answers.is_empty()
+    }
+
     /// Takes in a request. Answers what of it must come behind all else, as the last of its commit.
     fn take(&mut self, request: Request, state: &State) -> Option<Change<'static>> {
         match request {
@@ -183,6 +190,9 @@ impl Draft {
 
     fn append(&mut self, state: &State, topic: u32, records: Records, sync: bool, done: Done<u64>) {
         let Some(there) = state.topics.get(&topic) else { return done.tell(Err(LogError::Missing)) };
+        if records.count() == 0 {
+            return done.tell(Err(LogError::Invalid { why: "an append without records" }));
+        }
         self.plan.sync |= sync;
         self.bytes += records.bytes().len();
         self.records += u64::from(records.count());
@@ -196,7 +206,8 @@ impl Draft {
         if !self.has_group(state, topic, group) {
             return done.tell(Err(LogError::Missing));
         }
-        self.bytes += marks.done.len() * 4;
+        let notes = marks.notes.iter().map(|(_, note)| 32 + note.more.len());
+        self.bytes += marks.done.len() * 20 + notes.sum::<usize>();
         self.marks.entry((topic, group)).or_default().append(marks);
         if done.is_heard() {
             self.answer(done, ());

@@ -1,5 +1,6 @@
 //! Recovery: what a directory holds. It only reads; what is to be mended it says.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +28,10 @@ pub(crate) struct Replay {
     /// Where the topics' frames are, in order.
     pub(crate) pieces: Vec<(u32, Piece)>,
     pub(crate) torn: Option<Torn>,
+    /// Commits that no later one says were on the disk: the first lsn, and where. In order. Limit: what the journal has room for.
+    pub(crate) doubtful: VecDeque<(u64, Position)>,
+    /// All frames with a lower number than this were on the disk once.
+    durable: u64,
 }
 
 /// The end of the journal, which was being written when the lights went out.
@@ -71,7 +76,17 @@ impl Replay {
         let (uuid, slot_bytes) = (checkpoint.uuid, checkpoint.slot_bytes);
         let journal = Journal::at(vfs.clone(), layout::journal(dir), uuid, slot_bytes);
         let (state, lsn, next) = (checkpoint.state.clone(), checkpoint.lsn, checkpoint.next);
-        Replay { checkpoint, state, journal, lsn, next, pieces: Vec::new(), torn: None }
+        Replay {
+            checkpoint,
+            state,
+            journal,
+            lsn,
+            next,
+            pieces: Vec::new(),
+            torn: None,
+            doubtful: VecDeque::new(),
+            durable: 0,
+        }
     }
 
     /// And what is behind it. If that fails, what was applied before stays.
@@ -120,6 +135,7 @@ impl Replay {
                 Ok(to) => to,
                 Err(end) => return Ok(end),
             };
+            self.doubtful.push_back((self.lsn, Position { turn: slot.turn.number, at: self.next.at }));
             scan.rewind();
             while scan.position() < to {
                 let len = self.apply(&mut scan, slot)?;
@@ -128,6 +144,10 @@ impl Replay {
             }
             scan.keep();
             self.next.at = to;
+            // One is in doubt as long as the next one is, of which this is the number of the first frame.
+            while self.doubtful.get(1).is_some_and(|(next, _)| *next <= self.durable) {
+                self.doubtful.pop_front();
+            }
         }
     }
 
@@ -140,6 +160,7 @@ impl Replay {
         let change = Change::of(&frame).ok_or_else(|| damaged("a frame says what none can say"))?;
         self.state.apply(&change).map_err(|misfit| damaged(misfit.0))?;
         let (header, len) = (frame.header, frame.len);
+        self.durable = self.durable.max(header.durable);
         if header.kind == Kind::Data {
             self.pieces.push((header.topic, slot.piece(&header, (place, len))));
         }
@@ -148,9 +169,6 @@ impl Replay {
 
     /// Decides between a torn tail and damage, where no slot follows: looks for a frame that says what was on the disk.
     fn look_on(&self, at: usize, slot: &Slot, end: End) -> Result<Option<Torn>, LogError> {
-        if self.state.closed && matches!(end, End::Here) {
-            return Ok(None);
-        }
         let fail = |error| LogError::io("read", &slot.path, error);
         let mut scan = Scan::new(&*slot.file, self.next.at, self.journal.slot_bytes());
         let mut to = None;

@@ -134,6 +134,13 @@ pub(crate) enum Request {
     },
 }
 
+impl Request {
+    /// Whether it is a commit of its own: what it says is of all before it, or it may fail where that did not.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Request::Seal { .. } | Request::Turn { .. } | Request::Close { .. })
+    }
+}
+
 /// What waits for the writer.
 ///
 /// Limit: what its callers hold: an append is of messages that have a place in their topic, marks are of such messages,

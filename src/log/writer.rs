@@ -71,7 +71,8 @@ impl Writer {
     /// Works off requests, in commits. Answers `false` once the log is closed.
     pub(crate) fn work_off(&mut self, mut queue: VecDeque<Request>) -> bool {
         while !queue.is_empty() {
-            let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed);
+            let room = self.most_bytes();
+            let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed, room);
             let (answers, closes) = (std::mem::take(&mut plan.answers), plan.closes);
             let result = self.carry_out(plan);
             if closes {
@@ -102,9 +103,13 @@ impl Writer {
         }
     }
 
-    /// Anything but want of space is final.
+    fn most_bytes(&self) -> u64 {
+        Journal::most_bytes(self.journal.slot_bytes())
+    }
+
+    /// Anything but want of space, and what was refused before it was tried, is final.
     fn poison_unless_full(&mut self, error: LogError) -> LogError {
-        if error.is_full() {
+        if error.is_full() || matches!(error, LogError::TooLarge { .. }) {
             return error;
         }
         let why: Arc<str> = match error {
@@ -120,6 +125,10 @@ impl Writer {
             return Ok(());
         }
         let bytes = plan.steps.iter().map(|step| frame_len(step.change().to_frame().1.len())).sum();
+        if bytes as u64 > self.most_bytes() {
+            let most = usize::try_from(self.most_bytes()).unwrap_or(usize::MAX);
+            return Err(LogError::TooLarge { bytes, most });
+        }
         if bytes > 0 {
             self.make_room(bytes)?;
             if plan.seals {

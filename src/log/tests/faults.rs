@@ -71,6 +71,16 @@ fn a_failed_call_poisons_the_log_and_loses_nothing_that_was_confirmed() {
                 let fits = ran.models[ran.confirmed..].iter().position(|model| of_use(model) == found);
                 let wanted = of_use(&ran.models[ran.confirmed]).brief();
                 assert!(fits.is_some(), "{what}, {kind:?}\n found {}\nwanted {wanted}", found.brief());
+                // What was found is there from now on, whatever the failed call has made of it before.
+                drop(log);
+                let disk = disk.crash(kind);
+                let mut log = open(&disk);
+                let topic = log.topic("later").unwrap();
+                log.append(topic, &[b"later"], true).unwrap();
+                drop(log);
+                let mut all = held(&open(&disk.crash(CrashKind::LoseAll))).unwrap();
+                assert!(all.topics.remove("later").is_some(), "{what}, {kind:?}");
+                assert_eq!(all, found, "{what}, {kind:?}");
                 kept += 1;
             }
         }
@@ -166,4 +176,48 @@ fn interrupted_and_short_calls_change_nothing() {
     drop(log);
     let after = disk.crash(CrashKind::KeepAll);
     assert_eq!(held(&open(&after)).unwrap(), whole);
+}
+
+/// Requests that wait together: each is answered for itself, and a seal covers all before it.
+#[test]
+fn requests_that_wait_together_are_answered_each_for_itself() {
+    use super::hand::records;
+    use crate::log::request::{Done, Request};
+    let disk = SimDisk::new(6);
+    let mut log = open(&disk);
+    let topic = log.topic("t").unwrap();
+    let said = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let tell = |name: &'static str| {
+        let said = said.clone();
+        move |ok: bool| said.lock().unwrap().push((name, ok))
+    };
+    let [append, empty, seal] = ["append", "empty", "seal"].map(tell);
+    let bodies = records(&[b"one"]);
+    log.writer.work_off(
+        [
+            Request::Append {
+                topic,
+                records: bodies,
+                sync: false,
+                done: Done::new(move |done| append(done.is_ok())),
+            },
+            Request::Append {
+                topic,
+                records: records(&[]),
+                sync: true,
+                done: Done::new(move |done| empty(done.is_ok())),
+            },
+            Request::Seal { done: Done::new(move |done| seal(done.is_ok())) },
+        ]
+        .into(),
+    );
+    assert_eq!(*said.lock().unwrap(), [("empty", false), ("append", true), ("seal", true)]);
+    // The frame that seals says that the one before it is on the disk: so if that is damaged, it is missed.
+    let mut damaged = disk.read_file(Path::new(DIR).join("journal/0.j")).unwrap();
+    let at = damaged.windows(3).position(|bytes| bytes == b"one").unwrap();
+    damaged[at] ^= 1;
+    let after = disk.crash(CrashKind::KeepAll);
+    after.write_file(Path::new(DIR).join("journal/0.j"), damaged).unwrap();
+    let opened = Hand::open(Arc::new(after), Path::new(DIR), small(3)).map(drop);
+    assert!(matches!(opened, Err(LogError::Corrupt(_))), "{opened:?}");
 }
