@@ -42,7 +42,8 @@
 //! publisher wait, or tells it. The promises are numbered in `docs/guarantees.md`, with the tests that show them.
 //!
 //! # What it is not
-//! It keeps messages in memory only, for now: they end with the process. It does not replicate across machines.
+//! It is no server, and does not replicate across machines: a topic lives in the memory of one process, or, if it is
+//! [durable](broker::TopicBuilder::durable), in a directory that one process at a time has open.
 //! A group of several consumers has no order, unless it was asked for. Delivery is at least once, so a handler's effect may happen twice
 //! if it fails after it.
 //!

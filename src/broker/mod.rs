@@ -77,7 +77,8 @@
 //!
 //! # What it refuses
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
-//! several consumers that asked for none: there, redelivery reorders. It keeps messages in memory; on disk is a layer to come.
+//! several consumers that asked for none: there, redelivery reorders. What is unsettled is in memory, also of a topic on
+//! disk: the disk is what outlives the process, and no place for more than fits ([`crate::log`] is what it is written to).
 
 mod agenda;
 mod bits;
