@@ -71,7 +71,8 @@ impl Writer {
     /// Works off requests, in commits. Answers `false` once the log is closed.
     pub(crate) fn work_off(&mut self, mut queue: VecDeque<Request>) -> bool {
         while !queue.is_empty() {
-            let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed);
+            let room = usize::try_from(Journal::most_bytes(self.journal.slot_bytes())).unwrap_or(usize::MAX);
+            let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed, room);
             let (answers, closes) = (std::mem::take(&mut plan.answers), plan.closes);
             let result = self.carry_out(plan);
             if closes {
@@ -179,6 +180,12 @@ impl Writer {
     fn make_room(&mut self, bytes: usize) -> Result<(), LogError> {
         // What announces a new slot must have room too.
         let with_slot = bytes + frame_len(0);
+        if bytes as u64 > Journal::most_bytes(self.journal.slot_bytes()) {
+            // Nobody reads on behind the end of a slot: what would be written there would be lost.
+            return Err(LogError::Unknown {
+                why: "callboard bug: a commit that no slot has room for".into(),
+            });
+        }
         if self.journal.has_room(with_slot) {
             return Ok(());
         }

@@ -208,3 +208,24 @@ fn a_directory_without_the_right_to_write_is_refused() {
         broker.shutdown().await;
     });
 }
+
+/// G1, G20: more is published at once than one of the journal's files has room for.
+#[test]
+fn a_burst_larger_than_a_file_of_the_journal_is_there_when_it_was_confirmed() {
+    on_tokio(async {
+        let dir = TempDir::new("burst");
+        let (broker, orders) = opened(&dir.0).await;
+        let ids = orders.publish_all((0..500).map(page)).await.unwrap();
+        assert_eq!(ids.len(), 500);
+        broker.shutdown().await;
+        let sizes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        let largest = (0..4).map(|slot| sizes(&dir.0.join(format!("journal/{slot}.j")))).max();
+        let (broker, orders) = opened(&dir.0).await;
+        assert_eq!(orders.stats().await.unwrap().unsettled, 500);
+        let mut stream = orders.group("audit").stream().await.unwrap();
+        take(&mut stream, 0..500).await;
+        drop(stream);
+        broker.shutdown().await;
+        assert_eq!(largest, Some(64 << 10), "none of the journal's files has grown");
+    });
+}
