@@ -76,6 +76,9 @@ impl Writer {
             let (answers, closes) = (std::mem::take(&mut plan.answers), plan.closes);
             let result = self.carry_out(plan);
             if closes {
+                // Whoever hears of it finds no file open, in whatever handles there still are; the lock goes last.
+                self.journal.slots.clear();
+                self.shelf.clear();
                 self.lock = None;
             }
             answers.into_iter().for_each(|answer| answer(result.clone()));
