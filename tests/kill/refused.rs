@@ -176,6 +176,7 @@ fn a_directory_that_vanished_ends_all_confirmations_and_nothing_confirmed_is_los
         let left = orders.stats().await.unwrap();
         assert!(left.accepted >= confirmed as u64, "{left:?}");
         orders.publish("it works again".into()).await.unwrap();
+        drop(stream);
         broker.shutdown().await;
     });
 }
