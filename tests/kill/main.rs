@@ -9,7 +9,12 @@
 //! ```
 //! `CB_ROUNDS=200 cargo test --test kill` kills so many times, and not 20.
 #![cfg(all(test, target_os = "linux"))]
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should end there")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected should end there"
+)]
+#![expect(clippy::print_stdout, reason = "a test says why it was skipped, and what it counted")]
 
 mod faults;
 mod oracle;

@@ -123,3 +123,58 @@ impl Oracle {
         }
     }
 }
+
+/// Each thing that may not be is caught.
+#[test]
+fn the_oracle_catches_what_is_planted() {
+    let good = |life| {
+        let message = |offset: u32, number: u32| {
+            let text = format!("orders {offset} {life} 0 {number}");
+            let got =
+                |group, attempt| format!("got orders {group} {offset} {life} 0 {number} {attempt} false");
+            let end =
+                if is_bad(number) { format!("buried {text} 3") } else { format!("billed orders {offset}") };
+            [
+                format!("confirmed {text}"),
+                got("audit", 1),
+                got("billing", 1),
+                format!("settled orders {offset}"),
+                end,
+            ]
+        };
+        (0..6).flat_map(|number| message(number, number)).collect::<Vec<String>>()
+    };
+    let caught = |change: &dyn Fn(&mut Vec<String>), later: &[&str]| {
+        let mut said = good(0);
+        change(&mut said);
+        let run = || {
+            let mut oracle = Oracle::default();
+            said.iter().for_each(|line| oracle.hear(line));
+            oracle.begin(1);
+            later.iter().for_each(|line| oracle.hear(line));
+            oracle.check()
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+            .err()
+            .map(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
+    };
+    assert_eq!(caught(&|_| {}, &[]), None);
+    assert_eq!(caught(&|_| {}, &["got orders billing 2 0 0 2 1 true"]), None);
+    let lost = |said: &mut Vec<String>| said.retain(|line| !line.starts_with("got orders audit 3"));
+    let unhandled = |said: &mut Vec<String>| said.retain(|line| line != "billed orders 4");
+    let swapped = |said: &mut Vec<String>| said.swap(7, 12);
+    for (bug, change, later) in [
+        ("never got", &lost as &dyn Fn(&mut Vec<String>), &[][..]),
+        ("number 4", &unhandled, &[]),
+        ("out of order", &swapped, &[]),
+        ("it came again", &|_| {}, &["got orders audit 2 0 0 2 2 true"]),
+        ("not so marked", &|_| {}, &["got orders billing 2 0 0 2 1 false"]),
+        ("too many attempts", &|_| {}, &["got orders billing 2 0 0 2 4 true"]),
+        ("another message", &|_| {}, &["got orders billing 2 0 0 3 2 true"]),
+        ("two have this place", &|_| {}, &["confirmed orders 2 0 0 2"]),
+        ("life 1, writer 0", &|_| {}, &["got orders billing 6 1 0 1 1 true"]),
+    ] {
+        let said = caught(change, later).unwrap_or_else(|| panic!("not caught: {bug}"));
+        assert!(said.contains(bug), "{bug}: {said}");
+    }
+}

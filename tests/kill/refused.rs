@@ -230,3 +230,42 @@ fn a_burst_larger_than_a_file_of_the_journal_is_there_when_it_was_confirmed() {
         assert_eq!(largest, Some(64 << 10), "none of the journal's files has grown");
     });
 }
+
+/// G20, G21: what the disk changed or lost is refused, by file and place; put back as it was, all is there.
+#[test]
+fn a_flipped_bit_and_a_missing_file_are_refused_by_name() {
+    on_tokio(async {
+        let dir = TempDir::new("flipped");
+        let (broker, orders) = opened(&dir.0).await;
+        for number in 0..10 {
+            orders.publish(page(number)).await.unwrap();
+        }
+        broker.shutdown().await;
+        let (journal, checkpoint) = (dir.0.join("journal/0.j"), dir.0.join("checkpoint"));
+        let whole = fs::read(&journal).unwrap();
+        for at in [9000, 20_000, 40_000] {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            fs::write(&journal, &flipped).unwrap();
+            let text = refused(&dir.0).await;
+            let place = format!("{} is damaged at byte ", journal.display());
+            let (_, place) = text.split_once(&place).unwrap_or_else(|| panic!("{text}"));
+            let damaged: usize = place.split(',').next().unwrap().parse().unwrap();
+            assert!((damaged..damaged + 4200).contains(&at) && place.contains("lsn"), "byte {at}: {text}");
+            assert!(fs::read(&journal).unwrap() == flipped, "nothing is changed");
+        }
+        fs::write(&journal, &whole).unwrap();
+        for gone in [&journal, &checkpoint] {
+            let kept = fs::read(gone).unwrap();
+            fs::remove_file(gone).unwrap();
+            let text = refused(&dir.0).await;
+            assert!(text.contains(&*gone.to_string_lossy()) && text.contains("is missing"), "{text}");
+            fs::write(gone, kept).unwrap();
+        }
+        let (broker, orders) = opened(&dir.0).await;
+        let mut stream = orders.group("audit").stream().await.unwrap();
+        take(&mut stream, 0..10).await;
+        drop(stream);
+        broker.shutdown().await;
+    });
+}
