@@ -1,99 +1,99 @@
-//! Shows 20 processes, one after the other on one directory, that end by SIGKILL in the middle of publishing, and one that
-//! ends as it should: all that was confirmed is there and in order, and what was settled does not come again.
+//! Shows a process that is killed (`kill -9`) ten times while it publishes and bills. At last all orders that were
+//! confirmed are there, each publisher's in their order, and those that were billed twice had said that this may be.
 //!
 //! ```text
-//!   this process ──starts──▶ publishers ──▶ topic orders, on disk ──▶ group billing
-//!        ▲                       │ confirmed 17    kill -9               │ got 17, settled 17
-//!        └──── what they say ────┴───────────────────────────────────────┘
+//!   parent ── starts ──▶ child: 4 publishers ──▶ orders, on disk ──┬──▶ billing   2 consumers
+//!          ◀── stdout ── "confirmed 2 17", "billed 2 17"           └──▶ audit     reads only after the last kill
+//!          ── kill -9 ─▶ at any moment, again and again
 //! ```
-#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+#![expect(clippy::print_stdout, reason = "an example shows what happens, and its child tells its parent")]
 
-#[path = "shared/again.rs"]
-mod again;
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, ExitCode, Stdio};
 
-use again::{again, kill};
 use callboard::broker::Raw;
 use callboard::prelude::*;
-use futures::{StreamExt as _, future};
 
-const KILLS: u64 = 20;
+const KILLS: u64 = 10;
+/// Tell a process that it is the child: where its orders are, and in which round it is.
+const CHILD: [&str; 2] = ["SURVIVES_KILL_DIR", "SURVIVES_KILL_ROUND"];
 
 fn main() -> ExitCode {
-    match (std::env::var("ORDERS_DIR"), std::env::var("ORDERS_LIFE")) {
-        (Ok(dir), Ok(life)) => shared::run(async move { live(&dir, life.parse()?).await }),
-        _ => shared::run(async { watch() }),
+    match CHILD.map(|name| std::env::var(name).ok()) {
+        [Some(dir), Some(round)] => shared::run(child(dir, round)),
+        _ => shared::run(parent()),
     }
 }
 
-/// One process. The last one publishes nothing, settles what is left, and shuts down.
-async fn live(dir: &str, life: u64) -> Result<(), Fault> {
+/// Publishes and bills until it is killed; after the last kill, bills and audits what is left.
+async fn child(dir: String, round: String) -> Result<(), Fault> {
     let broker = Broker::builder().data_dir(dir).journal_file_bytes(1 << 20).open().await?;
-    let orders = broker.topic::<String>("orders").durable(Raw).capacity(10_000).open().await?;
-    let (confirmed, most) = (AtomicU64::new(0), fastrand::u64(50..500));
-    let publish = async |publisher: u64| {
-        for number in 0.. {
-            let id = orders.publish(format!("{publisher} {life} {number}")).await?;
-            println!("confirmed {} {publisher} {life} {number}", id.offset());
-            if confirmed.fetch_add(1, Ordering::Relaxed) == most {
-                kill()?;
-            }
-        }
-        Ok::<(), Fault>(())
-    };
-    let publishing = async {
-        match life {
-            KILLS => orders.settled().await?,
-            _ => drop(future::try_join_all((0..4).map(publish)).await?),
-        }
-        broker.shutdown().await;
+    let orders = &broker.topic::<String>("orders").capacity(1_000_000).durable(Raw).open().await?;
+    drop(orders.group("audit").stream().await?);
+    let billing = orders.group("billing").consumers(2).run(async |order| {
+        let again = order.maybe_redelivered() || order.attempt() > 1;
+        println!("{} {}", if again { "again" } else { "billed" }, *order);
         Ok(())
-    };
-    let got = orders.group("billing").stream().await?.inspect(|order| {
-        let marked = order.attempt() > 1 || order.maybe_redelivered();
-        println!("got {} {} {}", order.id().offset(), order.as_str(), u64::from(marked));
     });
-    let settling = got.for_each_concurrent(64, async |order| {
-        let offset = order.id().offset();
-        if order.ack_durable().await.is_ok() {
-            println!("settled {offset}"); // the disk has the ack
+    billing.await?;
+    if round.parse() == Ok(KILLS) {
+        let audit = orders.group("audit").run(async |order| {
+            println!("audited {}", *order);
+            Ok(())
+        });
+        audit.await?;
+        orders.settled().await?;
+        broker.shutdown().await;
+        return Ok(());
+    }
+    let publishers = (1..=4).map(async |publisher| -> Result<(), Fault> {
+        for number in 0.. {
+            let order = format!("{publisher} {round}{number:06}");
+            orders.publish(order.clone()).await?; // answers once the disk has it
+            println!("confirmed {order}");
         }
+        Ok(())
     });
-    future::join(publishing, settling).await.0
+    futures::future::try_join_all(publishers).await.map(drop)
 }
 
-/// Starts the processes, and holds what they say against each other.
-fn watch() -> Result<(), Fault> {
+async fn parent() -> Result<(), Fault> {
     let dir = std::env::temp_dir().join(format!("callboard-survives-kill-{}", std::process::id()));
-    let (mut confirmed, mut got, mut settled) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-    for life in 0..=KILLS {
-        let place = [("ORDERS_DIR", dir.display().to_string()), ("ORDERS_LIFE", life.to_string())];
-        let (said, code) = again(&place)?;
-        assert_eq!(code, (life == KILLS).then_some(0), "all were killed but for the last");
-        let mut last = None;
-        for (what, numbers) in said {
-            match (what.as_str(), &numbers[..]) {
-                ("confirmed", &[offset, ref order @ ..]) => drop(confirmed.insert(offset, order.to_vec())),
-                ("settled", &[offset]) => drop(settled.insert(offset)),
-                ("got", &[offset, ref order @ .., marked]) => {
-                    assert!(last < Some(offset), "each process gets them in their order");
-                    assert!(!settled.contains(&offset), "order {offset} was settled, and came again");
-                    let before = got.insert(offset, order.to_vec());
-                    assert!(before.is_none() || marked == 1, "order {offset} came again and didn't say so");
-                    last = Some(offset);
+    let (mut confirmed, mut billed, mut audited) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut last, mut twice) = (BTreeMap::new(), 0);
+    for round in 0..=KILLS {
+        let mut child = Command::new(std::env::current_exe()?);
+        child.args(std::env::args().skip(1)).env(CHILD[0], &dir).env(CHILD[1], round.to_string());
+        let mut child = child.stdout(Stdio::piped()).spawn()?;
+        let lines = BufReader::new(child.stdout.take().ok_or(Fault::new("no stdout"))?).lines();
+        let kill = (round < KILLS).then(|| fastrand::usize(..2_000));
+        for (count, line) in lines.enumerate() {
+            if Some(count) == kill {
+                child.kill()?; // SIGKILL: what it was at, it is at no more
+            }
+            let line = line?;
+            let (word, order) = line.split_once(' ').ok_or(Fault::new("half a line"))?;
+            match word {
+                "confirmed" => assert!(confirmed.insert(order.to_string()), "confirmed twice"),
+                "billed" => assert!(billed.insert(order.to_string()), "billed twice, and not marked"),
+                "again" => twice += u32::from(!billed.insert(order.to_string())),
+                _ => {
+                    let (publisher, number) = order.split_once(' ').ok_or(Fault::new("half an order"))?;
+                    let number = Some(number.parse::<u64>()?);
+                    assert!(last.insert(publisher.to_string(), number).flatten() < number, "out of order");
+                    audited.insert(order.to_string());
                 }
-                _ => return Err(Fault::new(format!("who says {what}?"))),
             }
         }
+        assert_eq!(child.wait()?.success(), kill.is_none(), "only the last one ends by itself");
+        println!("round {round:2}: {:6} confirmed so far, {:6} billed", confirmed.len(), billed.len());
     }
+    assert!(confirmed.is_subset(&audited), "an order was confirmed and is not there");
+    assert_eq!(billed, audited, "what is there is billed");
     std::fs::remove_dir_all(&dir)?;
-    assert!(confirmed.iter().all(|(offset, order)| got.get(offset) == Some(order)), "some are missing");
-    let of = |publisher| got.values().filter(move |order| order.first() == Some(&publisher));
-    assert!((0..4).all(|publisher| of(publisher).is_sorted()), "each publisher's are in its order");
-    println!("{KILLS} kills, {} orders confirmed: none is missing, all are in order", confirmed.len());
+    println!("all {} are there, in order; {twice} were billed twice, and marked", confirmed.len());
     Ok(())
 }

@@ -42,8 +42,8 @@
 //! publisher wait, or tells it. The promises are numbered in `docs/guarantees.md`, with the tests that show them.
 //!
 //! # What it is not
-//! It is no server, and does not replicate across machines: a topic lives in the memory of one process, or, if it is
-//! [durable](broker::TopicBuilder::durable), in a directory that one process at a time has open.
+//! It does not replicate across machines. What is in a topic ends with the process, unless the topic is
+//! [`durable`](broker::TopicBuilder::durable); such a one has no history, delayed messages or spill yet.
 //! A group of several consumers has no order, unless it was asked for. Delivery is at least once, so a handler's effect may happen twice
 //! if it fails after it.
 //!
@@ -53,6 +53,8 @@
 //! - `serde`: stats, reports, events and the topology can be serialized, and the topology is written as JSON.
 //!   With it comes `Json`, a codec for topics on disk.
 //! - `postcard`: one more such codec, `Postcard`, a compact one.
+//! - `inspect`: the binary `callboard`, which shows what is in a data directory, and salvages what of a damaged one is whole.
+//!   The functions behind it are always there: [`log::inspect`].
 //! - `metrics`: the counts of topics and groups go to the recorder of the `metrics` facade.
 
 #![forbid(unsafe_code)]

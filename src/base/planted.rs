@@ -79,6 +79,18 @@ pub(crate) enum Bug {
     EarlyMessage,
     /// A delayed message that is due is forgotten.
     ForgottenDelayed,
+    /// A publish to a durable topic is confirmed before it is stored.
+    UnstoredConfirm,
+    /// What is given up is settled before its dead letter is stored.
+    SettledUnburied,
+    /// What was noted of a message that failed does not reach the disk.
+    ForgottenNotes,
+    /// A group that was there before has settled one message more than it had.
+    DoneTooFar,
+    /// The log forgets the groups of a topic that is opened again.
+    ForgottenDormant,
+    /// What an earlier process may have handed out is not marked.
+    UnmarkedRedelivery,
 }
 
 #[cfg(not(test))]

@@ -12,6 +12,7 @@ use futures::{Stream as _, StreamExt as _};
 
 use super::bits::Bits;
 use super::books::GroupId;
+use super::keep::About;
 use super::{Dedup, Durability, OpenError, StorageError};
 use crate::base::Name;
 use crate::base::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
@@ -28,6 +29,8 @@ pub(crate) struct Disk {
     pub(crate) found: Found,
     /// The topics that the log has. Limit: those that were created.
     stored: Mutex<BTreeMap<String, Stored>>,
+    /// Not all of what an earlier process may have handed out could be written down as such.
+    undoubted: Arc<AtomicBool>,
     writes: Arc<Writes>,
     /// Rouses the clerk, who goes with it.
     bell: async_channel::Sender<()>,
@@ -102,8 +105,21 @@ impl Disk {
         } else {
             driver.spawn()?
         }
-        let stored = state
-            .topics
+        // Why: what is handed out need not be written, and whoever is killed then did not end in order.
+        if found.clean && !found.created {
+            let (done, begun) = answered();
+            log.seal(done);
+            match begun.await.unwrap_or(Err(LogError::Closed)) {
+                Err(error) if !error.is_full() => return Err(error),
+                _ => {}
+            }
+        }
+        let mut topics = state.topics;
+        let undoubted = Arc::<AtomicBool>::default();
+        if !found.clean {
+            doubt(&log, &mut topics, &undoubted);
+        }
+        let stored = topics
             .into_iter()
             .map(|(number, state)| (state.name.clone(), Stored { number, state: Arc::new(state) }));
         let (bell, rings) = async_channel::bounded(1);
@@ -111,7 +127,7 @@ impl Disk {
         let (end, clerk) = reply();
         rt.spawn("log clerk", attend(rt.clone(), log.clone(), writes.clone(), rings, end));
         let (stored, clerk) = (Mutex::new(stored.collect()), Mutex::new(Some(clerk)));
-        Ok(Arc::new(Disk { log, dir, found, stored, writes, bell, clerk }))
+        Ok(Arc::new(Disk { log, dir, found, stored, undoubted, writes, bell, clerk }))
     }
 
     /// A topic that the log has.
@@ -124,9 +140,24 @@ impl Disk {
     /// # Cancel safety
     /// A topic that was being created is found by the next one who asks.
     pub(crate) async fn claim(self: &Arc<Disk>, name: &str, terms: Terms) -> Result<Stored, LogError> {
-        if let Some(stored) = self.find(name) {
-            return Ok(stored);
+        loop {
+            if let Some(stored) = self.find(name) {
+                return Ok(stored);
+            }
+            match self.create(name, &terms).await {
+                Ok(_) => {}
+                // Somebody else creates it, and hears of that once it is on the disk.
+                Err(LogError::Exists) => {
+                    let (done, there) = answered();
+                    self.log.sync(done);
+                    there.await.unwrap_or(Err(LogError::Closed))?;
+                }
+                Err(error) => return Err(error),
+            }
         }
+    }
+
+    async fn create(self: &Arc<Disk>, name: &str, terms: &Terms) -> Result<u32, LogError> {
         let (done, created) = answered();
         let (disk, text, own) = (Arc::downgrade(self), name.to_string(), terms.clone());
         // Why in here: so it is known before anybody else hears that it exists.
@@ -137,11 +168,8 @@ impl Disk {
             }
             done.tell(result);
         });
-        self.log.create_topic(name.to_string(), terms, note);
-        match created.await.unwrap_or(Err(LogError::Closed)) {
-            Ok(_) | Err(LogError::Exists) => self.find(name).ok_or(LogError::Closed),
-            Err(error) => Err(error),
-        }
+        self.log.create_topic(name.to_string(), terms.clone(), note);
+        created.await.unwrap_or(Err(LogError::Closed))
     }
 
     /// Deletes a topic, and all that is on the disk of it.
@@ -193,12 +221,29 @@ impl Disk {
             let _ = clerk.await;
         }
         let (done, closed) = answered();
-        self.log.close(clean, done);
+        // Ordering: what it was set by has been answered for, by the same log.
+        self.log.close(clean && !self.undoubted.load(Ordering::Relaxed), done);
         closed.await.unwrap_or(Err(LogError::Closed))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The process before did not end in order: it may have handed out whatever is there, also to groups that are opened again
+/// by a later process only. So it is written down.
+fn doubt(log: &Log, topics: &mut BTreeMap<u32, TopicState>, failed: &Arc<AtomicBool>) {
+    for (number, state) in topics {
+        let Some(about) = About::of(&state.terms.about) else { continue };
+        state.terms.about = About { unsure: state.next, ..about }.to_bytes();
+        let failed = failed.clone();
+        let note = Done::new(move |result: Result<(), LogError>| {
+            if result.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+        });
+        log.set_terms(*number, state.terms.clone(), note);
     }
 }
 
@@ -209,12 +254,16 @@ async fn attend(rt: Rt, log: Log, writes: Arc<Writes>, rings: async_channel::Rec
         let mut idle = Duration::ZERO;
         let mut seen = writes.count.load(Ordering::Acquire);
         while idle < IDLE {
-            let interval = Duration::from_nanos(writes.interval.load(Ordering::Relaxed));
-            let tick = if interval.is_zero() { IDLE } else { interval.min(IDLE) };
+            let mut tick = writes.tick();
             let mut alarm = rt.sleep_until(rt.now() + tick);
             let ended = std::future::poll_fn(|cx| {
                 loop {
                     match rings.as_mut().poll_next(cx) {
+                        // What was just written may have to be on the disk sooner than all before it.
+                        Poll::Ready(Some(())) if writes.tick() < tick => {
+                            tick = writes.tick();
+                            alarm = rt.sleep_until(rt.now() + tick);
+                        }
                         Poll::Ready(Some(())) => {}
                         Poll::Ready(None) => return Poll::Ready(true),
                         Poll::Pending => return Pin::new(&mut alarm).poll(cx).map(|()| false),
@@ -232,6 +281,16 @@ async fn attend(rt: Rt, log: Log, writes: Arc<Writes>, rings: async_channel::Rec
             seen = count;
         }
         log.seal(Done::unheard());
+    }
+}
+
+impl Writes {
+    /// So often it is looked after.
+    fn tick(&self) -> Duration {
+        match Duration::from_nanos(self.interval.load(Ordering::Relaxed)) {
+            Duration::ZERO => IDLE,
+            interval => interval.min(IDLE),
+        }
     }
 }
 

@@ -148,7 +148,8 @@ impl<T: Send + Sync + 'static> Dying<T> {
                 self.next = Some(letter);
                 return None;
             }
-            let answer = self.dead.shared.settings.durable.is_some().then(|| {
+            let is_heard = self.dead.shared.settings.durable.is_some() && !planted(Bug::SettledUnburied);
+            let answer = is_heard.then(|| {
                 let (confirm, answer) = reply();
                 letter.set_confirm(confirm);
                 answer

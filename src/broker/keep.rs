@@ -33,10 +33,12 @@ pub(crate) struct About {
     pub(crate) codec: String,
     pub(crate) keyed: bool,
     pub(crate) durability: Durability,
+    /// All before this one may have been handed out by a process that did not live to note it.
+    pub(crate) unsure: u64,
 }
 
 impl About {
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         put_bytes(&mut bytes, self.codec.as_bytes());
         put_u64(&mut bytes, self.keyed.into());
@@ -45,6 +47,7 @@ impl About {
             Durability::Interval(within) => u64::try_from(within.as_nanos()).unwrap_or(u64::MAX),
         };
         put_u64(&mut bytes, interval);
+        put_u64(&mut bytes, self.unsure);
         bytes
     }
 
@@ -56,7 +59,8 @@ impl About {
             0 => Durability::EveryPublish,
             nanos => Durability::Interval(Duration::from_nanos(nanos)),
         };
-        Some(About { codec, keyed, durability })
+        let unsure = take.u64().unwrap_or(0);
+        Some(About { codec, keyed, durability, unsure })
     }
 }
 
@@ -64,17 +68,22 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
     /// Finds the topic, or makes it, and reads what is there.
     pub(crate) async fn keep(self, disk: &Arc<Disk>, rt: &Rt, name: &Name) -> Result<Kept<T>, OpenError> {
         let Durable { codec, durability } = self.durable;
-        let about = About { codec: codec.to_string(), keyed: self.settings.keyed, durability: *durability };
+        let about = About {
+            codec: codec.to_string(),
+            keyed: self.settings.keyed,
+            durability: *durability,
+            unsure: 0,
+        };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let dedup = &self.settings.dedup;
         let (most_keys, key_millis) = (dedup.keys() as u64, millis(dedup.time()));
         let terms = Terms { about: about.to_bytes(), keeps: false, most_keys, key_millis };
         let stored = disk.claim(name.as_str(), terms).await?;
-        check(name, &stored, &about)?;
+        let unsure = check(name, &stored, &about)?;
         let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
         let window = self.window(&stored, clocks);
         let next_group = stored.state.next_group;
-        let (log, number, unclean) = (disk.log.clone(), stored.number, !disk.found.clean);
+        let (log, number) = (disk.log.clone(), stored.number);
         let (codec, weigher) = (self.codec, self.weigher);
         let (limit, ttl) = (self.settings.capacity_bytes, self.settings.ttl.map(millis));
         let read = blocking(rt, "read a topic", move || {
@@ -82,7 +91,7 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
                 (Some(weigher), Some(limit)) => weigh(weigher, value, headers, limit).unwrap_or(limit as u64),
                 _ => 0,
             };
-            recover(&log, (number, &stored.state), &*codec, (clocks, ttl), unclean, &weight)
+            recover(&log, (number, &stored.state), &*codec, (clocks, ttl), unsure, &weight)
         });
         let recovered = read.await.ok_or(LogError::Closed)??;
         let (keeper, dedup) = (Keeper { disk: disk.clone(), number }, self.settings.dedup.clone());
@@ -102,8 +111,8 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
     }
 }
 
-/// Whether the topic is what it is opened as.
-fn check(name: &Name, stored: &Stored, asked: &About) -> Result<(), OpenError> {
+/// Whether the topic is what it is opened as. Answers before where an earlier process may have handed out what is there.
+fn check(name: &Name, stored: &Stored, asked: &About) -> Result<u64, OpenError> {
     let Some(is) = About::of(&stored.state.terms.about) else {
         let faults = vec!["it was written by another version of callboard".to_string()];
         return Err(OpenError::Settings { name: name.to_string(), faults });
@@ -121,5 +130,5 @@ fn check(name: &Name, stored: &Stored, asked: &About) -> Result<(), OpenError> {
         let (is, asked) = (Some(is.durability), Some(asked.durability));
         return Err(OpenError::OtherDurability { name, is, asked });
     }
-    Ok(())
+    Ok(is.unsure)
 }

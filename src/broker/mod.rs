@@ -77,8 +77,9 @@
 //!
 //! # What it refuses
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
-//! several consumers that asked for none: there, redelivery reorders. What is unsettled is in memory, also of a topic on
-//! disk: the disk is what outlives the process, and no place for more than fits ([`crate::log`] is what it is written to).
+//! several consumers that asked for none: there, redelivery reorders. It keeps messages in memory, and those of a
+//! [`durable`](TopicBuilder::durable) topic on disk too, until they are settled: no history, no replay, no delayed publish
+//! on such a topic, and no spill of what has no room in memory, yet.
 
 mod agenda;
 mod bits;
@@ -152,6 +153,7 @@ mod start_error;
 mod stats;
 mod steer;
 mod stored;
+mod stored_message;
 mod tally;
 mod to_actor;
 mod topic;
@@ -217,6 +219,7 @@ pub use start_error::StartError;
 pub use stats::{ConsumerKind, ConsumerState, ConsumerStats, GroupState, GroupStats, TopicStats};
 pub use steer::SteerError;
 pub use stored::{StoredGroup, StoredTopic};
+pub use stored_message::{NotAMessage, StoredMessage, StoredTerms};
 pub use topic::Topic;
 pub use topic_builder::TopicBuilder;
 pub use topology::{GroupNode, TopicNode, Topology};

@@ -15,7 +15,7 @@ use super::message::{BATCH, Item};
 use super::topic_actor::{Redriven, Store};
 use super::{DeadLetter, Headers, InvalidMessage, KeyHash, PublishError, Published};
 use crate::base::sync::AtomicBool;
-use crate::base::{Moment, Name};
+use crate::base::{Bug, Moment, Name, planted};
 use crate::log::{Log, LogError, Note, TopicState};
 use crate::mailbox::Reply;
 
@@ -128,8 +128,8 @@ pub(crate) struct Recovered<T> {
     /// Those that the codec can't read.
     pub(crate) unread: Vec<Unread>,
     pub(crate) groups: BTreeMap<GroupId, Known>,
-    /// The process before may have handed out any of them.
-    pub(crate) unclean: bool,
+    /// A process before may have handed out any before this one.
+    pub(crate) unsure: u64,
 }
 
 /// A message that can't be read, and whose it is.
@@ -177,7 +177,9 @@ impl Known {
     /// What it has still to settle of a run of so many messages.
     pub(crate) fn open(&self, base: u64, len: u16) -> Bits {
         let mut open = Bits::default();
-        (0..len).filter(|at| !self.done.contains(base + u64::from(*at))).for_each(|at| open.insert(at));
+        let is_done =
+            |offset| self.done.contains(offset) || (planted(Bug::DoneTooFar) && offset == self.done.floor());
+        (0..len).filter(|at| !is_done(base + u64::from(*at))).for_each(|at| open.insert(at));
         open
     }
 }
@@ -214,7 +216,7 @@ pub(crate) fn recover<T: 'static>(
     (number, state): (u32, &TopicState),
     codec: &dyn Codec<T>,
     (clocks, ttl): (Clocks, Option<u64>),
-    unclean: bool,
+    unsure: u64,
     weight: &dyn Fn(&T, usize) -> u64,
 ) -> Result<Recovered<T>, LogError> {
     let reader = Reader { codec, clocks, ttl, weight };
@@ -224,7 +226,7 @@ pub(crate) fn recover<T: 'static>(
     };
     let groups: BTreeMap<GroupId, Known> = state.groups.iter().filter_map(known).collect();
     let (next, millis) = (state.next, state.millis);
-    let mut recovered = Recovered { next, millis, runs: Vec::new(), unread: Vec::new(), groups, unclean };
+    let mut recovered = Recovered { next, millis, runs: Vec::new(), unread: Vec::new(), groups, unsure };
     let mut from = match recovered.groups.values().map(|group| group.done.floor()).min() {
         Some(floor) => state.floor.max(floor),
         None => state.floor,
@@ -267,7 +269,11 @@ impl<T: 'static> Recovered<T> {
         };
         let item = Item::read(millis, value, envelope.key.unwrap_or_default(), extra.boxed());
         match self.runs.last_mut() {
-            Some((base, run)) if run.len() < BATCH && *base + run.len() as u64 == offset => run.push(item),
+            Some((base, run))
+                if run.len() < BATCH && *base + run.len() as u64 == offset && offset != self.unsure =>
+            {
+                run.push(item)
+            }
             _ => self.runs.push((offset, vec![item])),
         }
     }

@@ -53,7 +53,7 @@ fn as_text<S: serde::Serializer>(durability: &Durability, to: S) -> Result<S::Ok
 
 impl StoredTopic {
     fn of(topic: &TopicState) -> Option<StoredTopic> {
-        let About { codec, keyed, durability } = About::of(&topic.terms.about)?;
+        let About { codec, keyed, durability, .. } = About::of(&topic.terms.about)?;
         let groups = topic.groups.values().map(|group| {
             let settled: u64 =
                 group.done.runs().map(|(from, to)| to.min(topic.next) - from.min(topic.next)).sum();

@@ -87,8 +87,8 @@ struct Life<T> {
 }
 
 impl<T: Send + Sync + 'static> TopicActor<T> {
-    /// Runs the topic until it is stopped.
-    pub(crate) async fn run(self) {
+    /// Runs the topic until it is stopped. What it goes on with it has taken in when this returns: nobody comes in before.
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send + use<T> {
         let mut life = Life {
             origin: Origin::of(self.name.clone(), &self.settings, self.tally.clone()),
             askers: Vec::new(),
@@ -111,8 +111,10 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             dormant: BTreeMap::new(),
         };
         life.recover();
-        std::future::poll_fn(|cx| life.poll(cx)).await;
-        life.end();
+        async move {
+            std::future::poll_fn(|cx| life.poll(cx)).await;
+            life.end();
+        }
     }
 }
 
@@ -123,7 +125,12 @@ impl<T: Send + Sync + 'static> Life<T> {
                 Poll::Ready(Event::Message(items)) if self.actor.store.is_some() => self.store(items),
                 Poll::Ready(Event::Message(items)) => self.take_in(items),
                 Poll::Ready(Event::Control(word)) => self.hear(word),
-                // Every handle is gone; the broker, which has one, is too.
+                // What is on its way to the disk has its answer before the end.
+                Poll::Ready(Event::Closed) if !self.on_the_way.is_empty() => {
+                    let word = std::task::ready!(self.actor.mailbox.poll_control(cx));
+                    self.hear(word);
+                }
+                // It is stopped, or every handle is gone; the broker, which has one, is too.
                 Poll::Ready(Event::Closed) => return Poll::Ready(()),
                 Poll::Pending => {
                     // Only now is it certain that nothing waits in the mailbox.

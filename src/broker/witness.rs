@@ -45,6 +45,8 @@ pub(crate) enum Sight<'a> {
     Opened { topic: &'a Name, group: &'a Name, settings: &'a GroupSettings },
     /// A topic took a group in: what it accepts from now on is offered to it, if its start says so.
     Joined { topic: &'a Name, group: &'a Name },
+    /// A durable topic goes on where an earlier process left it.
+    Recovered { topic: &'a Name, next: u64, held: u64 },
     /// A topic froze what it had accepted into a batch.
     Accepted { topic: &'a Name, base: u64, len: u16, keys: Vec<KeyHash> },
     /// A delayed message waits for its moment.

@@ -85,18 +85,38 @@ impl Turn {
         body.extend(uuid.0);
         let mut out = Vec::new();
         frame::push(&mut out, &header, &body, 0);
+        out.resize(SECOND_TURN, 0);
+        frame::push(&mut out, &header, &body, 0);
         out
     }
 }
 
-/// What is at the beginning of a slot's file.
-fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result<Turn, LogError> {
-    let head = file.read_vec(0, TURN_BYTES).map_err(|error| LogError::io("read", path, error))?;
+/// What is at the beginning of a slot's file: the later one of the two that are there.
+///
+/// Why two: a process may end while it writes them, and then one of them is whole: the new one, or that of the turn
+/// before. So if neither is, the slot is damaged, and nobody takes it for one that was not begun.
+pub(crate) fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result<Turn, LogError> {
+    let head =
+        file.read_vec(0, SECOND_TURN + TURN_BYTES).map_err(|error| LogError::io("read", path, error))?;
+    let one = |at: usize| {
+        let bytes = head.get(at..at + TURN_BYTES).unwrap_or_default();
+        read_one_turn(bytes, path, slot, uuid)
+    };
+    match (one(0), one(SECOND_TURN)) {
+        (Ok(first), Ok(second)) => Ok(if first.number < second.number { second } else { first }),
+        (newer @ Err(LogError::Newer { .. }), _) | (_, newer @ Err(LogError::Newer { .. })) => newer,
+        // An empty one beside one that is none: the first turn that was ever begun in it.
+        (Ok(turn), Err(_)) | (Err(_), Ok(turn)) => Ok(turn),
+        (Err(error), Err(_)) => Err(error),
+    }
+}
+
+fn read_one_turn(head: &[u8], path: &Path, slot: usize, uuid: Uuid) -> Result<Turn, LogError> {
     if head.len() == TURN_BYTES && head.iter().all(|byte| *byte == 0) {
         return Ok(Turn::NONE);
     }
     let damaged = |what| Err(LogError::corrupt(path, 0, None, what));
-    let Frame { header, body, .. } = match frame::read(&head, 0) {
+    let Frame { header, body, .. } = match frame::read(head, 0) {
         Ok(frame) if frame.header.kind == Kind::Turn => frame,
         Ok(_) | Err(NoFrame::Unknown) => return damaged("it does not begin as a slot of the journal does"),
         Err(_) => return damaged("the beginning of a slot is not what was written"),
@@ -114,7 +134,9 @@ fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result
 }
 
 /// The bytes of a slot's turn.
-const TURN_BYTES: usize = 80;
+pub(crate) const TURN_BYTES: usize = 80;
+/// Where it is a second time, in another sector.
+const SECOND_TURN: usize = 2048;
 
 impl Journal {
     /// A new one, with one slot, on the disk, and the first turn begun in it.

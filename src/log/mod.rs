@@ -53,10 +53,13 @@
 //! a failed fsync must be final is PostgreSQL's lesson of 2018; telling a torn tail from a damaged middle is the bug that
 //! others had (NATS 7549, fjall 311).
 
+#[doc(hidden)]
+pub mod bench;
 mod change;
 mod checkpoint;
 mod error;
 mod frame;
+pub mod inspect;
 mod journal;
 mod layout;
 mod open;

@@ -77,6 +77,7 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(W
         Some(_) => return Err(LogError::NotALog { found: checkpoint }),
         None => {
             check_empty(&vfs, dir)?;
+            sync_names(&*vfs, dir)?;
             create(&vfs, dir, options)?;
             true
         }
@@ -108,7 +109,8 @@ fn writer(
         uuid: checkpoint.uuid,
         roll_bytes: options.roll_bytes,
         journal,
-        sealed: state.closed,
+        // Why: what is opened is in use, and the first one who asks for it gets that written down.
+        sealed: false,
         state,
         shelf,
         lsn,
@@ -123,7 +125,7 @@ fn writer(
 }
 
 /// Makes the directory and those above it that are not there, on the disk.
-fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+pub(crate) fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
     let fail = |call| move |error| LogError::io(call, dir, error);
     match vfs.kind(dir).map_err(fail("stat"))? {
         Some(EntryKind::Dir) => return Ok(()),
@@ -138,6 +140,21 @@ fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
     }
     vfs.create_dir(dir).map_err(fail("create"))?;
     vfs.sync_dir(parent.unwrap_or(Path::new("."))).map_err(fail("sync"))
+}
+
+/// Sees to it that the directory's name, and those of the directories above it, are on the disk. Why also if it was there: it may
+/// have been made by a process that was killed before it did this, and be nowhere but in memory.
+fn sync_names(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+    let parents = dir.ancestors().skip(1);
+    let parents = parents.map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    for parent in parents {
+        match vfs.sync_dir(parent) {
+            // A directory that may be gone through and not be read was not made by one who could not.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|error| LogError::io("sync", parent, error))?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a log can be made here: nothing is there, or what an earlier try left that made none.
@@ -174,7 +191,8 @@ fn check_empty(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<(), LogError> {
 }
 
 fn create(vfs: &Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(), LogError> {
-    let mut seeds = Seeds(options.entropy);
+    // Why not the number itself: the writer draws from that, and a later turn would get the first one's seed again.
+    let mut seeds = Seeds(!options.entropy);
     let uuid = u128::from(seeds.next()) << 64 | u128::from(seeds.next());
     let uuid = Uuid(uuid.to_le_bytes());
     for made in [layout::journal(dir), layout::topics(dir)] {
@@ -210,7 +228,7 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
 }
 
 /// What is in the directory and is not of the log.
-fn strangers(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<Vec<PathBuf>, LogError> {
+pub(crate) fn strangers(vfs: &Arc<dyn Vfs>, dir: &Path, state: &State) -> Result<Vec<PathBuf>, LogError> {
     let list = |dir: &Path| vfs.list(dir).map_err(|error| LogError::io("list", dir, error));
     let (journal, topics) = (layout::journal(dir), layout::topics(dir));
     let own = [

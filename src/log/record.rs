@@ -105,6 +105,11 @@ impl<'a> Iter<'a> {
         self.left == 0 && !self.broken && self.take.is_empty()
     }
 
+    /// Whether the bytes end here, behind a whole record or before the first.
+    pub(crate) fn is_at_end(&self) -> bool {
+        !self.broken && self.take.is_empty()
+    }
+
     fn read(&mut self) -> Option<Record<'a>> {
         let flags = self.take.u64().filter(|flags| *flags <= SEQ | KEY)?;
         let millis = self.millis.checked_add(self.take.u64()?)?;

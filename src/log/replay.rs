@@ -39,18 +39,13 @@ pub(crate) struct Torn {
 
 /// Reads the checkpoint, and each frame behind it.
 pub(crate) fn replay(vfs: &Arc<dyn Vfs>, dir: &Path, mode: OpenMode) -> Result<Replay, LogError> {
-    let checkpoint = read_checkpoint(vfs, dir)?;
-    let (uuid, slot_bytes) = (checkpoint.uuid, checkpoint.slot_bytes);
-    let journal = Journal::at(vfs.clone(), layout::journal(dir), uuid, slot_bytes);
-    let (state, lsn, next) = (checkpoint.state.clone(), checkpoint.lsn, checkpoint.next);
-    let mut replay = Replay { checkpoint, state, journal, lsn, next, pieces: Vec::new(), torn: None };
-    replay.journal.open_slots(replay.state.slots, mode)?;
-    replay.follow(mode)?;
+    let mut replay = Replay::of(read_checkpoint(vfs, dir)?, vfs, dir);
+    replay.go_through(mode)?;
     replay.check_segments(vfs, dir)?;
     Ok(replay)
 }
 
-fn read_checkpoint(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Checkpoint, LogError> {
+pub(crate) fn read_checkpoint(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Checkpoint, LogError> {
     let path = layout::checkpoint(dir);
     let fail = |call| {
         let path = path.clone();
@@ -71,6 +66,20 @@ enum End {
 }
 
 impl Replay {
+    /// What the checkpoint says.
+    pub(crate) fn of(checkpoint: Checkpoint, vfs: &Arc<dyn Vfs>, dir: &Path) -> Replay {
+        let (uuid, slot_bytes) = (checkpoint.uuid, checkpoint.slot_bytes);
+        let journal = Journal::at(vfs.clone(), layout::journal(dir), uuid, slot_bytes);
+        let (state, lsn, next) = (checkpoint.state.clone(), checkpoint.lsn, checkpoint.next);
+        Replay { checkpoint, state, journal, lsn, next, pieces: Vec::new(), torn: None }
+    }
+
+    /// And what is behind it. If that fails, what was applied before stays.
+    pub(crate) fn go_through(&mut self, mode: OpenMode) -> Result<(), LogError> {
+        self.journal.open_slots(self.state.slots, mode)?;
+        self.follow(mode)
+    }
+
     /// Follows the journal from turn to turn.
     fn follow(&mut self, mode: OpenMode) -> Result<(), LogError> {
         let Some(mut at) = self.journal.slot_of(self.next.turn) else {

@@ -221,6 +221,8 @@ impl Writer {
 
     /// Moves on what is of use.
     fn turn_over(&mut self) -> Result<(), LogError> {
+        // Why: the checkpoint names the turn that is being written, and that must not be lost where the checkpoint is not.
+        self.sync()?;
         let next = self.journal.position();
         let state = State { closed: false, ..self.state.clone() };
         let (uuid, slot_bytes, lsn) = (self.uuid, self.journal.slot_bytes(), self.lsn);

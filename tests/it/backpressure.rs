@@ -13,8 +13,8 @@ use crate::kit::{Valve, fill, millis, poll_once, secs, stays_pending, until, val
 const CAPACITIES: [usize; 4] = [1, 2, 7, 64];
 
 async fn topic_of(capacity: usize) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>("t").capacity(capacity).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "t").capacity(capacity).open().await.unwrap();
     (broker, topic)
 }
 
@@ -145,7 +145,7 @@ fn a_publisher_waits_until_one_message_is_settled_by_every_group() {
 
 #[test]
 fn while_publishers_wait_each_settled_message_lets_one_in() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(8).await;
         let valve = Valve::shut();
         let group = valved(&topic, "g", &valve).await;
@@ -168,7 +168,7 @@ fn while_publishers_wait_each_settled_message_lets_one_in() {
 
 #[test]
 fn those_who_wait_are_let_in_in_the_order_they_came() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(1).await;
         topic.publish(0).await.unwrap();
         let mut line = Vec::new();
@@ -210,9 +210,10 @@ fn a_try_never_overtakes_those_who_wait() {
 
 #[test]
 fn a_topic_that_rejects_says_so_at_once_and_gives_the_message_back() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(2).overflow(Overflow::Reject).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic =
+            crate::disk::topic(&broker, "t").capacity(2).overflow(Overflow::Reject).open().await.unwrap();
         topic.publish(0).await.unwrap();
         let error = topic.publish_all([1, 2, 3]).await.unwrap_err();
         assert_eq!((error.accepted.len(), &*error.rest, error.kind), (1, &[2, 3][..], ErrorKind::Full));
@@ -234,9 +235,9 @@ fn a_topic_that_rejects_says_so_at_once_and_gives_the_message_back() {
 fn a_wait_with_a_timeout_ends_on_time_and_leaves_nothing_behind() {
     every::seed(10, |sim| async move {
         let sim = sim.without_slips();
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let overflow = Overflow::Wait { timeout: Some(secs(2)) };
-        let topic = broker.topic::<u64>("t").capacity(2).overflow(overflow).open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").capacity(2).overflow(overflow).open().await.unwrap();
         topic.publish_all([0, 1]).await.unwrap();
         let began = sim.now();
         assert!(matches!(topic.publish(2).await, Err(PublishError::TimedOut(2))));
@@ -267,9 +268,9 @@ fn a_wait_with_a_timeout_ends_on_time_and_leaves_nothing_behind() {
 fn the_timeout_of_a_publish_of_many_holds_for_each_of_them() {
     every::seed(10, |sim| async move {
         let sim = sim.without_slips();
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let overflow = Overflow::Wait { timeout: Some(secs(2)) };
-        let topic = broker.topic::<u64>("t").capacity(2).overflow(overflow).open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").capacity(2).overflow(overflow).open().await.unwrap();
         let began = sim.now();
         let mut all = Box::pin(topic.publish_all(0..6));
         assert!(poll_once(&mut all).await.is_pending());
@@ -290,7 +291,7 @@ fn the_timeout_of_a_publish_of_many_holds_for_each_of_them() {
 
 #[test]
 fn many_messages_go_through_a_small_topic_in_order() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for capacity in CAPACITIES {
             let (_broker, topic) = topic_of(capacity).await;
             let mut stream = topic.group("g").stream().await.unwrap();
@@ -354,8 +355,8 @@ fn what_no_group_wants_holds_no_place() {
 #[test]
 fn while_a_topic_is_held_what_the_first_group_skips_stays_for_the_next() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(4).hold().open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(4).hold().open().await.unwrap();
         topic.publish_all(0..3).await.unwrap();
         let mut later = topic.group("later").start_at(Start::Offset(5)).stream().await.unwrap();
         let mut all = topic.group("all").stream().await.unwrap();

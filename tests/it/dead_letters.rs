@@ -14,8 +14,8 @@ use crate::seen::{Seen, balanced, give_way};
 const MS: Duration = Duration::from_millis(1);
 
 async fn open(name: &str) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>(name).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, name).open().await.unwrap();
     (broker, topic)
 }
 
@@ -148,9 +148,9 @@ fn two_groups_share_one_dead_letter_topic_and_each_letter_names_its_group() {
 
 #[test]
 fn messages_park_before_a_full_dead_letter_topic_and_move_on_as_it_is_read() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").capacity(16).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").capacity(16).open().await.unwrap();
         let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(4);
         let group = group.run(async |_| Err(Fault::new("on purpose"))).await.unwrap();
         topic.publish_all(0..12).await.unwrap();
@@ -179,9 +179,9 @@ fn messages_park_before_a_full_dead_letter_topic_and_move_on_as_it_is_read() {
 
 #[test]
 fn the_broker_is_not_idle_while_dead_letters_move_on_to_one_who_reads_them() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(1);
         group.run(async |_| Err(Fault::new("on purpose"))).await.unwrap();
         let dead = broker.topic::<DeadLetter>("numbers.g.dead").open().await.unwrap();

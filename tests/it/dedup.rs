@@ -13,16 +13,16 @@ use crate::every;
 use crate::kit::{millis, poll_once, secs, stays_pending};
 
 async fn topic_of(capacity: usize) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>("t").capacity(capacity).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "t").capacity(capacity).open().await.unwrap();
     (broker, topic)
 }
 
 #[test]
 fn a_repeat_answers_with_the_first_id_whichever_way_it_is_published() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").dedup_by(|n| (n % 10).to_string()).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").dedup_by(|n| (n % 10).to_string()).open().await.unwrap();
         let first = topic.message(7).publish().await.unwrap();
         assert!(!first.repeated);
         let again = topic.message(17).header("a", "b").publish().await.unwrap();
@@ -51,7 +51,7 @@ fn a_repeat_answers_with_the_first_id_whichever_way_it_is_published() {
 
 #[test]
 fn of_many_that_race_exactly_one_is_accepted() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = topic_of(3).await;
         let counted = topic.group("g").run(async |_| Ok(())).await.unwrap();
         let publishers: Vec<_> = (0..8)
@@ -108,8 +108,9 @@ fn a_repeat_that_waits_in_line_is_answered_and_a_first_one_that_gives_up_leaves_
 #[test]
 fn a_publish_that_is_refused_leaves_nothing_behind() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(1).overflow(Overflow::Reject).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic =
+            crate::disk::topic(&broker, "t").capacity(1).overflow(Overflow::Reject).open().await.unwrap();
         topic.publish(0).await.unwrap();
         let keyed = |n| topic.message(n).dedup_key("k");
         assert!(matches!(keyed(1).publish().await, Err(PublishError::Full(1))));
@@ -129,9 +130,9 @@ fn a_publish_that_is_refused_leaves_nothing_behind() {
 fn a_key_is_remembered_for_its_time_and_until_enough_others_came() {
     every::seed(10, |sim: Sim| async move {
         let sim = sim.without_slips();
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let dedup = Dedup::within(secs(10)).at_most(3);
-        let topic = broker.topic::<u64>("t").dedup(dedup.clone()).open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").dedup(dedup.clone()).open().await.unwrap();
         let publish = |key: &str| topic.message(0).dedup_key(key).try_publish().unwrap().repeated;
         assert_eq!([publish("a"), publish("a")], [false, true]);
         sim.sleep(millis(9_999)).await;
@@ -142,10 +143,13 @@ fn a_key_is_remembered_for_its_time_and_until_enough_others_came() {
         assert_eq!([publish("d"), publish("a"), publish("d")], [false, false, true]);
 
         let other = Dedup::default();
-        let error = broker.topic::<u64>("t").dedup(other).open().await.unwrap_err();
+        let error = crate::disk::topic(&broker, "t").dedup(other).open().await.unwrap_err();
         assert!(matches!(error, OpenError::OtherSettings { .. }));
-        let bad =
-            broker.topic::<u64>("bad").dedup(Dedup::within(secs(0)).at_most(0)).open().await.unwrap_err();
+        let bad = crate::disk::topic(&broker, "bad")
+            .dedup(Dedup::within(secs(0)).at_most(0))
+            .open()
+            .await
+            .unwrap_err();
         let OpenError::Settings { faults, .. } = bad else { panic!("{bad}") };
         assert_eq!(faults.len(), 2, "{faults:?}");
     });
@@ -170,12 +174,12 @@ fn a_topic_that_was_not_told_remembers_for_two_minutes_and_the_wall_clock_is_no_
 #[test]
 fn a_key_that_cannot_be_one_or_a_function_that_panics_refuses_the_message_and_gives_it_back() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let key = |n: &u64| {
             assert_ne!(*n, 13, "no key for 13");
             vec![b'k'; *n as usize]
         };
-        let topic = broker.topic::<u64>("t").dedup_by(key).open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").dedup_by(key).open().await.unwrap();
         let error = topic.publish(13).await.unwrap_err();
         assert!(matches!(error, PublishError::Invalid(13, InvalidMessage::DedupKeyPanicked)), "{error}");
         for bytes in [0, Dedup::MOST_KEY + 1] {
@@ -213,8 +217,8 @@ impl Drop for Alive {
 
 #[test]
 fn the_payload_of_a_repeat_is_dropped_by_the_time_it_is_answered() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let topic = broker.topic::<Alive>("t").dedup_by(|_| "one").open().await.unwrap();
         let count = Arc::default();
         let mut first = Box::pin(topic.publish(Alive::new(&count)));

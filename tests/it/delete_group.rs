@@ -24,7 +24,7 @@ async fn acking(topic: &Topic<u64>, name: &str, seen: &Seen) -> Group {
 
 #[test]
 fn its_places_are_free_and_other_groups_notice_nothing() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic, mut slow) = open(4).await;
         let group = handle(&topic).await;
         let seen = Seen::default();
@@ -50,9 +50,9 @@ fn its_places_are_free_and_other_groups_notice_nothing() {
 
 #[test]
 fn the_last_group_takes_its_messages_along_and_what_comes_then_is_kept_for_the_next() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(4).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(4).open().await.unwrap();
         let valve = Valve::shut();
         let group = valved(&topic, "g", &valve).await;
         topic.publish_all(0..4).await.unwrap();
@@ -80,9 +80,9 @@ impl Drop for Tell {
 
 #[test]
 fn handlers_are_cancelled_and_gone_when_it_returns() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let (valve, dropped) = (Valve::shut(), Arc::new(AtomicU64::new(0)));
         let group = topic.group("g").consumers(3).prefetch(2).with((valve.clone(), dropped.clone()));
         let wait = async |n: Message<u64>, (valve, dropped): (Valve, Arc<AtomicU64>)| {
@@ -105,7 +105,7 @@ fn handlers_are_cancelled_and_gone_when_it_returns() {
 
 #[test]
 fn streams_end_and_late_acks_are_refused() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic, mut stream) = open(8).await;
         let group = handle(&topic).await;
         topic.publish_all(0..5).await.unwrap();
@@ -150,7 +150,7 @@ fn what_was_acked_before_the_end_is_settled() {
 
 #[test]
 fn whoever_deletes_it_gets_the_one_report_and_then_nobody_answers() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(8).await;
         let group = handle(&topic).await;
         topic.publish_all(0..3).await.unwrap();
@@ -171,9 +171,9 @@ fn whoever_deletes_it_gets_the_one_report_and_then_nobody_answers() {
 
 #[test]
 fn a_handler_can_not_wait_for_the_end_of_its_own_group_and_a_task_of_its_own_can() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let own = Arc::new(std::sync::OnceLock::<Group>::new());
         let (said, heard) = async_channel::bounded(4);
         let group = topic.group("g").with((own.clone(), said));
@@ -206,8 +206,8 @@ fn a_handler_can_not_wait_for_the_end_of_its_own_group_and_a_task_of_its_own_can
 #[test]
 fn handlers_of_two_groups_may_delete_each_other() {
     every::seed(50, |_| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let mut groups = Vec::new();
         let other = [Arc::new(std::sync::OnceLock::<Group>::new()), Arc::default()];
         for (name, other) in ["a", "b"].into_iter().zip(&other) {
@@ -232,7 +232,7 @@ fn handlers_of_two_groups_may_delete_each_other() {
 /// The name is free in the poll that begins it, whatever the handlers of the old group are at.
 #[test]
 fn a_group_of_the_same_name_is_another_one_with_its_own_settings_and_letters() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(8).await;
         let group = handle(&topic).await;
         topic.publish_all(0..3).await.unwrap();
@@ -264,9 +264,9 @@ fn a_group_of_the_same_name_is_another_one_with_its_own_settings_and_letters() {
 
 #[test]
 fn while_the_topic_is_held_what_was_not_handed_out_stays_for_groups_to_come() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").hold().open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").hold().open().await.unwrap();
         let (first, second) = (Seen::default(), Seen::default());
         let group = acking(&topic, "first", &first).await;
         topic.publish_all(0..3).await.unwrap();
@@ -283,8 +283,8 @@ fn while_the_topic_is_held_what_was_not_handed_out_stays_for_groups_to_come() {
 #[test]
 fn once_the_broker_drains_nothing_is_deleted_and_what_has_begun_is_waited_for() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let (valve, dropped) = (Valve::shut(), Arc::new(AtomicU64::new(0)));
         let group = topic.group("g").with((valve.clone(), dropped.clone()));
         let wait = async |n: Message<u64>, (valve, dropped): (Valve, Arc<AtomicU64>)| {

@@ -50,9 +50,9 @@ fn publishers_get_their_messages_back_streams_end_and_acks_are_refused() {
 
 #[test]
 fn whoever_deletes_it_gets_the_one_report_and_what_nobody_read_is_in_it() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         topic.publish_all(0..3).await.unwrap();
         drop(begun(topic.delete()).await);
         let (one, two) = futures::future::join(topic.delete(), topic.clone().delete()).await;
@@ -65,9 +65,9 @@ fn whoever_deletes_it_gets_the_one_report_and_what_nobody_read_is_in_it() {
 
 #[test]
 fn a_held_topic_tells_what_it_withheld() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").hold().open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").hold().open().await.unwrap();
         topic.group("g").run_fn(|_| Ok(())).await.unwrap();
         topic.publish_all(0..3).await.unwrap();
         let report = topic.delete().await.unwrap();
@@ -78,8 +78,8 @@ fn a_held_topic_tells_what_it_withheld() {
 #[test]
 fn the_name_is_free_at_once_for_another_type_and_other_settings() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let old = broker.topic::<u64>("t").capacity(3).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let old = crate::disk::topic(&broker, "t").capacity(3).open().await.unwrap();
         valved(&old, "g", &Valve::shut()).await;
         old.publish(1).await.unwrap();
         let delete = begun(old.delete()).await;
@@ -97,7 +97,7 @@ fn the_name_is_free_at_once_for_another_type_and_other_settings() {
 
 #[test]
 fn a_topic_that_takes_dead_letters_stays_as_long_as_they_come() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(4).await;
         let group = handle(&topic).await;
         topic.publish(1).await.unwrap();
@@ -117,8 +117,8 @@ fn a_topic_that_takes_dead_letters_stays_as_long_as_they_come() {
 
 #[test]
 fn where_a_deleted_group_sent_its_dead_letters_is_forgotten() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let letters = async |name: &str| broker.topic::<DeadLetter>(name).open().await.unwrap();
         let (a, b) = (letters("a").await, letters("b").await);
         let to_b = a.group("g").dead_letter_topic("b").run_fn(|_| Ok(())).await.unwrap();
@@ -135,10 +135,10 @@ fn where_a_deleted_group_sent_its_dead_letters_is_forgotten() {
 
 #[test]
 fn a_handler_can_not_wait_for_the_end_of_its_own_topic() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
-        let other = broker.topic::<u64>("other").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
+        let other = crate::disk::topic(&broker, "other").open().await.unwrap();
         let state = Arc::new(OnceLock::new());
         state.set((topic.clone(), other)).unwrap_or_else(|_| panic!("once"));
         type State = Arc<OnceLock<(Topic<u64>, Topic<u64>)>>;
@@ -160,10 +160,10 @@ fn a_handler_can_not_wait_for_the_end_of_its_own_topic() {
 #[test]
 fn a_broker_that_waits_to_be_idle_goes_on_when_a_topic_is_deleted() {
     every::seed(50, |_| async {
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let (topic, other) = (
-            broker.topic::<u64>("t").open().await.unwrap(),
-            broker.topic::<u64>("other").open().await.unwrap(),
+            crate::disk::topic(&broker, "t").open().await.unwrap(),
+            crate::disk::topic(&broker, "other").open().await.unwrap(),
         );
         let (valve, kept) = (Valve::shut(), Valve::shut());
         valved(&topic, "g", &valve).await;
@@ -189,9 +189,9 @@ fn a_broker_that_waits_to_be_idle_goes_on_when_a_topic_is_deleted() {
 
 #[test]
 fn once_the_broker_is_shut_down_there_is_nothing_to_delete() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let group = topic.group("g").run_fn(|_| Ok(())).await.unwrap();
         broker.shutdown_within(millis(1)).await;
         assert_eq!(topic.delete().await, Err(DeleteError::Closed));

@@ -17,9 +17,9 @@ use crate::seen::{Gate, Seen, balanced, give_way};
 
 #[test]
 fn every_group_sees_every_message() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").capacity(16).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").capacity(16).open().await.unwrap();
         let sums = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
         for (name, sum) in ["a", "b"].into_iter().zip(&sums) {
             let group = topic.group(name).consumers(3).with(sum.clone());
@@ -46,9 +46,9 @@ fn every_group_sees_every_message() {
 
 #[test]
 fn a_handler_that_panics_is_rebuilt_and_its_message_delivered_again() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         let seen: Arc<Mutex<Vec<(u64, u32)>>> = Arc::default();
         let group = topic.group("a").retry(Retry::immediately()).with(seen.clone());
         let group = group
@@ -114,12 +114,12 @@ fn counting(
 
 #[test]
 fn consumers_of_equal_speed_get_between_half_and_twice_the_mean() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         // Promised for a thousand each, at equal speed. Real threads are kept waiting by whatever else the machine
         // does, for as long as a thousand messages take; there the mean is taken over more.
         let messages = if Sim::current().is_some() { 4000 } else { 40_000 };
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         let (counts, make) = counting(4, Pace::Even);
         topic.group("g").consumers(4).run_with(make).await.unwrap();
         for n in 0..messages {
@@ -136,8 +136,8 @@ fn consumers_of_equal_speed_get_between_half_and_twice_the_mean() {
 fn a_slow_consumer_gets_less_and_holds_nobody_up() {
     every::seed(20, |sim| async move {
         let sim = sim.without_slips();
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         let (fast, slow) = (Seen::default(), Seen::default());
         let made = AtomicU64::new(0);
         let (logs, clock) = ([slow.clone(), fast.clone()], sim.clone());
@@ -174,9 +174,9 @@ impl Consumer<u64> for Paced {
 
 #[test]
 fn all_consumers_have_work_where_there_is_enough() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").hold().open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").hold().open().await.unwrap();
         let (counts, make) = counting(8, Pace::OneSlow);
         topic.group("g").consumers(8).run_with(make).await.unwrap();
         topic.publish_all(0..800).await.unwrap();
@@ -191,8 +191,8 @@ fn all_consumers_have_work_where_there_is_enough() {
 #[test]
 fn a_group_that_stands_still_holds_nobody_up_until_it_holds_the_whole_capacity() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").capacity(64).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").capacity(64).open().await.unwrap();
         let (gate, seen, stuck) = (Gate::new(), Seen::default(), Seen::default());
         let slow = topic.group("slow").prefetch(1).with((gate.clone(), stuck.clone()));
         slow.run(async |message, (gate, seen): (Gate, Seen)| {
@@ -231,8 +231,8 @@ fn a_group_that_stands_still_holds_nobody_up_until_it_holds_the_whole_capacity()
 #[test]
 fn a_group_that_fails_or_retries_late_is_no_business_of_another() {
     every::seed(20, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         let seen = Seen::default();
         let late = topic.group("late").retry(Retry::fixed(Duration::from_secs(3600)));
         late.run(async |message| if message.attempt() < 2 { Err(Fault::new("later")) } else { Ok(()) })
@@ -275,8 +275,8 @@ async fn pulled(stream: &mut DeliveryStream<u64>, count: usize) -> Vec<u64> {
 #[test]
 fn messages_wait_for_the_first_group_and_then_for_each_that_comes_while_they_are_kept() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").capacity(100).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").capacity(100).open().await.unwrap();
         topic.publish_all(0..100).await.unwrap();
         assert!(matches!(topic.try_publish(100), Err(PublishError::Full(100))));
         let mut first = topic.group("first").stream().await.unwrap();
@@ -297,9 +297,9 @@ fn messages_wait_for_the_first_group_and_then_for_each_that_comes_while_they_are
 
 #[test]
 fn a_group_begins_where_it_says_whether_that_is_behind_or_ahead() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         // Keeps everything.
         let _keeper = topic.group("keeper").stream().await.unwrap();
         let ids = topic.publish_all(0..10).await.unwrap();
@@ -336,8 +336,8 @@ fn a_group_begins_where_it_says_whether_that_is_behind_or_ahead() {
 #[test]
 fn a_time_is_a_position() {
     every::seed(20, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         let _keeper = topic.group("keeper").stream().await.unwrap();
         let mut ids = Vec::new();
         for n in 0..10 {
@@ -356,9 +356,9 @@ fn a_time_is_a_position() {
 
 #[test]
 fn a_held_topic_hands_out_nothing_and_then_everything_to_every_group() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").hold().open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").hold().open().await.unwrap();
         let mut early = topic.group("early").stream().await.unwrap();
         topic.publish_all(0..50).await.unwrap();
         let mut late = topic.group("late").stream().await.unwrap();
@@ -391,9 +391,9 @@ fn a_held_topic_hands_out_nothing_and_then_everything_to_every_group() {
 
 #[test]
 fn consumers_that_are_added_later_take_their_share() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
         let (gate, seen) = (Gate::new(), Seen::default());
         let handle = async |message: Message<u64>, (gate, seen): (Gate, Seen)| {
             if *message == 0 {
@@ -419,8 +419,8 @@ fn consumers_that_are_added_later_take_their_share() {
 fn consumers_hold_no_more_than_their_prefetch() {
     for prefetch in [1, 3, 10] {
         every::seed(10, move |sim| async move {
-            let broker = Broker::start().unwrap();
-            let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+            let broker = crate::disk::broker().await;
+            let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
             let (gate, seen) = (Gate::new(), Seen::default());
             let group = topic.group("g").consumers(2).prefetch(prefetch).with((gate.clone(), seen.clone()));
             let handle = async |message: Message<u64>, (gate, seen): (Gate, Seen)| {

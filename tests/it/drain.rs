@@ -14,8 +14,8 @@ use crate::kit::{Valve, assert_balance, chain, poll_once, secs, stays_pending, u
 #[test]
 fn a_shutdown_drains_the_backlog_and_refuses_everybody_else_at_once() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").capacity(10).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").capacity(10).open().await.unwrap();
         let valve = Valve::shut();
         let group = valved(&topic, "g", &valve).await;
         topic.publish_all(0..10).await.unwrap();
@@ -34,8 +34,8 @@ fn a_shutdown_drains_the_backlog_and_refuses_everybody_else_at_once() {
         assert!(matches!(topic.publish(11).await, Err(PublishError::Closed(11))));
         assert!(matches!(topic.try_publish(11), Err(PublishError::Closed(11))));
         assert_eq!(topic.publish_all([1, 2]).await.unwrap_err().rest, [1, 2]);
-        assert!(matches!(broker.topic::<u64>("numbers").open().await, Err(OpenError::Closed)));
-        assert!(matches!(broker.topic::<u64>("new").open().await, Err(OpenError::Closed)));
+        assert!(matches!(crate::disk::topic(&broker, "numbers").open().await, Err(OpenError::Closed)));
+        assert!(matches!(crate::disk::topic(&broker, "new").open().await, Err(OpenError::Closed)));
         assert!(matches!(topic.group("new").run_fn(|_| Ok(())).await, Err(OpenError::Closed)));
         assert!(group.stats().await.is_ok(), "while it drains, it answers");
         valve.open();
@@ -49,8 +49,8 @@ fn a_shutdown_drains_the_backlog_and_refuses_everybody_else_at_once() {
 #[test]
 fn whoever_stands_in_line_is_woken_and_sent_away_at_once() {
     every::seed(20, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("full").capacity(1).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "full").capacity(1).open().await.unwrap();
         valved(&topic, "g", &Valve::shut()).await;
         topic.publish(0).await.unwrap();
         let (one, many, sink) = (topic.clone(), topic.clone(), topic.sink());
@@ -72,9 +72,9 @@ fn whoever_stands_in_line_is_woken_and_sent_away_at_once() {
 
 #[test]
 fn handlers_publish_on_until_nothing_is_left_to_do() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for capacity in [1, 8, 1000] {
-            let broker = Broker::start().unwrap();
+            let broker = crate::disk::broker().await;
             let (first, sum) = chain(&broker, capacity).await;
             for n in 1..=20 {
                 first.publish(n).await.unwrap();
@@ -91,7 +91,7 @@ fn handlers_publish_on_until_nothing_is_left_to_do() {
 #[test]
 fn idle_is_not_said_before_the_last_handler_of_a_chain_is_through() {
     every::seed(100, |_| async {
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let (first, sum) = chain(&broker, 4).await;
         for n in 1..=5 {
             first.publish(n).await.unwrap();
@@ -104,8 +104,8 @@ fn idle_is_not_said_before_the_last_handler_of_a_chain_is_through() {
 #[test]
 fn a_delayed_retry_ends_within_the_drain() {
     every::seed(20, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let group = topic.group("g").retry(Retry::fixed(secs(9)).max_attempts(3));
         let fails_twice =
             async |n: Message<u64>| if n.attempt() < 3 { Err(Fault::new("not yet")) } else { Ok(()) };
@@ -123,8 +123,8 @@ fn a_delayed_retry_ends_within_the_drain() {
 #[test]
 fn at_the_timeout_the_rest_is_released_and_counted_and_never_acked() {
     every::seed(50, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(64).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(64).open().await.unwrap();
         let valve = Valve::shut();
         valved(&topic, "slow", &valve).await;
         topic.group("fast").run_fn(|_| Ok(())).await.unwrap();
@@ -161,8 +161,8 @@ fn at_the_timeout_the_rest_is_released_and_counted_and_never_acked() {
 #[test]
 fn what_was_never_handed_out_is_counted_for_each_group() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("held").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "held").open().await.unwrap();
         let seen = Arc::new(AtomicU64::new(0));
         for name in ["a", "b"] {
             let count = async |_, seen: Arc<AtomicU64>| {
@@ -175,9 +175,9 @@ fn what_was_never_handed_out_is_counted_for_each_group() {
         topic.settled().await.unwrap();
         topic.hold();
         topic.publish_all(0..5).await.unwrap();
-        let alone = broker.topic::<u64>("without groups").open().await;
+        let alone = crate::disk::topic(&broker, "without groups").open().await;
         assert!(alone.is_err(), "a name has no white space");
-        let alone = broker.topic::<u64>("without-groups").open().await.unwrap();
+        let alone = crate::disk::topic(&broker, "without-groups").open().await.unwrap();
         alone.publish_all(0..4).await.unwrap();
         let report = broker.shutdown().await;
         assert!(!report.timed_out, "what nobody can settle is not waited for");
@@ -195,8 +195,8 @@ fn what_was_never_handed_out_is_counted_for_each_group() {
 fn a_shutdown_without_time_counts_everything_wherever_it_was_on_its_way() {
     every::runtime(|| async {
         for messages in [1, 10, 1000] {
-            let broker = Broker::start().unwrap();
-            let topic = broker.topic::<u64>("t").capacity(1000).open().await.unwrap();
+            let broker = crate::disk::broker().await;
+            let topic = crate::disk::topic(&broker, "t").capacity(1000).open().await.unwrap();
             for name in ["a", "b"] {
                 topic.group(name).consumers(2).run_fn(|_| Ok(())).await.unwrap();
             }
@@ -215,8 +215,8 @@ fn a_shutdown_without_time_counts_everything_wherever_it_was_on_its_way() {
 #[test]
 fn a_group_nobody_works_for_is_not_waited_for_and_reported_lost() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         drop(topic.group("deserted").stream().await.unwrap());
         topic.group("works").run_fn(|_| Ok(())).await.unwrap();
         topic.publish_all(0..9).await.unwrap();
@@ -232,8 +232,8 @@ fn a_group_nobody_works_for_is_not_waited_for_and_reported_lost() {
 #[test]
 fn a_failed_group_is_not_waited_for() {
     every::seed(20, |_| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         struct Never;
         impl Consumer<u64> for Never {
             async fn handle(&mut self, _: &Message<u64>) -> Result<Outcome, Fault> {
@@ -254,8 +254,8 @@ fn a_failed_group_is_not_waited_for() {
 #[test]
 fn parked_messages_go_on_as_long_as_their_dead_letters_are_read() {
     every::seed(200, |_| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let dead = broker.topic::<DeadLetter>("t.g.dead").capacity(1).open().await.unwrap();
         let read = Arc::new(AtomicU64::new(0));
         let clerk = async |_, read: Arc<AtomicU64>| {
@@ -277,8 +277,8 @@ fn parked_messages_go_on_as_long_as_their_dead_letters_are_read() {
 #[test]
 fn parked_messages_that_nobody_makes_room_for_are_not_waited_for() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let group = topic.group("g").retry(Retry::none()).dead_letter_capacity(2);
         let group = group.run_fn(|_| Err(Fault::new("no"))).await.unwrap();
         topic.publish_all(0..5).await.unwrap();

@@ -16,9 +16,9 @@ async fn until_groups(topic: &Topic<u64>, groups: usize) {
 
 #[test]
 fn it_ends_with_its_last_stream_and_its_messages_hold_no_place() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(3).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(3).open().await.unwrap();
         let open = || topic.group("onlooker").ephemeral().stream();
         let mut one = open().await.unwrap();
         let two = open().await.unwrap();
@@ -44,9 +44,9 @@ fn it_ends_with_its_last_stream_and_its_messages_hold_no_place() {
 
 #[test]
 fn handlers_stay_and_a_lasting_group_does_not_become_one() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let group = topic.group("g").ephemeral().run_fn(|_| Ok(())).await.unwrap();
         drop(topic.group("g").ephemeral().stream().await.unwrap());
         topic.publish(1).await.unwrap();
@@ -65,8 +65,8 @@ fn handlers_stay_and_a_lasting_group_does_not_become_one() {
 #[test]
 fn a_shutdown_finds_it_gone_or_stops_it() {
     every::seed(100, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let stream = topic.group("g").ephemeral().stream().await.unwrap();
         topic.publish(1).await.unwrap();
         let drops = every::spawn("drop", async move { drop(stream) });
@@ -85,8 +85,8 @@ fn a_shutdown_finds_it_gone_or_stops_it() {
 #[test]
 fn whoever_opens_it_gets_a_group_that_lives() {
     every::seed(150, |_| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(64).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(64).open().await.unwrap();
         let mut onlookers = Vec::new();
         for _ in 0..4 {
             let topic = topic.clone();

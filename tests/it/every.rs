@@ -4,6 +4,7 @@
 //!   every::runtime(|| async { .. })        tokio-2 (multi-thread, 2 workers), tokio-1 (current-thread),
 //!                                          smol (its global executor), sim (20 seeds)
 //!   every::seed(200, |sim| async move { .. })   the simulator only, for tests that state virtual times
+//!   every::memory_and_disk(|| async { .. })     as `runtime`; then with the topics on disk, on tokio-1 and 5 seeds
 //! ```
 //! The body finds its runtime as a user's code does, by being run in it; so smol on a given executor, which can't
 //! be found, has its tests in `src/runtime`. Each run has a time limit, so that a hang fails and says where.
@@ -27,8 +28,12 @@ use callboard::sim::Sim;
 use futures::channel::oneshot;
 use tokio::runtime::Builder;
 
+use crate::disk;
+
 /// How many seeds a test of all runtimes gets.
 const SEEDS: u64 = 20;
+/// And so many on disk, if it is one of these too.
+const DISK_SEEDS: u64 = 5;
 /// How long one run may take, in real time. Some hundred times what a test should take.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -47,6 +52,29 @@ where
     }
     if chosen_runtime(SIM) {
         seed(SEEDS, |_| body());
+    }
+}
+
+/// Runs the test `body` on every runtime; and then with its topics on disk, on one real runtime and on a few seeds.
+#[track_caller]
+pub(crate) fn memory_and_disk<F>(body: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    runtime(&body);
+    let (name, run) = ON_DISK;
+    if chosen_runtime(name) {
+        let body: BoxFuture = Box::pin(body());
+        let end = watched(LIMIT, move || disk::enter(|| run(body)));
+        report(&format!("disk, {name}"), &format!("CB_RUNTIME={name}"), end);
+    }
+    if chosen_runtime(SIM) {
+        for seed in chosen_seeds(DISK_SEEDS) {
+            let sim = Sim::new(seed);
+            let body: BoxFuture = Box::pin(body());
+            let end = watched(LIMIT, move || disk::enter(|| simulate(&sim, body)));
+            report(&format!("disk, sim, seed {seed}"), &format!("CB_SEED={seed}"), end);
+        }
     }
 }
 
@@ -106,6 +134,9 @@ const REAL_RUNTIMES: [(&str, RunBody); 3] = [
     ("tokio-1", |body| on_tokio(&mut Builder::new_current_thread(), body)),
     ("smol", on_smol),
 ];
+
+/// Where tests run with topics on disk. Why this one: all of it is on one thread, which knows that it is so.
+const ON_DISK: (&str, RunBody) = ("tokio-1", |body| on_tokio(&mut Builder::new_current_thread(), body));
 
 const SIM: &str = "sim";
 

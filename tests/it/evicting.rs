@@ -14,8 +14,8 @@ use crate::seen::{Gate, balanced};
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn open(change: impl FnOnce(TopicBuilder<u64>) -> TopicBuilder<u64>) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = change(broker.topic::<u64>("t").overflow(Overflow::DropOldest));
+    let broker = crate::disk::broker().await;
+    let topic = change(crate::disk::topic(&broker, "t").overflow(Overflow::DropOldest));
     let topic = topic.open().await.unwrap();
     (broker, topic)
 }
@@ -28,7 +28,7 @@ async fn weighing(bytes: usize) -> (Broker, Topic<u64>) {
 /// Found by reading: with fewer places than publishers, most were refused, though nobody held anything.
 #[test]
 fn publishers_that_are_more_than_places_are_all_let_in_one_after_the_other() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for (capacity, publishers) in [(1, 10), (3, 200)] {
             let (_broker, topic) = open(|topic| topic.capacity(capacity)).await;
             let said = future::join_all((0..publishers).map(|n| topic.publish(n))).await;
@@ -44,7 +44,7 @@ fn publishers_that_are_more_than_places_are_all_let_in_one_after_the_other() {
 
 #[test]
 fn publishers_in_tasks_of_their_own_are_all_let_in_too() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open(|topic| topic.capacity(2)).await;
         let publishers = (0..8).map(|number| {
             let topic = topic.clone();
@@ -63,7 +63,7 @@ fn publishers_in_tasks_of_their_own_are_all_let_in_too() {
 /// Found by reading: it evicted all that it could, and then refused the message that this was for.
 #[test]
 fn for_a_message_that_finds_no_room_all_the_same_nothing_is_evicted() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = weighing(100).await;
         let mut pulled = topic.group("g").prefetch(1).stream().await.unwrap();
         topic.publish(50).await.unwrap();
@@ -82,7 +82,7 @@ fn for_a_message_that_finds_no_room_all_the_same_nothing_is_evicted() {
 /// The first of them leaves or comes in, and the next one needs more than there is.
 #[test]
 fn who_comes_to_the_front_of_the_line_is_made_room_for_or_refused() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for leaves in [true, false] {
             let (_broker, topic) = weighing(100).await;
             let mut pulled = topic.group("g").prefetch(1).stream().await.unwrap();
@@ -109,7 +109,7 @@ fn who_comes_to_the_front_of_the_line_is_made_room_for_or_refused() {
 /// A place that a sink keeps is not to be evicted.
 #[test]
 fn while_a_sink_keeps_the_only_place_a_publish_is_refused_as_full() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open(|topic| topic.capacity(1)).await;
         topic.publish(0).await.unwrap();
         let mut sink = topic.sink();

@@ -17,8 +17,8 @@ const KEYS: u64 = 7;
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn open(capacity: usize) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>("numbers").capacity(capacity).key_by(|n| n % KEYS);
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "numbers").capacity(capacity).key_by(|n| n % KEYS);
     let topic = topic.open().await.unwrap();
     (broker, topic)
 }
@@ -34,7 +34,7 @@ fn by_key(seen: &Seen) -> BTreeMap<u64, Vec<(u64, u32)>> {
 
 #[test]
 fn each_key_is_in_order_through_errors_and_panics() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let messages = some(4000);
         let (broker, topic) = open(300).await;
         let seen = Seen::default();
@@ -73,7 +73,7 @@ fn each_key_is_in_order_through_errors_and_panics() {
 
 #[test]
 fn a_slow_key_and_a_failing_key_keep_no_other_waiting() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open(100).await;
         let (seen, gate) = (Seen::default(), Gate::new());
         let retry = Retry::fixed(Duration::from_secs(3600)).max_attempts(3);
@@ -112,7 +112,7 @@ fn a_slow_key_and_a_failing_key_keep_no_other_waiting() {
 
 #[test]
 fn of_pulled_deliveries_one_of_each_key_is_out_and_a_nack_keeps_its_place() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open(100).await;
         let group = || topic.group("g").key_ordered().retry(Retry::immediately());
         let (mut one, mut two) = (group().stream().await.unwrap(), group().stream().await.unwrap());
@@ -136,7 +136,7 @@ fn of_pulled_deliveries_one_of_each_key_is_out_and_a_nack_keeps_its_place() {
 
 #[test]
 fn what_waits_behind_a_failing_key_beyond_its_limit_is_dead_lettered() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open(100).await;
         let gate = Gate::new();
         let group = topic.group("g").key_ordered().max_parked_per_key(2);
@@ -246,9 +246,9 @@ fn a_key_whose_failed_message_is_gone_does_not_fail_any_more() {
 
 #[test]
 fn a_group_by_key_is_refused_where_there_is_no_key() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let refused = topic.group("g").key_ordered().run(async |_| Ok(())).await.unwrap_err();
         let text = "t.g not opened: the group is key_ordered, and its topic was opened without a key";
         assert_eq!(refused.to_string(), text);
@@ -257,13 +257,16 @@ fn a_group_by_key_is_refused_where_there_is_no_key() {
             refused.to_string(),
             "t.g not opened: max_parked_per_key is for a group that is key_ordered"
         );
-        assert!(broker.topic::<u64>("t").key_by(|n| *n).open().await.is_err(), "it was opened without");
+        assert!(
+            crate::disk::topic(&broker, "t").key_by(|n| *n).open().await.is_err(),
+            "it was opened without"
+        );
     });
 }
 
 #[test]
 fn an_exclusive_group_is_strictly_in_order_and_retries_block() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let messages = some(2000);
         let (_broker, topic) = open(300).await;
         let seen = Seen::default();
@@ -292,7 +295,7 @@ fn an_exclusive_group_is_strictly_in_order_and_retries_block() {
 /// A consumer that pulls, and one that takes over when that is gone.
 #[test]
 fn of_an_exclusive_group_the_standby_takes_over_in_order() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open(100).await;
         let group = || topic.group("g").exclusive().prefetch(4);
         let (mut one, two) = (group().stream().await.unwrap(), group().stream().await.unwrap());

@@ -10,14 +10,14 @@ use crate::every;
 use crate::seen::{Gate, Seen, give_way, some};
 
 async fn open() -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>("numbers").capacity(300).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "numbers").capacity(300).open().await.unwrap();
     (broker, topic)
 }
 
 #[test]
 fn one_consumer_without_retries_sees_the_order_of_publishing() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let messages = some(6000);
         let (_broker, topic) = open().await;
         let (sync, slow) = (Seen::default(), Seen::default());
@@ -66,7 +66,7 @@ fn one_consumer_without_retries_sees_the_order_of_publishing() {
 
 #[test]
 fn a_late_group_sees_the_order_of_publishing_too() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         topic.publish_all(0..300).await.unwrap();
         let seen = Seen::default();
@@ -91,7 +91,7 @@ fn a_late_group_sees_the_order_of_publishing_too() {
 
 #[test]
 fn each_publisher_is_seen_in_its_own_order() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         let seen = Seen::default();
         let group = topic.group("g").with(seen.clone());
@@ -127,7 +127,7 @@ fn each_publisher_is_seen_in_its_own_order() {
 
 #[test]
 fn ids_and_offsets_are_in_the_order_in_which_a_group_sees_them() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         let ids: Arc<Mutex<Vec<MessageId>>> = Arc::default();
         let group = topic.group("g").with(ids.clone());
@@ -174,7 +174,7 @@ fn a_message_that_failed_comes_after_what_overtook_it() {
 
 #[test]
 fn a_shared_group_promises_no_order_and_a_slow_message_shows_it() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         let (gate, seen) = (Gate::new(), Seen::default());
         let group = topic.group("g").consumers(2).with((gate.clone(), seen.clone()));

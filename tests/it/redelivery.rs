@@ -16,8 +16,8 @@ use crate::seen::{Gate, Seen, balanced, give_way};
 const MS: Duration = Duration::from_millis(1);
 
 async fn open(name: &str) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>(name).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, name).open().await.unwrap();
     (broker, topic)
 }
 
@@ -50,7 +50,7 @@ async fn handle(message: Message<u64>, seen: Seen, how: Failure, until: u32) -> 
 #[test]
 fn each_way_to_fail_brings_the_message_again_with_the_next_attempt_number() {
     for how in [Failure::Error, Failure::PanicAtOnce, Failure::PanicAfterAnAwait, Failure::Outcome] {
-        every::runtime(move || async move {
+        every::memory_and_disk(move || async move {
             let (broker, topic) = open("numbers").await;
             let seen = Seen::default();
             let group = topic.group("g").retry(Retry::immediately()).with((seen.clone(), how));
@@ -78,7 +78,7 @@ fn each_way_to_fail_brings_the_message_again_with_the_next_attempt_number() {
 
 #[test]
 fn a_sync_handler_that_panics_or_errs_costs_its_message_one_attempt_and_its_neighbours_none() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open("numbers").await;
         let seen = Seen::default();
         let log = seen.clone();
@@ -188,7 +188,7 @@ fn a_jitter_spreads_retries_out_and_never_makes_one_later() {
 
 #[test]
 fn the_attempts_of_one_group_are_no_business_of_another() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open("numbers").await;
         let (bad, good) = (Seen::default(), Seen::default());
         let failing = topic.group("failing").retry(Retry::immediately()).with(bad.clone());
@@ -263,7 +263,7 @@ impl Drop for Clinging {
 /// G7: not the future alone, but the state too, which may have what the message is about open, or locked.
 #[test]
 fn a_message_is_handed_on_once_the_state_of_whoever_lost_it_was_dropped() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open("t").await;
         let holders = Arc::new(AtomicU32::new(0));
         let group = topic.group("g").consumers(3).retry(Retry::immediately().max_attempts(100));

@@ -11,8 +11,8 @@ use crate::seen::{Seen, balanced};
 
 /// A topic of this capacity, and a group that gives up what is not acked at once.
 pub(crate) async fn open(capacity: usize) -> (Broker, Topic<u64>, DeliveryStream<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>("t").capacity(capacity).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "t").capacity(capacity).open().await.unwrap();
     let stream = topic.group("g").retry(Retry::none()).stream().await.unwrap();
     (broker, topic, stream)
 }
@@ -45,9 +45,9 @@ pub(crate) async fn give_up(stream: &mut DeliveryStream<u64>) {
 
 #[test]
 fn a_message_comes_back_to_its_group_alone_with_its_id_and_begins_anew() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let (seen, other) = (Seen::default(), Seen::default());
         let group = topic.group("g").retry(Retry::immediately().max_attempts(2)).with(seen.clone());
         let group = group.run(async |message, seen: Seen| {
@@ -124,7 +124,7 @@ fn a_message_that_is_back_and_the_one_that_another_group_still_has_are_two_accou
 
 #[test]
 fn what_is_given_back_unstarted_is_still_marked_as_redriven() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(4).await;
         topic.publish(1).await.unwrap();
         give_up(&mut stream).await;
@@ -148,7 +148,7 @@ fn what_is_given_back_unstarted_is_still_marked_as_redriven() {
 
 #[test]
 fn a_letter_brings_its_message_back_once_whoever_redrives_it() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(4).await;
         let group = handle(&topic).await;
         topic.publish(1).await.unwrap();
@@ -172,7 +172,7 @@ fn a_letter_brings_its_message_back_once_whoever_redrives_it() {
 
 #[test]
 fn a_redrive_waits_in_line_for_a_place_and_leaves_the_line_when_it_is_dropped() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(2).await;
         topic.publish(0).await.unwrap();
         give_up(&mut stream).await;
@@ -202,8 +202,9 @@ fn a_redrive_waits_in_line_for_a_place_and_leaves_the_line_when_it_is_dropped() 
 #[test]
 fn a_topic_that_rejects_answers_full_and_the_letter_can_be_redriven_later() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(1).overflow(Overflow::Reject).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic =
+            crate::disk::topic(&broker, "t").capacity(1).overflow(Overflow::Reject).open().await.unwrap();
         let mut stream = topic.group("g").retry(Retry::none()).stream().await.unwrap();
         topic.publish(0).await.unwrap();
         give_up(&mut stream).await;
@@ -248,7 +249,7 @@ pub(crate) async fn until_unsettled<T: Send + Sync + 'static>(topic: &Topic<T>, 
 
 #[test]
 fn a_topic_that_is_held_hands_out_what_came_back_when_it_is_released() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(4).await;
         topic.publish(1).await.unwrap();
         give_up(&mut stream).await;
@@ -300,7 +301,7 @@ fn what_would_keep_too_many_settled_payloads_waits_until_others_are_let_go() {
 
 #[test]
 fn after_the_end_nothing_is_redriven() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(4).await;
         topic.publish(1).await.unwrap();
         give_up(&mut stream).await;
@@ -316,7 +317,7 @@ fn after_the_end_nothing_is_redriven() {
 
 #[test]
 fn while_the_broker_drains_only_its_handlers_redrive() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(4).await;
         topic.publish(1).await.unwrap();
         give_up(&mut stream).await;
@@ -328,7 +329,7 @@ fn while_the_broker_drains_only_its_handlers_redrive() {
         };
         clerk.run(redrive).await.unwrap();
         valve.next().await;
-        let other = broker.topic::<u64>("other").open().await.unwrap();
+        let other = crate::disk::topic(&broker, "other").open().await.unwrap();
         valved(&other, "g", &valve).await;
         let mut shutdown = Box::pin(broker.shutdown());
         assert!(poll_once(&mut shutdown).await.is_pending());

@@ -12,7 +12,7 @@ use crate::seen::{Seen, balanced};
 
 #[test]
 fn a_group_brings_back_all_its_letters_and_they_leave_a_topic_without_a_group() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(600).await;
         topic.publish_all(0..600).await.unwrap();
         for n in 0..600 {
@@ -42,7 +42,7 @@ fn a_group_brings_back_all_its_letters_and_they_leave_a_topic_without_a_group() 
 
 #[test]
 fn other_groups_of_the_dead_letter_topic_keep_their_letters() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic, mut stream) = open(16).await;
         let mut clerk = dead(&broker).await.group("clerk").stream().await.unwrap();
         topic.publish_all(0..3).await.unwrap();
@@ -65,9 +65,9 @@ fn other_groups_of_the_dead_letter_topic_keep_their_letters() {
 
 #[test]
 fn of_a_shared_dead_letter_topic_each_group_gets_its_own() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let mut groups = Vec::new();
         for name in ["odd", "even"] {
             let seen = Seen::default();
@@ -149,8 +149,8 @@ async fn look_and_redrive(sim: Sim, group: Group) {
 #[test]
 fn whatever_fails_and_is_brought_back_is_handled_well_once() {
     every::seed(100, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(8).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(8).open().await.unwrap();
         let seen = Seen::default();
         let retry = Retry::immediately().max_attempts(2);
         let group = topic

@@ -14,16 +14,20 @@ use crate::seen::{Gate, Seen, balanced};
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn evicting(capacity: usize) -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic =
-        broker.topic::<u64>("t").capacity(capacity).overflow(Overflow::DropOldest).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "t")
+        .capacity(capacity)
+        .overflow(Overflow::DropOldest)
+        .open()
+        .await
+        .unwrap();
     (broker, topic)
 }
 
 /// G3.
 #[test]
 fn a_topic_that_drops_its_oldest_keeps_the_latest_and_never_keeps_a_publisher_waiting() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = evicting(4).await;
         for n in 0..10 {
             assert_eq!(topic.publish(n).await.unwrap().offset(), n);
@@ -47,7 +51,7 @@ fn a_topic_that_drops_its_oldest_keeps_the_latest_and_never_keeps_a_publisher_wa
 /// G3: what a consumer of any group holds stays; what goes is counted in each group that had it.
 #[test]
 fn what_a_consumer_holds_is_not_evicted_and_when_all_is_held_the_topic_is_full() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = evicting(3).await;
         let mut pulled = topic.group("pulled").prefetch(2).stream().await.unwrap();
         let gate = Gate::new();
@@ -108,7 +112,7 @@ fn while_consumers_hold_all_there_is_a_publish_is_refused_as_full() {
 
 #[test]
 fn a_sink_of_a_topic_that_evicts_does_not_wait() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = evicting(2).await;
         let mut sink = topic.sink();
         for n in 0..6 {
@@ -121,11 +125,11 @@ fn a_sink_of_a_topic_that_evicts_does_not_wait() {
 
 #[test]
 fn the_hook_sees_each_message_that_is_evicted_and_may_panic() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let gone = Arc::new(Mutex::new(Vec::new()));
         let log = gone.clone();
-        let topic = broker.topic::<u64>("t").capacity(3).overflow(Overflow::DropOldest);
+        let topic = crate::disk::topic(&broker, "t").capacity(3).overflow(Overflow::DropOldest);
         let topic = topic.on_evicted(move |message| {
             log.lock().unwrap().push((*message, message.id().offset()));
             assert!(*message != 1, "the hook fails at 1");
@@ -144,10 +148,10 @@ fn the_hook_sees_each_message_that_is_evicted_and_may_panic() {
 /// heard of the message.
 #[test]
 fn the_hook_sees_what_was_evicted_for_a_publisher_that_went_away() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let (gone, evicted) = async_channel::bounded(8);
-        let topic = broker.topic::<u64>("t").capacity(1).overflow(Overflow::DropOldest);
+        let topic = crate::disk::topic(&broker, "t").capacity(1).overflow(Overflow::DropOldest);
         let topic = topic.on_evicted(move |message| gone.try_send(*message).unwrap()).open().await.unwrap();
         topic.publish(0).await.unwrap();
         let mut publish = Box::pin(topic.publish(1));
@@ -161,12 +165,12 @@ fn the_hook_sees_what_was_evicted_for_a_publisher_that_went_away() {
 #[test]
 fn the_hook_sees_the_dead_letters_that_are_evicted() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let (gone, evicted) = async_channel::bounded(8);
         let dead = broker.topic::<DeadLetter>("t.g.dead").capacity(1).overflow(Overflow::DropOldest);
         let dead = dead.on_evicted(move |letter| gone.try_send(letter.original_id().offset()).unwrap());
         let _dead = dead.open().await.unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let group = topic.group("g").retry(Retry::immediately().max_attempts(1));
         group.run(async |_| Err(Fault::new("never"))).await.unwrap();
         topic.publish_all(0..3).await.unwrap();
@@ -177,7 +181,7 @@ fn the_hook_sees_the_dead_letters_that_are_evicted() {
 /// A group has acked it, and the topic has not heard of that: it is not evicted, and its place is waited for.
 #[test]
 fn what_was_handled_is_not_evicted_as_well() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for _ in 0..4 {
             let (broker, topic) = evicting(4).await;
             let group = topic.group("g").consumers(2).prefetch(1).run_fn(|_| Ok(())).await.unwrap();
@@ -202,7 +206,7 @@ fn what_was_handled_is_not_evicted_as_well() {
 /// What was evicted while the topic is held, or while a group works, was in no group's way.
 #[test]
 fn what_is_evicted_while_the_topic_is_held_counts_for_its_groups() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = evicting(2).await;
         topic.hold();
         let seen = Seen::default();
@@ -225,10 +229,10 @@ fn what_is_evicted_while_the_topic_is_held_counts_for_its_groups() {
 #[test]
 fn a_dead_letter_topic_that_evicts_keeps_no_message_parked() {
     every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let dead = broker.topic::<DeadLetter>("t.g.dead").capacity(2).overflow(Overflow::DropOldest);
         let dead = dead.open().await.unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let group = topic.group("g").retry(Retry::none()).run(async |_| Err(Fault::new("no")));
         let group = group.await.unwrap();
         topic.publish_all(0..10).await.unwrap();
@@ -242,9 +246,9 @@ fn a_dead_letter_topic_that_evicts_keeps_no_message_parked() {
 /// G9.
 #[test]
 fn a_group_with_a_limit_to_its_lag_skips_ahead_and_holds_up_nobody() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(20).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(20).open().await.unwrap();
         let (all, some, gate) = (Seen::default(), Seen::default(), Gate::new());
         let lazy = topic.group("lazy").max_lag(5).ack_timeout(HOUR).with((some.clone(), gate.clone()));
         let lazy = lazy.run(async |message, (seen, gate): (Seen, Gate)| {
@@ -278,8 +282,8 @@ fn a_group_with_a_limit_to_its_lag_skips_ahead_and_holds_up_nobody() {
 fn a_group_with_a_limit_to_its_lag_skips_what_failed_rather_than_what_is_new() {
     every::seed(20, |sim| async move {
         for by_key in [false, true] {
-            let broker = Broker::start().unwrap();
-            let topic = broker.topic::<u64>("t").key_by(|n| *n).open().await.unwrap();
+            let broker = crate::disk::broker().await;
+            let topic = crate::disk::topic(&broker, "t").key_by(|n| *n).open().await.unwrap();
             let seen = Seen::default();
             let group = topic.group("g").max_lag(5).retry(Retry::fixed(HOUR));
             let group = if by_key { group.key_ordered() } else { group };
@@ -302,9 +306,9 @@ fn a_group_with_a_limit_to_its_lag_skips_what_failed_rather_than_what_is_new() {
 
 #[test]
 fn a_group_by_key_skips_the_oldest_of_all_keys() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(100).key_by(|n| n % 3).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").capacity(100).key_by(|n| n % 3).open().await.unwrap();
         topic.publish_all(0..30).await.unwrap();
         let seen = Seen::default();
         let group = topic.group("g").key_ordered().max_lag(6).with(seen.clone());
@@ -327,8 +331,9 @@ fn a_group_by_key_skips_the_oldest_of_all_keys() {
 #[test]
 fn a_message_past_its_time_is_not_delivered_and_counted() {
     every::seed(100, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(4).ttl(Duration::from_secs(10)).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic =
+            crate::disk::topic(&broker, "t").capacity(4).ttl(Duration::from_secs(10)).open().await.unwrap();
         let (seen, gate) = (Seen::default(), Gate::new());
         let group = topic.group("g").ack_timeout(HOUR).prefetch(1).with((seen.clone(), gate.clone()));
         let group = group.run(async |message, (seen, gate): (Seen, Gate)| {
@@ -354,9 +359,13 @@ fn a_message_past_its_time_is_not_delivered_and_counted() {
 #[test]
 fn a_retry_past_its_time_is_not_tried_again() {
     every::seed(100, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic =
-            broker.topic::<u64>("t").ttl(Duration::from_secs(10)).key_by(|n| *n).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t")
+            .ttl(Duration::from_secs(10))
+            .key_by(|n| *n)
+            .open()
+            .await
+            .unwrap();
         let keyed = topic.group("keyed").key_ordered().retry(Retry::fixed(Duration::from_secs(4)));
         let keyed = keyed.run(async |_| Err(Fault::new("no"))).await.unwrap();
         let dead = topic.group("dead").dead_letter_expired().retry(Retry::fixed(Duration::from_secs(6)));
@@ -378,8 +387,9 @@ fn a_retry_past_its_time_is_not_tried_again() {
 #[test]
 fn messages_expire_without_a_group_and_free_their_places() {
     every::seed(100, |sim| async move {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").capacity(2).ttl(Duration::from_secs(10)).open().await.unwrap();
+        let broker = crate::disk::broker().await;
+        let topic =
+            crate::disk::topic(&broker, "t").capacity(2).ttl(Duration::from_secs(10)).open().await.unwrap();
         topic.publish_all(0..2).await.unwrap();
         let began = sim.now();
         topic.publish(2).await.unwrap();
@@ -392,11 +402,11 @@ fn messages_expire_without_a_group_and_free_their_places() {
 
 #[test]
 fn limits_out_of_range_are_refused_at_the_door() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let refused = broker.topic::<u64>("t").ttl(Duration::ZERO).open().await.unwrap_err();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let refused = crate::disk::topic(&broker, "t").ttl(Duration::ZERO).open().await.unwrap_err();
         assert_eq!(refused.to_string(), "t not opened: the ttl of 0ns is not above zero and at most a year");
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let refused = topic.group("g").max_lag(0).run(async |_| Ok(())).await.unwrap_err();
         let text = "t.g not opened: max_lag of 0 messages is not within 1 and 16777216";
         assert_eq!(refused.to_string(), text);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Life;
 use super::link::Link;
-use crate::base::Name;
+use crate::base::{Bug, Name, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::disk::Keeper;
@@ -23,11 +23,16 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Takes in what was there.
     pub(super) fn recover(&mut self) {
         let Some(recovered) = self.actor.recovered.take() else { return };
-        let Recovered { next, runs, groups, unclean, .. } = recovered;
+        let Recovered { next, runs, groups, unsure, .. } = recovered;
         self.books.resume(next, groups.keys().copied());
         let (mut held, mut weight) = (0, 0);
         for (base, items) in runs {
-            let batch = Arc::new(Batch::recovered(&self.origin, base, items, unclean));
+            let batch = Arc::new(Batch::recovered(
+                &self.origin,
+                base,
+                items,
+                base < unsure && !planted(Bug::UnmarkedRedelivery),
+            ));
             let len = batch.len();
             let open = |known: &Known| known.open(base, len).without(others(&batch, &known.name));
             let all = Bits::range(0, len);
@@ -44,6 +49,10 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.books.on_recovered((base, batch.clone()), len, kept, wants);
         }
         self.actor.mailbox.preload(next, held, weight);
+        self.actor.watched.show(|| Sight::Recovered { topic: &self.actor.name, next, held });
+        if planted(Bug::ForgottenDormant) {
+            groups.keys().for_each(|group| self.delete_from_log(*group));
+        }
         self.dormant = groups;
     }
 
@@ -111,6 +120,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
         }
         passed.extend(at.map(|at| (at, next)));
+        // One of that name may be at its end still: for the log there is one at a time.
+        let same = self.links.iter().find(|other| other.name == link.name);
+        same.iter().for_each(|old| self.delete_from_log(old.group));
         let told = Done::new(move |created| drop(done.send(created)));
         let Keeper { disk, number } = &store.keeper;
         disk.log.create_group(*number, (link.group.0, link.name.to_string()), first, told);
@@ -120,6 +132,10 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// A group is gone, for good.
     pub(super) fn note_group_gone(&mut self, group: GroupId) {
         self.dormant.remove(&group);
+        self.delete_from_log(group);
+    }
+
+    fn delete_from_log(&self, group: GroupId) {
         if let Some(store) = &self.actor.store {
             store.keeper.disk.log.delete_group(store.keeper.number, group.0, Done::unheard());
         }

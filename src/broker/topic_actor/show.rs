@@ -8,15 +8,18 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn show_books(&self) {
         self.actor.watched.show(|| {
             let (mailbox, capacity) = (&self.actor.mailbox, self.actor.settings.capacity as u64);
-            let (held, waiting) = (mailbox.held(), mailbox.waiting() as u64);
+            let held = mailbox.held();
+            let (on_the_way, their_load) = self.on_the_way.counted();
             let limit = self.actor.settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
-            let (load, waiting_load) = (mailbox.load(), mailbox.waiting_load());
-            let said = |(unsettled, pinned, weight)| {
+            let (load, waiting_load) = (mailbox.load(), mailbox.waiting_load() + their_load);
+            let said = |waiting, (unsettled, pinned, weight)| {
                 let bytes = Bytes { limit, load, waiting: waiting_load, unsettled: weight };
-                TopicCounts { capacity, held, waiting, unsettled, pinned, bytes }
+                TopicCounts { capacity, held, waiting: waiting as u64, unsettled, pinned, bytes }
             };
-            let books = said((self.books.unsettled(), self.books.pinned(), self.books.load()));
-            Sight::TopicBooks { topic: &self.actor.name, books, counted: said(self.books.counted()) }
+            let books =
+                said(self.waiting(), (self.books.unsettled(), self.books.pinned(), self.books.load()));
+            let counted = said(mailbox.waiting() + on_the_way, self.books.counted());
+            Sight::TopicBooks { topic: &self.actor.name, books, counted }
         });
     }
 }

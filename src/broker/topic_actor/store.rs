@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::{Handout, Life, Redriven, TopicWord};
 use crate::base::sync::Ordering;
+use crate::base::{Bug, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::dedup::DedupKey;
@@ -49,6 +50,16 @@ enum Append<T> {
     Back(Box<ComesBack<T>>),
 }
 
+impl<T> Append<T> {
+    fn items(&self) -> impl Iterator<Item = &Item<T>> {
+        let (published, back) = match self {
+            Append::Published(waiting) => (waiting.as_slice(), None),
+            Append::Back(back) => (&[][..], Some(&back.item)),
+        };
+        published.iter().map(|waiting| &waiting.item).chain(back)
+    }
+}
+
 struct Waiting<T> {
     item: Item<T>,
     confirm: Option<Confirm>,
@@ -65,6 +76,13 @@ impl<T> OnTheWay<T> {
     /// Messages that are on their way.
     pub(super) fn messages(&self) -> usize {
         self.messages
+    }
+
+    /// Counts them, and what they weigh, one by one.
+    pub(super) fn counted(&self) -> (usize, u64) {
+        let repeats = self.keys.values().flatten().map(|(item, _)| item.weight());
+        let weights = self.appends.iter().flat_map(Append::items).map(Item::weight).chain(repeats);
+        weights.fold((0, 0), |(count, load), weight| (count + 1, load + weight))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -102,7 +120,14 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    fn append(&mut self, records: Records, waiting: Vec<Waiting<T>>) {
+    fn append(&mut self, records: Records, mut waiting: Vec<Waiting<T>>) {
+        if planted(Bug::UnstoredConfirm) {
+            let next = self.books.next_offset() + self.on_the_way.messages as u64;
+            for (offset, one) in (next..).zip(&mut waiting) {
+                let id = MessageId::new(one.item.millis(), offset);
+                answer(one.confirm.take(), Ok(Published { id, repeated: false }));
+            }
+        }
         self.on_the_way.messages += waiting.len();
         self.begin(records, Append::Published(waiting));
     }

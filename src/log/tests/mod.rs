@@ -1,4 +1,7 @@
 //! Does the log keep what it confirmed, whatever happens to the disk and the process?
 
-mod hand;
+mod crash;
+mod faults;
+pub(crate) mod hand;
+mod model;
 mod plain;

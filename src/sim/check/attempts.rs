@@ -10,12 +10,16 @@ type Of = (GroupKey, u64);
 
 /// P4.
 pub(super) fn are_numbered(history: &History, finds: &mut Finds<'_>) {
-    let mut begun: BTreeMap<Of, u32> = BTreeMap::new();
+    let (mut begun, is_old): (BTreeMap<Of, u32>, _) = (BTreeMap::new(), history.is_old());
     for what in history.whats() {
         match what {
             What::Began { group, id, attempt, .. } => {
                 let before = begun.entry((*group, id.offset())).or_default();
                 *before += 1;
+                // P22 looks at what was begun by others.
+                if *before == 1 && is_old(*group, id.offset()) {
+                    *before = *attempt;
+                }
                 if attempt != before {
                     let name = history.name(*group);
                     finds.say(format_args!("attempt {before} of {id} in {name} calls itself {attempt}"));
@@ -31,16 +35,19 @@ pub(super) fn are_numbered(history: &History, finds: &mut Finds<'_>) {
 
 /// P5.
 pub(super) fn are_counted_in_dead_letters(history: &History, finds: &mut Finds<'_>) {
-    let mut begun: BTreeMap<Of, u32> = BTreeMap::new();
+    let (mut begun, is_old): (BTreeMap<Of, u32>, _) = (BTreeMap::new(), history.is_old());
     for what in history.whats() {
         match what {
+            What::Began { group, id, attempt, .. } if is_old(*group, id.offset()) => {
+                begun.insert((*group, id.offset()), *attempt);
+            }
             What::Began { group, id, .. } => *begun.entry((*group, id.offset())).or_default() += 1,
             What::Redriven { group, offset } => {
                 begun.remove(&(*group, *offset));
             }
             What::Dead { group, id, attempts, .. } => {
                 let really = begun.get(&(*group, id.offset())).copied().unwrap_or(0);
-                if *attempts != really {
+                if *attempts != really && !(is_old(*group, id.offset()) && really == 0) {
                     let name = history.name(*group);
                     finds
                         .say(format_args!("the dead letter of {id} in {name} says {attempts}, not {really}"));

@@ -30,24 +30,26 @@ pub(in crate::sim) fn group_books(
     None
 }
 
-/// P23, P7, P8 and P16 of a topic at rest. `reserved`: sinks may hold places for what they have not sent yet.
+/// P23, P7, P8 and P16 of a topic at rest. `reserved`: sinks may hold places for what they have not sent yet. `most`: its
+/// capacity, or with how much more it was opened.
 pub(in crate::sim) fn topic_books(
     books: TopicCounts,
     counted: TopicCounts,
     reserved: bool,
+    most: u64,
 ) -> Option<(&'static str, String)> {
-    let TopicCounts { capacity, held, waiting, unsettled, pinned, bytes } = books;
+    let TopicCounts { capacity: _, held, waiting, unsettled, pinned, bytes } = books;
     if books != counted {
         return Some(("P23", format!("the books say {books:?}, and there are {counted:?}")));
     }
-    if held > capacity {
-        return Some(("P7", format!("{held} places are taken of {capacity}")));
+    if held > most {
+        return Some(("P7", format!("{held} places are taken of {most}")));
     }
     if bytes.load > bytes.limit {
         return Some(("P7", format!("{} bytes are taken of {}", bytes.load, bytes.limit)));
     }
-    if unsettled + pinned >= 3 * capacity.max(1) {
-        return Some(("P7", format!("{unsettled} payloads are alive and {pinned} pinned, of {capacity}")));
+    if unsettled + pinned >= 3 * most.max(1) {
+        return Some(("P7", format!("{unsettled} payloads are alive and {pinned} pinned, of {most}")));
     }
     let used = unsettled + waiting;
     if used > held || (used < held && !reserved) {
@@ -93,8 +95,8 @@ mod tests {
             pinned: 8,
             bytes: Bytes::default(),
         };
-        assert_eq!(topic_books(good, good, false), None);
-        let rule = |books, counted, reserved| topic_books(books, counted, reserved).map(|(rule, _)| rule);
+        assert_eq!(topic_books(good, good, false, 4), None);
+        let rule = |books, counted, reserved| topic_books(books, counted, reserved, 4).map(|(rule, _)| rule);
         assert_eq!(rule(good, TopicCounts { unsettled: 2, ..good }, false), Some("P23"));
         let over = TopicCounts { held: 5, waiting: 2, ..good };
         assert_eq!(rule(over, over, false), Some("P7"));
@@ -104,7 +106,7 @@ mod tests {
         assert_eq!((rule(leaked, leaked, false), rule(leaked, leaked, true)), (Some("P16"), None));
         let bytes = Bytes { limit: 9, load: 9, waiting: 4, unsettled: 5 };
         let weighed = TopicCounts { bytes, ..good };
-        assert_eq!(topic_books(weighed, weighed, false), None);
+        assert_eq!(topic_books(weighed, weighed, false, 4), None);
         let over = TopicCounts { bytes: Bytes { limit: 8, ..bytes }, ..good };
         assert_eq!(rule(over, over, true), Some("P7"));
         let leaked = TopicCounts { bytes: Bytes { unsettled: 4, ..bytes }, ..good };

@@ -195,6 +195,20 @@ pub(in crate::sim) enum What {
         group: GroupKey,
         id: MessageId,
         value: u64,
+        attempt: u32,
+        /// It may be one more: an earlier process may have begun it.
+        unsure: bool,
+    },
+    /// A durable topic goes on here: what is before was accepted by an earlier process.
+    Recovered {
+        topic: Name,
+        next: u64,
+    },
+    /// Whoever reads the dead letters of a group has this one.
+    Letter {
+        topic: Name,
+        group: Name,
+        id: MessageId,
     },
     /// From here on no fault strikes.
     Calm,
@@ -265,6 +279,24 @@ impl History {
             }
         }
         offered
+    }
+
+    /// Where topics went on that were there before.
+    pub(super) fn recovered(&self) -> BTreeMap<&Name, u64> {
+        let recovered = self.whats().filter_map(|what| match what {
+            What::Recovered { topic, next } => Some((topic, *next)),
+            _ => None,
+        });
+        recovered.collect()
+    }
+
+    /// Says which messages were there before, so that an earlier process may have begun them.
+    pub(super) fn is_old(&self) -> impl Fn(GroupKey, u64) -> bool + use<'_> {
+        let recovered = self.recovered();
+        move |group, offset| {
+            let next = self.groups.get(group.0).and_then(|facts| recovered.get(&facts.topic));
+            next.is_some_and(|next| offset < *next)
+        }
     }
 
     /// How often each message came back from the dead letters.
@@ -343,7 +375,11 @@ impl fmt::Display for Shown<'_> {
             }
             What::Refused { topic, value } => write!(f, "refused {value} to {topic}"),
             What::Cancelled { topic, value } => write!(f, "dropped the publish of {value} to {topic}"),
-            What::Handled { group, id, value } => write!(f, "{} saw {value} in {id}", name(group)),
+            What::Handled { group, id, value, .. } => write!(f, "{} saw {value} in {id}", name(group)),
+            What::Recovered { topic, next } => write!(f, "{topic} goes on at {next}"),
+            What::Letter { topic, group, id } => {
+                write!(f, "the clerk of {topic}.{group} has the letter of {id}")
+            }
             What::Calm => f.write_str("faults off"),
             What::Stalled(group) => write!(f, "{} stands still", name(group)),
             What::Quiet => f.write_str("quiet"),

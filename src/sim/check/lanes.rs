@@ -20,7 +20,7 @@ pub(super) fn is_kept(history: &History, finds: &mut Finds<'_>) {
     let mut keys: Keys<'_> = BTreeMap::new();
     let mut lanes: BTreeMap<(GroupKey, u64), Lane> = BTreeMap::new();
     let mut failures: BTreeMap<(GroupKey, u64), u32> = BTreeMap::new();
-    let redriven = history.redriven();
+    let (redriven, is_old) = (history.redriven(), history.is_old());
     for what in history.whats() {
         match what {
             What::Accepted { topic, base, keys: these, .. } => {
@@ -54,7 +54,8 @@ pub(super) fn is_kept(history: &History, finds: &mut Finds<'_>) {
                     End::Failed | End::TimedOut => {
                         let failed = failures.entry(of).or_default();
                         *failed += 1;
-                        *failed >= most
+                        // An earlier process may have seen the others fail.
+                        *failed >= most || is_old(*group, id.offset())
                     }
                     _ => false,
                 };

@@ -13,8 +13,10 @@ pub(super) fn nothing_is_lost(history: &History, finds: &mut Finds<'_>) {
     }
     let mut accepted: BTreeMap<&Name, u64> = BTreeMap::new();
     for what in history.whats() {
-        if let What::Accepted { topic, base, len, .. } = what {
-            accepted.insert(topic, base + u64::from(*len));
+        match what {
+            What::Accepted { topic, base, len, .. } => drop(accepted.insert(topic, base + u64::from(*len))),
+            What::Recovered { topic, next } => drop(accepted.insert(topic, *next)),
+            _ => {}
         }
     }
     confirmed_is_accepted(history, &accepted, finds);
@@ -44,6 +46,13 @@ fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, f
     let mut readers: BTreeMap<&Name, Vec<(GroupKey, u64)>> = BTreeMap::new();
     for what in history.whats() {
         match what {
+            // What a group has still to see of it is for P22 to say.
+            What::Recovered { topic, next } => {
+                ends.insert(topic, *next);
+                if *next > 0 {
+                    readers.entry(topic).or_default().push((GroupKey(usize::MAX), u64::MAX));
+                }
+            }
             What::Accepted { topic, base, len, .. } => {
                 ends.insert(topic, base + u64::from(*len));
             }
@@ -94,7 +103,7 @@ fn left_is_reported(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>,
         let again =
             redriven.range((key, 0)..(key, u64::MAX)).map(|(_, times)| u64::from(*times)).sum::<u64>();
         let (all, settled) = (of_group().count() as u64 + again, of_group().map(u64::from).sum::<u64>());
-        if said.settled != settled || said.settled + said.lost != all {
+        if said.settled != settled || said.settled + said.lost + said.kept != all {
             let name = history.name(key);
             finds.say(format_args!("{all} were offered to {name}, {settled} settled; its report: {said:?}"));
         }
@@ -183,6 +192,7 @@ pub(super) fn nothing_is_unexpected(history: &History, finds: &mut Finds<'_>) {
                 }
                 *next = base + u64::from(*len);
             }
+            What::Recovered { topic, next: first } => drop(next.insert(topic, *first)),
             What::Offered { group, base, runs } => {
                 for (from, to) in runs {
                     offered.extend((*from..*to).map(|at| (*group, base + u64::from(at))));
@@ -201,7 +211,7 @@ pub(super) fn nothing_is_unexpected(history: &History, finds: &mut Finds<'_>) {
                     same_value(&mut values, (topic, *id), *value, finds);
                 }
             }
-            What::Handled { group, value, id } => {
+            What::Handled { group, value, id, .. } => {
                 if let Some(facts) = history.groups.get(group.0) {
                     same_value(&mut values, (&facts.topic, *id), *value, finds);
                 }

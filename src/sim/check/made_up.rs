@@ -213,7 +213,21 @@ impl Story {
 
     pub(super) fn handled(self, group: &str, offset: u64, value: u64) -> Story {
         let key = self.key(group);
-        self.and(What::Handled { group: key, id: id(offset), value })
+        self.and(What::Handled { group: key, id: id(offset), value, attempt: 1, unsure: false })
+    }
+
+    /// The topic goes on here.
+    pub(super) fn recovered(self, next: u64) -> Story {
+        self.and(What::Recovered { topic: name("t"), next })
+    }
+
+    pub(super) fn handled_unsure(self, group: &str, offset: u64, value: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::Handled { group: key, id: id(offset), value, attempt: 1, unsure: true })
+    }
+
+    pub(super) fn letter(self, group: &str, offset: u64) -> Story {
+        self.and(What::Letter { topic: name("t"), group: name(group), id: id(offset) })
     }
 
     /// The history of a run that was not ended by a shutdown.

@@ -29,7 +29,7 @@
 //! | P19 | consumers of equal speed get between half and twice the mean | `groups.rs` |
 //! | P20 | a deadline never comes early, whatever the wall clock does | `attempts.rs` |
 //! | P21 | no two attempts of one message in one group at a time | `attempts.rs` |
-//! | P22 | recovery: comes with the log | - |
+//! | P22 | what was confirmed is there for the next process, and what is done with is done | `recovery.rs` |
 //! | P23 | the books balance and agree with what is there, at every step | `books.rs` |
 //! | P24 | the same seed gives the same run | the scenarios |
 //! | P25 | events tell what is done, each thing once, and the report counts the same | `told.rs` |
@@ -46,6 +46,8 @@ mod history;
 mod lanes;
 mod loss;
 mod order;
+#[cfg(test)]
+mod recovery;
 mod restarts;
 mod retry;
 mod rules;
@@ -58,6 +60,8 @@ mod made_up;
 pub(super) use self::books::{group_books, topic_books};
 pub use self::history::End;
 pub(super) use self::history::{Event, GroupFacts, GroupKey, History, What};
+#[cfg(test)]
+pub(super) use self::recovery::{Ended, Life, Saga, what_was_confirmed_is_there};
 #[cfg(test)]
 pub(super) use self::restarts::{Step, strategy_is_kept};
 use self::rules::Finds;

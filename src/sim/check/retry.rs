@@ -8,7 +8,7 @@ use super::{End, Finds, History, What};
 pub(super) fn is_bounded(history: &History, finds: &mut Finds<'_>) {
     let most =
         |group: &super::GroupKey| history.groups.get(group.0).map_or(u32::MAX, |facts| facts.max_attempts);
-    let mut failures: BTreeMap<_, u32> = BTreeMap::new();
+    let (mut failures, is_old): (BTreeMap<_, u32>, _) = (BTreeMap::new(), history.is_old());
     let mut dead = BTreeSet::new();
     for what in history.whats() {
         match what {
@@ -29,7 +29,7 @@ pub(super) fn is_bounded(history: &History, finds: &mut Finds<'_>) {
                     finds.say(format_args!("{id} in {name} was dead-lettered twice"));
                 }
                 let failed = failures.get(&of).copied().unwrap_or(0);
-                if *too_many && failed != most(group) {
+                if *too_many && failed != most(group) && !is_old(*group, id.offset()) {
                     finds.say(format_args!("{id} in {name} was given up after {failed} failures"));
                 }
             }

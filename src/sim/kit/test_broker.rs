@@ -39,7 +39,7 @@ pub struct Attempt {
 }
 
 impl TestBroker {
-    pub(super) fn new(broker: Broker, sim: Sim, watcher: Arc<Watcher>) -> TestBroker {
+    pub(in crate::sim) fn new(broker: Broker, sim: Sim, watcher: Arc<Watcher>) -> TestBroker {
         TestBroker { broker, sim, watcher }
     }
 

@@ -1,6 +1,6 @@
 //! The kit's witness: writes down what the broker does, and strikes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::check::{self, End, Event, GroupKey, History, Violation, What};
@@ -11,7 +11,7 @@ use crate::broker::DeadReason;
 use crate::broker::GroupSettings;
 use crate::broker::{At, Bits, Sight, TIMED_OUT, Verdict, Witness};
 use crate::runtime::BoxFuture;
-use crate::sim::Sim;
+use crate::sim::{Sim, SimDisk};
 
 /// The stream of a seed that faults are drawn from.
 const FAULTS: u64 = 2;
@@ -31,6 +31,10 @@ pub(in crate::sim) struct Notes {
     pub(in crate::sim) reserved: bool,
     /// Groups that are opened while this is set have to share fairly (P19).
     pub(in crate::sim) fair: bool,
+    /// Where the process's data is. Once that has ended, nothing is seen any more.
+    pub(in crate::sim) disk: Option<SimDisk>,
+    /// So many messages a topic began with: acks that were lost may have left it with more than fit in.
+    recovered: BTreeMap<Name, u64>,
     rng: Rng,
 }
 
@@ -42,6 +46,8 @@ impl Watcher {
             planned: VecDeque::new(),
             reserved: true,
             fair: false,
+            disk: None,
+            recovered: BTreeMap::new(),
             rng: Rng::new(sim.seed(), FAULTS),
         };
         Arc::new(Watcher { sim: sim.clone(), notes: Mutex::new(notes) })
@@ -54,7 +60,10 @@ impl Watcher {
 
     pub(in crate::sim) fn note(&self, what: What) {
         let at = self.sim.now();
-        self.notes().history.events.push(Event { at, what });
+        let mut notes = self.notes();
+        if !notes.is_over() {
+            notes.history.events.push(Event { at, what });
+        }
     }
 
     fn strike(&self, strike: Strike, point: &'static str) -> BoxFuture {
@@ -97,9 +106,20 @@ impl Notes {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.disk.as_ref().is_some_and(SimDisk::is_stopped)
+    }
+
     fn see(&mut self, sight: Sight<'_>, at: Moment) {
+        if self.is_over() {
+            return;
+        }
         let what = match sight {
             Sight::Opened { topic, group, settings } => self.open(topic, group, settings),
+            Sight::Recovered { topic, next, held } => {
+                self.recovered.insert(topic.clone(), held);
+                Some(What::Recovered { topic: topic.clone(), next })
+            }
             Sight::Joined { topic, group } => self.of(topic, group, What::Joined),
             Sight::Accepted { topic, base, len, keys } => {
                 Some(What::Accepted { topic: topic.clone(), base, len, keys })
@@ -186,7 +206,8 @@ impl Notes {
                 None
             }
             Sight::TopicBooks { topic, books, counted } => {
-                let wrong = check::topic_books(books, counted, self.reserved);
+                let most = self.recovered.get(topic).copied().unwrap_or(0).max(books.capacity);
+                let wrong = check::topic_books(books, counted, self.reserved, most);
                 self.wrong(wrong, topic);
                 None
             }

@@ -45,6 +45,12 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::EvictsLeased, "messages_that_limits_remove", &["P2"]),
     (Bug::EarlyMessage, "messages_that_are_delayed", &["P26"]),
     (Bug::ForgottenDelayed, "messages_that_are_delayed", &["P1"]),
+    (Bug::UnstoredConfirm, "processes_that_are_killed_and_restarted", &["P22"]),
+    (Bug::SettledUnburied, "processes_that_are_killed_and_restarted", &["P22"]),
+    (Bug::ForgottenNotes, "processes_that_are_killed_and_restarted", &["P22"]),
+    (Bug::DoneTooFar, "processes_that_are_killed_and_restarted", &["P22"]),
+    (Bug::ForgottenDormant, "processes_that_are_killed_and_restarted", &["P22"]),
+    (Bug::UnmarkedRedelivery, "processes_that_are_killed_and_restarted", &["P22"]),
     (Bug::KeyTwice, "groups_that_keep_an_order", &["P6"]),
 ];
 

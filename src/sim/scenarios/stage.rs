@@ -67,6 +67,20 @@ impl Stage {
         &self.0.watcher
     }
 
+    pub(super) fn shared_watcher(&self) -> Arc<Watcher> {
+        self.0.watcher.clone()
+    }
+
+    /// Ends every task but the scenario's own at once, as the end of a process does.
+    pub(super) fn drop_everything(&self) {
+        for _ in 0..2 {
+            while let Some(task) = self.0.sim.tasks().first() {
+                self.0.sim.kill(task);
+            }
+            drop(self.0.broker.lock().unwrap().take());
+        }
+    }
+
     /// The broker. Taken by the scenario that wants to hold the last handle.
     pub(super) fn broker(&self) -> TestBroker {
         self.0.broker.lock().unwrap().clone().unwrap()
@@ -123,6 +137,12 @@ impl Stage {
         self.0.calm.load(Ordering::Relaxed)
     }
 
+    /// Another process begins: things go wrong again.
+    pub(super) fn begin_anew(&self, broker: TestBroker) {
+        self.0.calm.store(false, Ordering::Relaxed);
+        self.enter(broker);
+    }
+
     /// From here on nothing goes wrong any more.
     pub(super) fn calm_down(&self) {
         self.0.calm.store(true, Ordering::Relaxed);
@@ -157,7 +177,8 @@ impl Stage {
     pub(super) fn saw(&self, message: &Message<u64>, group: &str) {
         let key = self.0.watcher.notes().history.key(message.topic().as_str(), group);
         if let Some(group) = key {
-            self.note(What::Handled { group, id: message.id(), value: **message });
+            let (id, attempt, unsure) = (message.id(), message.attempt(), message.maybe_redelivered());
+            self.note(What::Handled { group, id, value: **message, attempt, unsure });
         }
     }
 
@@ -237,6 +258,7 @@ impl Tried {
         let (topic, value) = (self.topic.clone(), self.value);
         self.stage.note(match &answer {
             Ok(id) => What::Confirmed { topic, value, id: *id },
+            Err(PublishError::Unknown(..)) => What::Cancelled { topic, value },
             Err(_) => What::Refused { topic, value },
         });
         answer.ok()

@@ -61,7 +61,7 @@ async fn give_way_to_time() {
 
 #[test]
 fn a_crash_costs_its_message_one_attempt_and_no_other_consumer_notices() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let play = Play { log: Arc::default(), held: Arc::default(), gate: Gate::new() };
         let (made, shared) = (Arc::new(AtomicU32::new(0)), play.clone());
@@ -168,7 +168,7 @@ fn whatever_ends_a_handler_is_told_by_its_dead_letter_and_its_neighbours_are_ack
 
 #[test]
 fn a_clerk_who_crashes_over_a_dead_letter_gets_it_again_and_may_send_it_back_mended() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let seen = Seen::default();
         let log = seen.clone();
@@ -199,7 +199,7 @@ fn a_clerk_who_crashes_over_a_dead_letter_gets_it_again_and_may_send_it_back_men
 
 #[test]
 fn a_group_that_crashes_at_every_message_does_not_disturb_one_that_does_not() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let (seen, sum) = (Seen::default(), Arc::new(AtomicU64::new(0)));
         let (log, total) = (seen.clone(), sum.clone());

@@ -17,9 +17,9 @@ use crate::seen::give_way;
 
 #[test]
 fn a_publish_behind_the_only_place_waits_through_receipt_and_nack_and_ends_with_the_ack() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("numbers").capacity(1).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "numbers").capacity(1).open().await.unwrap();
         let mut stream = topic.group("g").retry(Retry::immediately()).stream().await.unwrap();
         topic.publish(0).await.unwrap();
         let mut behind = Box::pin(topic.publish(1));
@@ -158,7 +158,7 @@ fn readers_that_open_while_the_broker_ends_are_refused_or_counted_and_those_from
 
 #[test]
 fn what_is_buffered_when_the_end_begins_is_read_and_acked_while_newcomers_are_refused() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let mut stream = topic.group("g").prefetch(8).stream().await.unwrap();
         topic.publish_all(0..300).await.unwrap();

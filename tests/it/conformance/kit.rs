@@ -11,8 +11,8 @@ use crate::every;
 
 /// A broker on the runtime that the test runs in, and its topic `numbers`.
 pub(super) async fn open() -> (Broker, Topic<u64>) {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
     (broker, topic)
 }
 

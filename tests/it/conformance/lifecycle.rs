@@ -15,13 +15,13 @@ use crate::seen::Seen;
 
 #[test]
 fn what_was_opened_and_first_published_on_a_runtime_that_ended_goes_on() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let seen = Seen::default();
         let (there, log) = (broker.clone(), seen.clone());
         // Everything is opened there: a topic, handlers that fail at first, and a stream that waited there.
         let (topic, mut stream) = elsewhere(async move {
-            let topic = there.topic::<u64>("numbers").open().await.unwrap();
+            let topic = crate::disk::topic(&there, "numbers").open().await.unwrap();
             let handle = async |n: Message<u64>, seen: Seen| {
                 seen.note(&n);
                 if n.attempt() < 3 { Err(Fault::new("on purpose")) } else { Ok(()) }
@@ -60,7 +60,7 @@ fn what_was_opened_and_first_published_on_a_runtime_that_ended_goes_on() {
 
 #[test]
 fn each_word_on_a_delivery_counts_though_the_runtime_it_was_said_on_has_ended() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let retry = Retry::fixed(millis(3)).max_attempts(2);
         let mut stream = topic.group("g").retry(retry).stream().await.unwrap();
@@ -99,10 +99,10 @@ fn each_word_on_a_delivery_counts_though_the_runtime_it_was_said_on_has_ended() 
 
 #[test]
 fn a_wait_for_room_has_its_limit_on_whatever_runtime_it_is_waited() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let overflow = Overflow::Wait { timeout: Some(millis(5)) };
-        let topic = broker.topic::<u64>("full").capacity(1).overflow(overflow).open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "full").capacity(1).overflow(overflow).open().await.unwrap();
         topic.publish(0).await.unwrap();
         let there = topic.clone();
         let rt = every::current();
@@ -121,7 +121,7 @@ fn a_wait_for_room_has_its_limit_on_whatever_runtime_it_is_waited() {
 
 #[test]
 fn a_shutdown_through_one_handle_is_the_end_of_every_other() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let unused = (broker.clone(), topic.clone());
         let group = topic.group("handled").run_fn(|_| Ok(())).await.unwrap();
@@ -158,7 +158,7 @@ fn an_ack_and_a_publish_made_right_before_the_shutdown_both_hold() {
     every::runtime(|| async {
         for _ in 0..20 {
             let (broker, pulled) = open().await;
-            let handled = broker.topic::<u64>("handled").open().await.unwrap();
+            let handled = crate::disk::topic(&broker, "handled").open().await.unwrap();
             let seen = Seen::default();
             let log = seen.clone();
             let handle = move |n: &Message<u64>| {
@@ -185,7 +185,7 @@ fn a_broker_is_started_used_and_ended_on_a_thread_that_has_no_runtime() {
     let home = Tokio::new(tokio.handle().clone());
     let run = |broker: Broker| {
         smol::block_on(async {
-            let topic = broker.topic::<u64>("numbers").open().await.unwrap();
+            let topic = crate::disk::topic(&broker, "numbers").open().await.unwrap();
             let group = topic.group("g").retry(Retry::fixed(millis(1)));
             let fails = |n: &Message<u64>| if n.attempt() < 3 { Err(Fault::new("no")) } else { Ok(()) };
             group.run_fn(fails).await.unwrap();
@@ -244,11 +244,11 @@ fn whoever_waits_elsewhere_when_the_runtime_of_the_broker_goes_is_told() {
                 if threads > 0 { Builder::new_multi_thread() } else { Builder::new_current_thread() };
             let tokio = builder.worker_threads(threads.max(1)).enable_all().build().unwrap();
             let (broker, full, patient, mut stream, held) = tokio.block_on(async {
-                let broker = Broker::start().unwrap();
-                let full = broker.topic::<u64>("full").capacity(1).open().await.unwrap();
+                let broker = crate::disk::broker().await;
+                let full = crate::disk::topic(&broker, "full").capacity(1).open().await.unwrap();
                 let limit = Overflow::Wait { timeout: Some(secs(3600)) };
                 let patient =
-                    broker.topic::<u64>("patient").capacity(1).overflow(limit).open().await.unwrap();
+                    crate::disk::topic(&broker, "patient").capacity(1).overflow(limit).open().await.unwrap();
                 let mut stream = full.group("g").stream().await.unwrap();
                 patient.publish(0).await.unwrap();
                 full.publish(0).await.unwrap();

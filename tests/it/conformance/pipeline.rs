@@ -49,7 +49,7 @@ async fn stage(
     to: Option<Topic<u64>>,
     seen: &Seen,
 ) -> (Topic<u64>, Group, Arc<AtomicU32>) {
-    let topic = broker.topic::<u64>(name).capacity(16).open().await.unwrap();
+    let topic = crate::disk::topic(&broker, name).capacity(16).open().await.unwrap();
     let (made, seen) = (Arc::new(AtomicU32::new(0)), seen.clone());
     let count = made.clone();
     let make = move || {
@@ -63,8 +63,8 @@ async fn stage(
 #[test]
 fn a_crash_in_one_stage_restarts_neither_the_one_before_nor_the_one_after_it() {
     for fails in [Fails::BeforeItPassesOn, Fails::AfterItPassedOn] {
-        every::runtime(move || async move {
-            let broker = Broker::start().unwrap();
+        every::memory_and_disk(move || async move {
+            let broker = crate::disk::broker().await;
             let seen = [Seen::default(), Seen::default(), Seen::default()];
             let (last, ends, made_ends) = stage(&broker, "last", Fails::Never, None, &seen[2]).await;
             let (middle, crashes, made_crashes) = stage(&broker, "middle", fails, Some(last), &seen[1]).await;
@@ -98,11 +98,11 @@ fn a_crash_in_one_stage_restarts_neither_the_one_before_nor_the_one_after_it() {
 
 #[test]
 fn what_fails_in_one_stage_never_reaches_the_next_and_is_settled_all_the_same() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let seen = Seen::default();
         let (second, _, _) = stage(&broker, "second", Fails::Never, None, &seen).await;
-        let first = broker.topic::<u64>("first").open().await.unwrap();
+        let first = crate::disk::topic(&broker, "first").open().await.unwrap();
         let sort = async |n: Message<u64>, second: Topic<u64>| match *n % 5 {
             0 => Outcome::Drop,
             1 => Outcome::DeadLetter("not for us".to_string()),
@@ -147,8 +147,8 @@ impl Actor for Source {
 #[test]
 fn a_source_that_crashes_is_restarted_alone_and_its_readers_go_on_where_they_were() {
     const TICKS: u64 = 66;
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let seen = Seen::default();
         let (topic, group, made) = stage(&broker, "numbers", Fails::Never, None, &seen).await;
         let mut stream = topic.group("pulled").stream().await.unwrap();
@@ -183,10 +183,10 @@ fn a_source_that_crashes_is_restarted_alone_and_its_readers_go_on_where_they_wer
 
 #[test]
 fn the_shape_of_a_broker_is_read_from_its_handles_and_from_its_report() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let b = broker.topic::<u64>("b").open().await.unwrap();
-        let a = broker.topic::<u64>("a").capacity(7).open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let b = crate::disk::topic(&broker, "b").open().await.unwrap();
+        let a = crate::disk::topic(&broker, "a").capacity(7).open().await.unwrap();
         let two = b.group("two").consumers(3).run_fn(|_| Ok(())).await.unwrap();
         b.group("one").dead_letter_topic("graveyard").run_fn(|_| Ok(())).await.unwrap();
         let mut stream = a.group("pulled").stream().await.unwrap();

@@ -44,7 +44,7 @@ async fn is_empty(topic: &Topic<u64>) {
 
 #[test]
 fn what_was_published_before_the_first_reader_arrives_once_in_order_and_then_the_stream_ends() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let ids = topic.publish_all(0..100).await.unwrap();
         let mut stream = topic.group("g").stream().await.unwrap();
@@ -61,7 +61,7 @@ fn what_was_published_before_the_first_reader_arrives_once_in_order_and_then_the
 
 #[test]
 fn many_publishers_and_many_subscribers_of_one_group_share_every_message_once() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         let (publishers, each) = (50, some(100));
         let streams = join_all((0..50).map(|_| topic.group("g").prefetch(4).stream())).await;
@@ -96,13 +96,13 @@ fn many_publishers_and_many_subscribers_of_one_group_share_every_message_once() 
 
 #[test]
 fn twenty_topics_at_once_each_get_their_own_messages_and_no_others() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let each = some(100);
         let topics = (0..20).map(|number| {
             let broker = broker.clone();
             every::spawn("topic", async move {
-                let topic = broker.topic::<u64>(&format!("t{number}")).open().await.unwrap();
+                let topic = crate::disk::topic(&broker, &format!("t{number}")).open().await.unwrap();
                 topic.publish_all(number * each..(number + 1) * each).await.unwrap();
                 let mut stream = topic.group("g").stream().await.unwrap();
                 let taken = take(&mut stream, each).await;
@@ -116,7 +116,7 @@ fn twenty_topics_at_once_each_get_their_own_messages_and_no_others() {
 
 #[test]
 fn after_two_nacks_all_of_a_hundred_arrive_and_only_those_two_twice() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         topic.publish_all(0..100).await.unwrap();
         let mut stream = patient(&topic, "g").await;
@@ -136,7 +136,7 @@ fn after_two_nacks_all_of_a_hundred_arrive_and_only_those_two_twice() {
 
 #[test]
 fn who_may_hold_one_message_gets_the_second_once_the_first_is_acked_and_not_before() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         let mut stream = topic.group("g").prefetch(1).stream().await.unwrap();
         let mut sentinel = topic.group("sentinel").stream().await.unwrap();
@@ -163,7 +163,7 @@ fn who_may_hold_one_message_gets_the_second_once_the_first_is_acked_and_not_befo
 
 #[test]
 fn readers_that_come_and_go_have_read_all_of_it_together_and_nothing_twice() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         let messages = some(1000);
         topic.group("g").stream().await.map(drop).unwrap();
@@ -186,7 +186,7 @@ fn readers_that_come_and_go_have_read_all_of_it_together_and_nothing_twice() {
 
 #[test]
 fn readers_that_close_at_once_without_reading_take_nothing_with_them() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         let readers = (0..10).map(|_| {
             let topic = topic.clone();
@@ -202,7 +202,7 @@ fn readers_that_close_at_once_without_reading_take_nothing_with_them() {
 
 #[test]
 fn three_readers_that_nack_a_hundred_times_each_get_a_next_one_and_a_fourth_gets_all() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         let (messages, nacks) = (50, some(100));
         topic.publish_all(0..messages).await.unwrap();
@@ -230,7 +230,7 @@ fn three_readers_that_nack_a_hundred_times_each_get_a_next_one_and_a_fourth_gets
 
 #[test]
 fn groups_whose_readers_left_before_the_first_message_get_all_of_it_when_they_return() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         for group in ["a", "b"] {
             topic.group(group).stream().await.map(drop).unwrap();

@@ -52,7 +52,7 @@ impl Diary {
 
 #[test]
 fn a_pulled_message_stays_away_for_as_long_as_it_was_asked_to() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let diary = Diary::default();
         let mut pullers = Vec::new();
@@ -80,7 +80,7 @@ fn a_pulled_message_stays_away_for_as_long_as_it_was_asked_to() {
 
 #[test]
 fn a_handled_message_stays_away_for_as_long_as_it_was_asked_to() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let diary = Diary::default();
         let group = topic.group("g").retry(Retry::fixed(BACKOFF)).consumers(2).with(diary.clone());
@@ -164,7 +164,7 @@ fn a_cap_leads_to_dead_letters_though_nobody_named_them_and_they_wait_for_a_read
 
 #[test]
 fn a_dead_letter_that_dies_too_leads_back_to_the_message_it_carries() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let group = topic.group("g").retry(Retry::none());
         group.run_fn(|_| Err(Fault::new("the first"))).await.unwrap();
@@ -183,7 +183,7 @@ fn a_dead_letter_that_dies_too_leads_back_to_the_message_it_carries() {
 
 #[test]
 fn what_is_given_back_is_never_given_up() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let mut stream = topic.group("g").retry(Retry::none()).stream().await.unwrap();
         topic.publish_all(0..3).await.unwrap();

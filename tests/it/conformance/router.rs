@@ -21,11 +21,15 @@ enum Wrong {
 
 #[test]
 fn an_input_is_acked_once_its_handler_ended_well_and_its_output_was_accepted_and_not_before() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for wrong in [Wrong::Nothing, Wrong::Errs, Wrong::Panics, Wrong::IsRefused] {
             let (broker, input) = open().await;
-            let output =
-                broker.topic::<u64>("output").capacity(1).overflow(Overflow::Reject).open().await.unwrap();
+            let output = crate::disk::topic(&broker, "output")
+                .capacity(1)
+                .overflow(Overflow::Reject)
+                .open()
+                .await
+                .unwrap();
             let mut outputs = output.group("next").stream().await.unwrap();
             if wrong == Wrong::IsRefused {
                 output.publish(0).await.unwrap();
@@ -75,7 +79,7 @@ fn an_input_is_acked_once_its_handler_ended_well_and_its_output_was_accepted_and
 
 #[test]
 fn a_message_keeps_its_id_through_every_attempt_whoever_has_it() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let (tell, told) = async_channel::bounded(8);
         let retry = Retry::immediately().max_attempts(4);

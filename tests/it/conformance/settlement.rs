@@ -66,7 +66,7 @@ async fn end(broker: &Broker) -> GroupStats {
 
 #[test]
 fn after_a_message_is_settled_the_next_thing_to_come_is_the_next_message() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let group = topic.group("g").retry(Retry::immediately());
         let mut stream = group.stream().await.unwrap();
@@ -110,7 +110,7 @@ fn what_is_settled_stays_so_past_every_timeout_and_for_whoever_comes_later() {
 #[test]
 fn of_three_in_flight_the_last_is_acked_and_the_two_that_are_not_come_back() {
     for word in Word::ALL.into_iter().filter(|word| !word.settles()) {
-        every::runtime(move || async move {
+        every::memory_and_disk(move || async move {
             let (broker, topic) = open().await;
             let mut stream = topic.group("g").retry(Retry::immediately()).stream().await.unwrap();
             topic.publish_all(0..3).await.unwrap();
@@ -167,7 +167,7 @@ fn a_word_at_the_deadline_counts_or_is_refused_and_the_message_comes_again_once_
 #[test]
 fn a_deadline_is_never_early_and_what_passed_it_comes_again() {
     const LIMIT: Duration = millis(3);
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let rt = every::current();
         let open =
@@ -204,7 +204,7 @@ fn a_deadline_is_never_early_and_what_passed_it_comes_again() {
 
 #[test]
 fn a_nack_right_before_the_shutdown_is_kept_to_as_at_any_time() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let mut stream = topic.group("g").retry(Retry::fixed(millis(2))).stream().await.unwrap();
         topic.publish(7).await.unwrap();
@@ -274,7 +274,7 @@ fn die_with(held: impl Send + 'static) {
 
 #[test]
 fn what_a_runtime_held_when_it_died_comes_back() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let open = || topic.group("g").retry(Retry::immediately()).prefetch(4);
         let mut stream = open().stream().await.unwrap();
@@ -301,7 +301,7 @@ fn what_a_runtime_held_when_it_died_comes_back() {
 
 #[test]
 fn a_task_that_panics_gives_back_what_it_held_and_what_it_acked_stays_acked() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (broker, topic) = open().await;
         let mut stream = topic.group("g").retry(Retry::immediately()).stream().await.unwrap();
         topic.publish_all(0..2).await.unwrap();

@@ -36,7 +36,8 @@ struct Scene {
 
 impl Scene {
     async fn new(sim: Sim, broker: &Broker, capacity: usize) -> Scene {
-        let topic = broker.topic::<u64>(&format!("t{capacity}")).capacity(capacity).open().await.unwrap();
+        let topic =
+            crate::disk::topic(&broker, &format!("t{capacity}")).capacity(capacity).open().await.unwrap();
         let stream = topic.group("g").prefetch(64).stream().await.unwrap();
         let sinks = (0..3).map(|_| (topic.sink(), Is::New)).collect();
         Scene { sim, topic, capacity, sinks, stream, held: Vec::new(), sent: 0, acked: 0 }
@@ -114,7 +115,7 @@ impl Scene {
 #[test]
 fn a_sink_is_pending_while_its_topic_is_full_and_only_then_whatever_is_done() {
     every::seed(20, |sim| async move {
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         for capacity in [1, 2, 4] {
             let mut rng = Rng::with_seed(sim.seed() * 10 + capacity as u64);
             let mut scene = Scene::new(sim.clone(), &broker, capacity).await;
@@ -157,9 +158,9 @@ fn a_sink_is_pending_while_its_topic_is_full_and_only_then_whatever_is_done() {
 
 #[test]
 fn what_a_sink_was_fed_is_accepted_once_it_is_flushed_or_closed_and_others_go_on() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = broker.topic::<u64>("t").open().await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = crate::disk::topic(&broker, "t").open().await.unwrap();
         let (mut one, mut two) = (topic.sink(), topic.sink());
         for n in 0..10 {
             one.feed(n).await.unwrap();

@@ -19,7 +19,7 @@ use crate::seen::{give_way, some};
 
 #[test]
 fn groups_that_read_one_by_one_and_in_bulk_see_the_same_sequence() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let (_broker, topic) = open().await;
         topic.hold();
         let mut singly = topic.group("singly").stream().await.unwrap();
@@ -49,8 +49,8 @@ fn groups_that_read_one_by_one_and_in_bulk_see_the_same_sequence() {
 
 #[test]
 fn a_stream_that_ended_or_was_dropped_keeps_no_payload_alive_and_stays_ended() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
         let topic = broker.topic::<Arc<u64>>("payloads").open().await.unwrap();
         let payload = Arc::new(7);
         let mut kept = topic.group("kept").stream().await.unwrap();
@@ -71,7 +71,7 @@ fn a_stream_that_ended_or_was_dropped_keeps_no_payload_alive_and_stays_ended() {
 
 #[test]
 fn whatever_becomes_of_its_deliveries_a_stream_holds_no_more_than_its_prefetch_and_none_twice() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         for prefetch in [1, 3, 8] {
             let (broker, topic) = open().await;
             let retry = Retry::new(Backoff::none()).max_attempts(10_000);
@@ -133,8 +133,8 @@ const BUDGET: u64 = 128;
 
 /// Fills what `ready` works on, then lets it work, as a task beside the others.
 async fn work(ready: Ready, runtime: &impl Runtime, broker: &Broker, done: Arc<AtomicU64>) {
-    let input = broker.topic::<u64>("input").capacity(2 * MANY as usize).open().await.unwrap();
-    let onward = broker.topic::<u64>("onward").capacity(2 * MANY as usize).open().await.unwrap();
+    let input = crate::disk::topic(&broker, "input").capacity(2 * MANY as usize).open().await.unwrap();
+    let onward = crate::disk::topic(&broker, "onward").capacity(2 * MANY as usize).open().await.unwrap();
     match ready {
         Ready::Handler | Ready::HandlerThatPublishes => {
             input.publish_all(0..MANY).await.unwrap();

@@ -55,7 +55,7 @@ fn each_test_that_the_table_names_exists_and_runs_where_it_says() {
         let tests = places.iter().flat_map(|place| tests_in(place));
         let (_, body) =
             tests.into_iter().find(|(name, _)| *name == test).unwrap_or_else(|| panic!("no {file}::{test}"));
-        let everywhere = body.contains("every::runtime(");
+        let everywhere = ["every::runtime(", "every::memory_and_disk("].iter().any(|run| body.contains(run));
         assert_eq!(everywhere, only_on.is_none(), "{file}::{test}: the table says {only_on:?}");
         if only_on.as_deref() == Some("seeds") {
             assert!(body.contains("every::seed("), "{file}::{test} runs under no seeds");

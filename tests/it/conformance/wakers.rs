@@ -81,8 +81,8 @@ struct Scene {
 }
 
 async fn scene() -> Scene {
-    let broker = Broker::start().unwrap();
-    let topic = broker.topic::<u64>("numbers").capacity(2).open().await.unwrap();
+    let broker = crate::disk::broker().await;
+    let topic = crate::disk::topic(&broker, "numbers").capacity(2).open().await.unwrap();
     let mut stream = topic.group("g").prefetch(1).stream().await.unwrap();
     topic.publish_all([0, 1]).await.unwrap();
     let held = next(&mut stream).await;
@@ -110,7 +110,7 @@ async fn ready(topic: &Topic<u64>) -> Result<(), PublishError<Option<u64>>> {
 
 #[test]
 fn whoever_waits_for_room_a_message_or_quiet_is_woken_by_the_waker_of_the_last_poll() {
-    every::runtime(|| async {
+    every::memory_and_disk(|| async {
         let Scene { broker: _broker, topic, held, .. } = scene().await;
         wakes_at("a publish", topic.publish(2), ack(held)).await.unwrap();
         let Scene { broker: _broker, topic, held, .. } = scene().await;
@@ -153,9 +153,9 @@ fn whoever_waits_when_the_end_comes_is_woken_by_the_waker_of_the_last_poll() {
 
 #[test]
 fn whoever_asks_the_broker_is_woken_by_the_waker_of_the_last_poll() {
-    every::runtime(|| async {
-        let broker = Broker::start().unwrap();
-        let topic = is_answered("a topic", broker.topic::<u64>("numbers").open()).await.unwrap();
+    every::memory_and_disk(|| async {
+        let broker = crate::disk::broker().await;
+        let topic = is_answered("a topic", crate::disk::topic(&broker, "numbers").open()).await.unwrap();
         let group = is_answered("a group", topic.group("g").run_fn(|_| Ok(()))).await.unwrap();
         let stream = is_answered("a stream", topic.group("s").stream()).await.unwrap();
         is_answered("a publish", topic.publish(0)).await.unwrap();
@@ -176,10 +176,10 @@ fn whoever_asks_the_broker_is_woken_by_the_waker_of_the_last_poll() {
 #[test]
 fn whoever_gives_up_waiting_is_woken_by_the_waker_of_the_last_poll() {
     every::seed(20, |sim| async move {
-        let broker = Broker::start().unwrap();
+        let broker = crate::disk::broker().await;
         let limit = Duration::from_secs(2);
         let overflow = Overflow::Wait { timeout: Some(limit) };
-        let topic = broker.topic::<u64>("t").capacity(1).overflow(overflow).open().await.unwrap();
+        let topic = crate::disk::topic(&broker, "t").capacity(1).overflow(overflow).open().await.unwrap();
         topic.publish(0).await.unwrap();
         let late = wakes_at("a publish", topic.publish(1), sim.sleep(limit * 2)).await;
         assert!(matches!(late, Err(PublishError::TimedOut(1))));

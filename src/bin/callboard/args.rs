@@ -1,0 +1,149 @@
+//! Arguments. By hand: there are few, and a library for them would be the largest part of the binary.
+
+use std::ffi::OsString;
+use std::ops::Bound;
+use std::path::PathBuf;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Version,
+    Inspect { dir: PathBuf, how: How },
+}
+
+/// How a directory is looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Look { verify: bool, json: bool },
+    Dump { topic: String, range: Range },
+    Salvage { to: PathBuf },
+}
+
+/// Some offsets.
+pub(crate) type Range = (Bound<u64>, Bound<u64>);
+
+/// Reads what follows the program's name.
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let args: Vec<OsString> = args.collect();
+    let is = |arg: &OsString, names: [&str; 2]| names.iter().any(|name| arg == name);
+    if args.is_empty() || args.iter().any(|arg| is(arg, ["--help", "-h"])) {
+        return Ok(Command::Help);
+    }
+    if args.iter().any(|arg| is(arg, ["--version", "-V"])) {
+        return Ok(Command::Version);
+    }
+    let mut args = args.into_iter();
+    match args.next() {
+        Some(command) if command == "inspect" => inspect(args),
+        Some(other) => Err(format!("there is no command {}", other.display())),
+        None => Ok(Command::Help),
+    }
+}
+
+fn inspect(args: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut args = args.peekable();
+    let (mut dir, mut other, mut verify, mut json) = (None, None, false, false);
+    while let Some(arg) = args.next() {
+        let is_flag = |arg: &OsString| arg.to_string_lossy().starts_with("--");
+        if arg == "--verify" {
+            verify = true;
+        } else if arg == "--json" {
+            json = true;
+        } else if arg == "--dump" {
+            let topic = args.next().filter(|arg| !is_flag(arg)).ok_or("--dump of which topic?")?;
+            let topic = topic.into_string().map_err(|_| "a topic's name is UTF-8")?;
+            let text = args.next_if(|next| !is_flag(next) && dir.is_some());
+            let range =
+                text.map_or(Ok((Bound::Unbounded, Bound::Unbounded)), |text| range(&text.to_string_lossy()))?;
+            once(&mut other, How::Dump { topic, range })?;
+        } else if arg == "--salvage" {
+            let to = args.next().filter(|arg| !is_flag(arg)).ok_or("--salvage into which directory?")?;
+            once(&mut other, How::Salvage { to: to.into() })?;
+        } else if is_flag(&arg) {
+            return Err(format!("there is no option {}", arg.display()));
+        } else if dir.is_none() {
+            dir = Some(PathBuf::from(arg));
+        } else {
+            return Err(format!("{} is one argument too many", arg.display()));
+        }
+    }
+    let dir = dir.ok_or("inspect which directory?")?;
+    match other {
+        Some(_) if verify || json => Err("--verify and --json go with neither --dump nor --salvage".into()),
+        Some(how) => Ok(Command::Inspect { dir, how }),
+        None => Ok(Command::Inspect { dir, how: How::Look { verify, json } }),
+    }
+}
+
+fn once(place: &mut Option<How>, how: How) -> Result<(), String> {
+    match place.replace(how) {
+        None => Ok(()),
+        Some(_) => Err("one of --dump and --salvage, and once".into()),
+    }
+}
+
+fn range(text: &str) -> Result<Range, String> {
+    let fault = || format!("{text} is no range of offsets: 5, 5..9, 5..=9, 5.. or ..9");
+    let number = |text: &str| text.parse::<u64>().map_err(|_| fault());
+    let Some((from, to)) = text.split_once("..") else {
+        let one = number(text)?;
+        return Ok((Bound::Included(one), Bound::Included(one)));
+    };
+    let from = if from.is_empty() { Bound::Unbounded } else { Bound::Included(number(from)?) };
+    let to = match to.strip_prefix('=') {
+        Some(to) => Bound::Included(number(to)?),
+        None if to.is_empty() => Bound::Unbounded,
+        None => Bound::Excluded(number(to)?),
+    };
+    Ok((from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &str) -> Result<Command, String> {
+        parse(args.split_whitespace().map(OsString::from))
+    }
+
+    fn inspected(how: How) -> Result<Command, String> {
+        Ok(Command::Inspect { dir: "data".into(), how })
+    }
+
+    #[test]
+    fn arguments_say_what_is_to_be_done() {
+        use Bound::{Excluded, Included, Unbounded};
+        let look = |verify, json| inspected(How::Look { verify, json });
+        let dump = |range| inspected(How::Dump { topic: "orders".into(), range });
+        assert_eq!(parsed(""), Ok(Command::Help));
+        assert_eq!(parsed("inspect data --help"), Ok(Command::Help));
+        assert_eq!(parsed("-V"), Ok(Command::Version));
+        assert_eq!(parsed("inspect data"), look(false, false));
+        assert_eq!(parsed("inspect --json data --verify"), look(true, true));
+        assert_eq!(parsed("inspect data --salvage to"), inspected(How::Salvage { to: "to".into() }));
+        assert_eq!(parsed("inspect data --dump orders"), dump((Unbounded, Unbounded)));
+        assert_eq!(parsed("inspect --dump orders data"), dump((Unbounded, Unbounded)));
+        assert_eq!(parsed("inspect data --dump orders 5"), dump((Included(5), Included(5))));
+        assert_eq!(parsed("inspect data --dump orders 5..9"), dump((Included(5), Excluded(9))));
+        assert_eq!(parsed("inspect data --dump orders ..=9"), dump((Unbounded, Included(9))));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let refused = [
+            "fly",
+            "inspect",
+            "inspect data more",
+            "inspect data --fast",
+            "inspect data --dump",
+            "inspect data --dump orders x..y",
+            "inspect data --dump orders --salvage to",
+            "inspect data --salvage to --verify",
+            "inspect data --salvage --verify",
+        ];
+        for args in refused {
+            assert!(parsed(args).is_err(), "{args}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The command line: which command it is, and the exit code.
+
+mod args;
+mod dump;
+mod inspect;
+mod json;
+mod show;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::{Command, parse};
+
+/// How a command ended that could do what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Fine,
+    /// Something is damaged, or was given up.
+    Damaged,
+}
+
+/// Why a command could not do it.
+type Failure = Box<dyn std::error::Error>;
+
+const HELP: &str = "\
+callboard, a message broker inside your process: its tool for data directories
+
+Usage:
+  callboard inspect DIR [--verify] [--json]     what is there, and what is damaged
+  callboard inspect DIR --dump TOPIC [RANGE]    the messages of a topic
+  callboard inspect DIR --salvage TO            a new log of all that is whole
+  callboard --help | --version
+
+  DIR       a data directory. It is only read, also while a broker has it open
+  --verify  read every byte that counts, and not only the journal
+  --json    for a program to read
+  RANGE     offsets: 5, 5..9, 5..=9, 5.. or ..9
+  TO        a directory that is empty, or not there yet
+
+Exit code: 0 all is fine; 1 something is damaged, or was given up; 2 it could not be done.
+";
+
+fn main() -> ExitCode {
+    let command = match parse(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(fault) => {
+            complain(&format!("{fault}\nTry: callboard --help"));
+            return ExitCode::from(2);
+        }
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let done = run(&command, &mut out).and_then(|end| Ok(out.flush().map(|()| end)?));
+    match done {
+        Ok(End::Fine) => ExitCode::SUCCESS,
+        Ok(End::Damaged) => ExitCode::from(1),
+        // Whoever read it has seen enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(out);
+            complain(&error.to_string());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: &Command, out: &mut dyn Write) -> Result<End, Failure> {
+    match command {
+        Command::Help => out.write_all(HELP.as_bytes())?,
+        Command::Version => writeln!(out, "callboard {}", env!("CARGO_PKG_VERSION"))?,
+        Command::Inspect { dir, how } => return inspect::run(dir, how, out),
+    }
+    Ok(End::Fine)
+}
+
+fn complain(what: &str) {
+    // Why unheard: there is nobody left to tell.
+    drop(writeln!(io::stderr(), "callboard: {what}"));
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

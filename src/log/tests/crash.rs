@@ -1,0 +1,225 @@
+//! Does a log that ends anywhere hold what it confirmed, and nothing that nobody asked for? (G1, G20)
+//!
+//! A script is drawn from a seed and asked of a log on a simulated disk, that ends in each call of it that changes
+//! something: by a kill, or by a power cut that keeps nothing, or anything, of what was not synced. What is found then
+//! must be what a naive model held after some step: none before the last one that was confirmed, none after the last
+//! one that was begun.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::hand::{DIR, Hand, small};
+use super::model::{Model, Step, ask, held, of_use};
+use crate::log::LogError;
+use crate::sim::{CrashKind, SimDisk};
+
+/// A small generator of its own, so that scripts stay the same whatever else changes.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// So many seeds are tried; `CB_SEEDS` asks for more.
+fn seeds(default: u64) -> u64 {
+    std::env::var("CB_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(default)
+}
+
+/// A script that makes sense step by step.
+pub(crate) fn script(seed: u64, steps: usize) -> Vec<Step> {
+    let (mut dice, mut model, mut script) = (Dice(seed ^ 0x5eed), Model::default(), Vec::new());
+    let mut names = 0;
+    while script.len() < steps {
+        let Some(step) = draw(&mut dice, &model, &mut names) else { continue };
+        model.apply(&step);
+        script.push(step);
+    }
+    script
+}
+
+fn draw(dice: &mut Dice, model: &Model, names: &mut u64) -> Option<Step> {
+    let topics: Vec<&String> = model.topics.keys().collect();
+    if topics.is_empty() || (topics.len() < 3 && dice.below(12) == 0) {
+        *names += 1;
+        return Some(Step::Topic { name: format!("topic-{names}"), keeps: dice.below(3) == 0 });
+    }
+    let topic = topics[dice.below(topics.len() as u64) as usize].clone();
+    let there = &model.topics[&topic];
+    let next = there.bodies.len() as u64;
+    let groups: Vec<&String> = there.groups.keys().collect();
+    let group = (!groups.is_empty()).then(|| groups[dice.below(groups.len() as u64) as usize].clone());
+    match dice.below(40) {
+        0 => Some(Step::DeleteTopic { name: topic }),
+        1 => Some(Step::DeleteGroup { topic, name: group? }),
+        2 => Some(Step::Seek { topic, group: group?, to: dice.below(next + 1) }),
+        3 => Some(Step::Trim { topic, floor: dice.below(next + 1) }),
+        4 => Some(Step::Seal),
+        5 | 6 => Some(Step::Turn),
+        7..=9 if groups.len() < 3 => {
+            *names += 1;
+            let start =
+                if dice.below(2) == 0 { there.floor() } else { dice.below(next + 1).max(there.floor()) };
+            Some(Step::Group { topic, name: format!("group-{names}"), start })
+        }
+        10..=22 => {
+            let (group, from) = (group?, dice.below(next.max(1)));
+            let run = (from, (from + 1 + dice.below(6)).min(next));
+            let note = (dice.below(3) == 0 && next > 0).then(|| (dice.below(next), 1 + dice.below(5) as u32));
+            Some(Step::Mark { topic, group, runs: vec![run], note, heard: dice.below(3) == 0 })
+        }
+        _ => {
+            let bodies: Vec<Vec<u8>> = (0..1 + dice.below(4))
+                .map(|at| {
+                    let len = [3, 40, 300, 1500][dice.below(4) as usize];
+                    let mut body = format!("{topic} {} {at} ", next).into_bytes();
+                    body.resize(body.len() + len, b'x');
+                    body
+                })
+                .collect();
+            Some(Step::Append { topic, bodies, sync: dice.below(2) == 0 })
+        }
+    }
+}
+
+/// What came of a run that may have ended early.
+struct Ran {
+    /// The model after each step, the first one empty.
+    models: Vec<Model>,
+    confirmed: usize,
+    begun: usize,
+    ended: Option<LogError>,
+}
+
+/// Asks for the steps, until one is refused.
+fn run(disk: &SimDisk, script: &[Step], entropy: u64) -> Ran {
+    let mut ran = Ran { models: vec![Model::default()], confirmed: 0, begun: 0, ended: None };
+    let Ok(mut log) = Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(entropy)) else { return ran };
+    go_on(&mut log, script, &mut ran);
+    ran
+}
+
+fn go_on(log: &mut Hand, script: &[Step], ran: &mut Ran) {
+    for step in script {
+        let mut model = ran.models.last().unwrap().clone();
+        model.apply(step);
+        ran.models.push(model);
+        ran.begun += 1;
+        let asked = ask(log, step);
+        if asked.is_err() || log.writer.poisoned.is_some() {
+            ran.ended = asked.err();
+            return;
+        }
+        if step.is_confirmed() {
+            ran.confirmed = ran.begun;
+        }
+    }
+}
+
+fn open(disk: &SimDisk, entropy: u64) -> Result<Hand, LogError> {
+    Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(entropy))
+}
+
+/// Whether what is there is what the model held at some allowed moment; answers that.
+fn check(log: &Hand, ran: &Ran, what: &str) -> Model {
+    let found = held(log).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let allowed = &ran.models[ran.confirmed..=ran.begun];
+    if !allowed.iter().any(|model| of_use(model) == found) {
+        let wanted: Vec<String> = allowed.iter().map(|model| of_use(model).brief()).collect();
+        panic!(
+            "{what}: {} steps confirmed, {} begun\n found {}\nwanted {}",
+            ran.confirmed,
+            ran.begun,
+            found.brief(),
+            wanted.join("\n    or ")
+        );
+    }
+    found
+}
+
+/// Opens what a crash left, looks, opens again, and goes on.
+fn recover(disk: &SimDisk, ran: &Ran, what: &str) {
+    let log = open(disk, 77).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let found = check(&log, ran, what);
+    drop(log);
+    // Recovering was finished before anything else began: nothing of it can be lost any more.
+    let disk = disk.crash(CrashKind::LoseAll);
+    let mut log = open(&disk, 78).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+    assert_eq!(held(&log).unwrap(), found, "{what}: recovering twice is recovering once");
+    let name = "after the crash";
+    let topic = log.topic(name).unwrap();
+    let many: Vec<Vec<u8>> = (0..30).map(|at| vec![at; 900]).collect();
+    for body in &many {
+        log.append(topic, &[body], true).unwrap();
+    }
+    drop(log);
+    let disk = disk.crash(CrashKind::Random(3));
+    let log = open(&disk, 79).unwrap_or_else(|error| panic!("{what}, at last: {error}"));
+    let mut all = held(&log).unwrap();
+    assert_eq!(all.topics.remove(name).unwrap().bodies, many, "{what}");
+    assert_eq!(all, found, "{what}: what is new harms nothing");
+}
+
+/// Every call of a script, by every kind of end.
+fn crash_everywhere(seed: u64, steps: usize) {
+    let script = script(seed, steps);
+    let whole = SimDisk::new(seed);
+    let ran = run(&whole, &script, seed);
+    assert_eq!(ran.begun, script.len(), "seed {seed}: nothing fails by itself");
+    for call in 1..=whole.calls() {
+        let disk = SimDisk::new(seed);
+        disk.stop_at(call);
+        let ran = run(&disk, &script, seed);
+        for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(seed), CrashKind::Random(call)]
+        {
+            recover(&disk.crash(kind), &ran, &format!("seed {seed}, call {call}, {kind:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_log_that_ends_in_any_call_holds_what_it_confirmed() {
+    for seed in 0..seeds(3) {
+        crash_everywhere(seed, 60);
+    }
+}
+
+/// Power cuts at a random call of long scripts, in which the ring turns often, one after the other.
+#[test]
+fn a_log_that_ends_again_and_again_holds_what_it_confirmed() {
+    for seed in 0..seeds(40) {
+        let mut dice = Dice(seed);
+        let mut disk = SimDisk::new(seed);
+        let mut ran = Ran { models: vec![Model::default()], confirmed: 0, begun: 0, ended: None };
+        let script = script(seed, 400);
+        let mut at = 0;
+        while at < script.len() {
+            disk.stop_at(1 + dice.below(400));
+            let opened = open(&disk, dice.below(1 << 30));
+            let refused = opened.as_ref().err();
+            assert!(refused.is_none() || disk.is_stopped(), "seed {seed}, step {at}: {refused:?}");
+            if let Ok(mut log) = opened {
+                // What the steps before left is one model now: nobody has to know which of them it was.
+                let now = check(&log, &ran, &format!("seed {seed}, step {at}"));
+                let same =
+                    ran.models[ran.confirmed..=ran.begun].iter().rposition(|model| of_use(model) == now);
+                let same = ran.confirmed + same.unwrap();
+                at = at - (ran.begun - same);
+                ran = Ran { models: vec![ran.models[same].clone()], confirmed: 0, begun: 0, ended: None };
+                go_on(&mut log, &script[at..], &mut ran);
+                at += ran.begun;
+                let ended = ran.ended.take();
+                assert!(ended.is_none() || disk.is_stopped(), "seed {seed}, step {at}: {ended:?}");
+            }
+            let kind = match dice.below(3) {
+                0 => CrashKind::KeepAll,
+                1 => CrashKind::LoseAll,
+                _ => CrashKind::Random(dice.below(1 << 20)),
+            };
+            disk = disk.crash(kind);
+        }
+        recover(&disk, &ran, &format!("seed {seed}, the end"));
+    }
+}

@@ -1,0 +1,169 @@
+//! What a log does when calls of the file system fail, or the disk is full. (G1, G22)
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::crash::script;
+use super::hand::{DIR, Hand, done, small};
+use super::model::{Model, ask, held, of_use};
+use crate::log::{LogError, Terms};
+use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
+
+fn open(disk: &SimDisk) -> Hand {
+    Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(9)).unwrap()
+}
+
+/// What a script came to on a disk that fails: the models after each step, and which of them was confirmed last.
+struct Ran {
+    models: Vec<Model>,
+    confirmed: usize,
+}
+
+/// Asks for each step, refused ones left out of the model, until the log is poisoned.
+fn run(log: &mut Hand, seed: u64) -> (Ran, Option<LogError>) {
+    let mut ran = Ran { models: vec![Model::default()], confirmed: 0 };
+    for step in script(seed, 60) {
+        let before = ran.models.last().unwrap().clone();
+        let mut model = before.clone();
+        model.apply(&step);
+        ran.models.push(model);
+        match ask(log, &step) {
+            Ok(()) if log.writer.poisoned.is_none() => {
+                ran.confirmed = if step.is_confirmed() { ran.models.len() - 1 } else { ran.confirmed };
+            }
+            refused => return (ran, refused.err()),
+        }
+    }
+    (ran, None)
+}
+
+/// A call that fails in any way but for want of space is final; nothing that was confirmed is lost by it.
+#[test]
+fn a_failed_call_poisons_the_log_and_loses_nothing_that_was_confirmed() {
+    let (mut unknown, mut kept) = (0, 0);
+    for (seed, call) in (0..4).flat_map(|seed| [DiskCall::Write, DiskCall::Sync].map(|call| (seed, call))) {
+        for nth in 1.. {
+            let disk = SimDisk::new(seed);
+            let mut log = open(&disk);
+            disk.fail(DiskFault::nth(nth).of(call));
+            let (ran, error) = run(&mut log, seed);
+            let Some(error) = error else {
+                if log.writer.poisoned.is_none() {
+                    break;
+                }
+                continue;
+            };
+            let what = format!("seed {seed}, {call:?} {nth}");
+            assert!(matches!(error, LogError::Unknown { .. }), "{what}: {error:?}");
+            unknown += 1;
+            // Whatever comes now is refused, and touches the disk no more.
+            let calls = disk.calls();
+            for refused in [log.topic("late").map(drop), log.seal(), log.turn()] {
+                assert!(matches!(refused, Err(LogError::Poisoned { .. })), "{what}: {refused:?}");
+            }
+            assert_eq!(disk.calls(), calls, "{what}: nobody asks a disk again that has failed");
+            drop(log);
+            disk.heal();
+            for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(nth)] {
+                let log = open(&disk.crash(kind));
+                let found = held(&log).unwrap();
+                let fits = ran.models[ran.confirmed..].iter().position(|model| of_use(model) == found);
+                let wanted = of_use(&ran.models[ran.confirmed]).brief();
+                assert!(fits.is_some(), "{what}, {kind:?}\n found {}\nwanted {wanted}", found.brief());
+                kept += 1;
+            }
+        }
+    }
+    assert!(unknown > 100 && kept > 300, "{unknown} failures, {kept} recoveries");
+}
+
+/// A full disk refuses what finds no room, keeps all else, and goes on once there is some.
+#[test]
+fn a_full_disk_is_not_final() {
+    for room in (0..40).map(|step| step * 3000) {
+        let disk = SimDisk::new(1);
+        let mut log = open(&disk);
+        let keeps = Terms { keeps: true, ..Terms::default() };
+        let (kept, passing) = (log.topic_with("kept", keeps).unwrap(), log.topic("passing").unwrap());
+        let group = log.group(passing, "all", 0).unwrap();
+        disk.set_free(room);
+        let (mut bodies, mut passed, mut refused) = (Vec::new(), 0, 0);
+        for at in 0..120_u32 {
+            let body = [at.to_le_bytes().to_vec(), vec![7; 700]].concat();
+            match log.append(kept, &[&body], true) {
+                Ok(offset) => {
+                    assert_eq!(offset, bodies.len() as u64, "what is refused leaves no gap");
+                    bodies.push(body);
+                }
+                Err(error) => {
+                    assert!(error.is_full(), "{room} bytes: {error:?}");
+                    refused += 1;
+                }
+            }
+            if log.append(passing, &[b"passing"], false).is_ok() {
+                passed += 1;
+                // Nobody waits for this, and it is not forgotten though the disk may be full just now.
+                log.mark_unheard(passing, group, done(&[(0, passed)]));
+            }
+        }
+        let all = |log: &Hand| log.read(kept).unwrap().into_values().collect::<Vec<_>>();
+        assert_eq!(all(&log), bodies, "{room} bytes, {refused} refused: readers go on");
+        disk.set_free(1 << 20);
+        bodies.push(b"at last".to_vec());
+        log.append(kept, &[b"at last"], true).unwrap();
+        log.turn().unwrap();
+        assert_eq!(log.writer.state.topics[&passing].groups[&group].done.floor(), passed);
+        drop(log);
+        let log = open(&disk.crash(CrashKind::LoseAll));
+        assert_eq!(all(&log), bodies, "{room} bytes");
+        assert_eq!(log.writer.state.topics[&passing].groups[&group].done.floor(), passed);
+    }
+}
+
+/// Each call lacks space once: the request is refused, or served, and the next ones are served.
+#[test]
+fn want_of_space_in_any_call_refuses_one_request_and_loses_nothing() {
+    for nth in 1.. {
+        let disk = SimDisk::new(3);
+        let mut log = open(&disk);
+        let keeps = Terms { keeps: true, ..Terms::default() };
+        let topic = log.topic_with("kept", keeps).unwrap();
+        disk.fail(DiskFault::nth(nth).of(DiskCall::Write).with(ErrorKind::StorageFull));
+        let (mut bodies, mut refused) = (Vec::new(), 0);
+        for at in 0..100_u32 {
+            let body = [at.to_le_bytes().to_vec(), vec![1; 600]].concat();
+            match log.append(topic, &[&body], true) {
+                Ok(_) => bodies.push(body),
+                Err(error) => {
+                    assert!(error.is_full(), "write {nth}: {error:?}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused <= 1, "write {nth}");
+        let read: Vec<_> = log.read(topic).unwrap().into_values().collect();
+        assert_eq!(read, bodies, "write {nth}");
+        drop(log);
+        let log = open(&disk.crash(CrashKind::LoseAll));
+        assert_eq!(log.read(topic).unwrap().into_values().collect::<Vec<_>>(), bodies, "write {nth}");
+        if nth > 250 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn interrupted_and_short_calls_change_nothing() {
+    let disk = SimDisk::new(5);
+    disk.interrupts(100);
+    disk.short_calls(200);
+    let mut log = open(&disk);
+    let (ran, error) = run(&mut log, 5);
+    assert!(error.is_none(), "{error:?}");
+    let whole = of_use(ran.models.last().unwrap());
+    assert_eq!(held(&log).unwrap(), whole);
+    drop(log);
+    let after = disk.crash(CrashKind::KeepAll);
+    assert_eq!(held(&open(&after)).unwrap(), whole);
+}

@@ -1,0 +1,470 @@
+//! Is what was confirmed there for the next process, and is what is done with done? P22, over several processes.
+//!
+//! Each process has a history of its own, to which the other rules are held. This one reads all of them in turn, and keeps
+//! of each topic what was confirmed, and of each group what it began and settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{End, Event, GroupFacts, GroupKey, History, Violation, What};
+use crate::base::{Moment, Name};
+use crate::broker::{KeyHash, Order};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sim) enum Ended {
+    /// What it had written is there.
+    Killed,
+    /// And the machine with it: what was not synced may be gone.
+    PowerCut,
+    ShutDown,
+}
+
+/// One process.
+pub(in crate::sim) struct Life {
+    pub(in crate::sim) history: History,
+    pub(in crate::sim) ended: Ended,
+    pub(in crate::sim) at: Moment,
+}
+
+/// All processes that had one data directory.
+pub(in crate::sim) struct Saga {
+    pub(in crate::sim) lives: Vec<Life>,
+    /// Topics of which a power cut may take what was confirmed so shortly before.
+    pub(in crate::sim) intervals: BTreeMap<Name, Duration>,
+    /// Topics that take each value once.
+    pub(in crate::sim) deduplicated: BTreeSet<Name>,
+    /// The last process had all groups, and nothing left to do in the end.
+    pub(in crate::sim) drained: bool,
+}
+
+/// P22.
+pub(in crate::sim) fn what_was_confirmed_is_there(saga: &Saga) -> Vec<Violation> {
+    let mut reader =
+        Reader { saga, life: 0, topics: BTreeMap::new(), groups: BTreeMap::new(), found: Vec::new() };
+    for (number, life) in saga.lives.iter().enumerate() {
+        reader.life = number;
+        reader.read(&life.history);
+        reader.end(life.ended);
+    }
+    if saga.drained {
+        reader.all_is_settled();
+    }
+    reader.found
+}
+
+/// In so much more time than was asked for a machine that is busy syncs.
+const SLACK: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+struct TopicNotes {
+    /// By offset: the value, when it was confirmed, and who was there before it was published.
+    confirmed: BTreeMap<u64, (u64, Moment, BTreeSet<Name>)>,
+    /// By offset, of all that was seen.
+    values: BTreeMap<u64, u64>,
+    keys: BTreeMap<u64, KeyHash>,
+    tried: BTreeSet<u64>,
+    /// How often it was tried, less how often it was said to be refused. None left: nobody may see it.
+    hopes: BTreeMap<u64, i64>,
+    /// Groups that are there; of those that this process brought, where.
+    joined: BTreeMap<Name, usize>,
+    /// The last process that had it.
+    life: usize,
+    /// Of this process: where its publishes begin in the history, and its acceptances.
+    tried_at: BTreeMap<u64, (usize, BTreeSet<Name>)>,
+    accepted_at: BTreeMap<u64, usize>,
+}
+
+#[derive(Default)]
+struct GroupNotes {
+    offered: BTreeSet<u64>,
+    begun: BTreeMap<u64, u32>,
+    failures: BTreeMap<u64, u32>,
+    done: BTreeSet<u64>,
+    settled: BTreeSet<u64>,
+    /// Settled, and the log has it.
+    sure: BTreeSet<u64>,
+    /// At least so many attempts are known to the log.
+    noted: BTreeMap<u64, u32>,
+    dead: BTreeMap<u64, bool>,
+    /// Of this process: begun by it, and what the log may not have yet, with the place in the history.
+    own: BTreeSet<u64>,
+    unsure: Vec<(usize, u64, Told)>,
+}
+
+#[derive(Clone, Copy)]
+enum Told {
+    Settled,
+    Attempts(u32),
+}
+
+type Names = (Name, Name);
+
+struct Reader<'a> {
+    saga: &'a Saga,
+    life: usize,
+    topics: BTreeMap<Name, TopicNotes>,
+    groups: BTreeMap<Names, GroupNotes>,
+    found: Vec<Violation>,
+}
+
+impl Reader<'_> {
+    fn say(&mut self, text: impl std::fmt::Display) {
+        let text = format!("process {}: {text}", self.life);
+        self.found.push(Violation { rule: "P22", text });
+    }
+
+    fn topic(&mut self, topic: &Name) -> &mut TopicNotes {
+        self.topics.entry(topic.clone()).or_default()
+    }
+
+    fn group(&mut self, of: &GroupFacts) -> &mut GroupNotes {
+        self.groups.entry((of.topic.clone(), of.group.clone())).or_default()
+    }
+
+    fn read(&mut self, history: &History) {
+        let facts = |key: &GroupKey| history.groups.get(key.0);
+        for (place, Event { at, what }) in history.events.iter().enumerate() {
+            match what {
+                What::Recovered { topic, next } => self.on_recovered(topic, *next),
+                What::Joined(group) => {
+                    if let Some(of) = facts(group) {
+                        self.topic(&of.topic).joined.entry(of.group.clone()).or_insert(place + 1);
+                    }
+                }
+                What::Accepted { topic, base, len, keys } => {
+                    let notes = self.topic(topic);
+                    notes.keys.extend((*base..).zip(keys.iter().copied()));
+                    notes.accepted_at.extend((*base..base + u64::from(*len)).map(|offset| (offset, place)));
+                }
+                What::Tried { topic, value } => {
+                    let notes = self.topic(topic);
+                    notes.tried.insert(*value);
+                    *notes.hopes.entry(*value).or_default() += 1;
+                    let joined = notes.joined.keys().cloned().collect();
+                    notes.tried_at.entry(*value).or_insert((place, joined));
+                }
+                What::Refused { topic, value } => self.on_refused(topic, *value),
+                What::Confirmed { topic, value, id } => self.on_confirmed(topic, *value, id.offset(), *at),
+                What::Began { group, id, attempt, .. } => {
+                    if let Some(of) = facts(group) {
+                        self.on_began(of, id.offset(), *attempt, place);
+                    }
+                }
+                What::Handled { group, id, value, attempt, unsure } => {
+                    if let Some(of) = facts(group) {
+                        self.on_handled(of, id.offset(), *value, (*attempt, *unsure));
+                    }
+                }
+                What::Offered { group, base, runs } => {
+                    if let Some(of) = facts(group) {
+                        let all =
+                            runs.iter().flat_map(|(from, to)| base + u64::from(*from)..base + u64::from(*to));
+                        self.group(of).offered.extend(all);
+                    }
+                }
+                What::Ended { group, id, how, .. } => {
+                    if let Some(of) = facts(group) {
+                        self.on_ended(of, id.offset(), *how);
+                    }
+                }
+                What::Removed { group, from, to } => {
+                    if let Some(of) = facts(group) {
+                        self.group(of).done.extend(*from..*to);
+                    }
+                }
+                What::Settled { group, from, to } => {
+                    if let Some(of) = facts(group) {
+                        let notes = self.group(of);
+                        for offset in *from..*to {
+                            notes.done.insert(offset);
+                            notes.settled.insert(offset);
+                            notes.unsure.push((place, offset, Told::Settled));
+                        }
+                    }
+                }
+                What::Dead { group, id, .. } => {
+                    if let Some(of) = facts(group) {
+                        let notes = self.group(of);
+                        notes.done.insert(id.offset());
+                        // It may have been read before its group hears that it is stored.
+                        notes.dead.entry(id.offset()).or_insert(false);
+                    }
+                }
+                What::Letter { topic, group, id } => {
+                    let notes = self.groups.entry((topic.clone(), group.clone())).or_default();
+                    notes.dead.insert(id.offset(), true);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What was confirmed is before where a topic goes on; what is not there any more never was.
+    fn on_recovered(&mut self, topic: &Name, next: u64) {
+        let saga = self.saga;
+        let since = self.topic(topic).life;
+        let cuts = saga.lives.iter().take(self.life).skip(since);
+        let cut = cuts.filter(|life| life.ended == Ended::PowerCut).map(|life| life.at).next();
+        let excused = cut.zip(saga.intervals.get(topic));
+        let number = self.life;
+        let notes = self.topic(topic);
+        notes.life = number;
+        let lost = notes.confirmed.split_off(&next);
+        drop((notes.values.split_off(&next), notes.keys.split_off(&next)));
+        for (names, notes) in &mut self.groups {
+            if names.0 == *topic {
+                drop((notes.begun.split_off(&next), notes.failures.split_off(&next)));
+                drop((notes.done.split_off(&next), notes.settled.split_off(&next)));
+                drop((notes.sure.split_off(&next), notes.noted.split_off(&next)));
+                drop((notes.dead.split_off(&next), notes.offered.split_off(&next)));
+            }
+        }
+        for (offset, (value, at, _)) in lost {
+            if !excused.is_some_and(|(cut, interval)| cut.since(at) < *interval + SLACK) {
+                self.say(format_args!(
+                    "{topic} goes on at {next}; {value} had been confirmed as {offset} at {at:?}"
+                ));
+            }
+        }
+    }
+
+    fn on_confirmed(&mut self, topic: &Name, value: u64, offset: u64, at: Moment) {
+        self.same_value(topic, offset, value);
+        let synced = !self.saga.intervals.contains_key(topic);
+        let notes = self.topic(topic);
+        let Some((tried, joined)) = notes.tried_at.get(&value).cloned() else { return };
+        let own = notes.accepted_at.get(&offset).is_some_and(|accepted| *accepted > tried);
+        notes.confirmed.entry(offset).or_insert((value, at, joined));
+        if own && synced {
+            self.log_has_all_before(tried);
+        }
+    }
+
+    fn on_refused(&mut self, topic: &Name, value: u64) {
+        let notes = self.topic(topic);
+        let hopes = notes.hopes.entry(value).or_default();
+        *hopes -= 1;
+        if *hopes <= 0 && notes.values.values().any(|seen| *seen == value) {
+            self.say(format_args!("{value} was refused by {topic}, and seen"));
+        }
+    }
+
+    /// The log takes in turn what it is told: what it was told before something that is on the disk is there too.
+    fn log_has_all_before(&mut self, place: usize) {
+        for notes in self.topics.values_mut() {
+            notes.joined.values_mut().filter(|at| **at <= place).for_each(|at| *at = 0);
+        }
+        for notes in self.groups.values_mut() {
+            let GroupNotes { unsure, sure, noted, .. } = notes;
+            unsure.retain(|(at, offset, told)| {
+                if *at < place {
+                    match told {
+                        Told::Settled => drop(sure.insert(*offset)),
+                        Told::Attempts(known) => {
+                            let most = noted.entry(*offset).or_default();
+                            *most = (*known).max(*most);
+                        }
+                    }
+                }
+                *at >= place
+            });
+        }
+    }
+
+    fn on_began(&mut self, of: &GroupFacts, offset: u64, attempt: u32, place: usize) {
+        let (topic, group) = (&of.topic, &of.group);
+        self.in_turn(of, offset);
+        let notes = self.group(of);
+        let (begun, known) =
+            (notes.begun.get(&offset).copied().unwrap_or(0), notes.noted.get(&offset).copied());
+        let sure = notes.sure.contains(&offset);
+        // The letter was lost with what was settled, and it comes again.
+        if notes.dead.get(&offset) == Some(&false) {
+            notes.dead.remove(&offset);
+        }
+        if attempt >= 2 {
+            notes.unsure.push((place, offset, Told::Attempts(attempt)));
+        }
+        *notes.begun.entry(offset).or_default() += 1;
+        if sure {
+            self.say(format_args!("{topic}.{group} began {offset}, which the log knows to be settled"));
+        }
+        if attempt > begun + 1 {
+            self.say(format_args!(
+                "{topic}.{group} began {offset} as attempt {attempt}, and {begun} were before"
+            ));
+        }
+        if known.is_some_and(|known| attempt < known) {
+            self.say(format_args!(
+                "{topic}.{group} began {offset} as attempt {attempt}; the log knows of {known:?}"
+            ));
+        }
+    }
+
+    /// G8: whatever an earlier process began is marked.
+    fn on_handled(&mut self, of: &GroupFacts, offset: u64, value: u64, (attempt, unsure): (u32, bool)) {
+        self.same_value(&of.topic, offset, value);
+        let notes = self.topic(&of.topic);
+        let (tried, hopes) = (notes.tried.contains(&value), notes.hopes.get(&value).copied().unwrap_or(0));
+        let (topic, group) = (&of.topic, &of.group);
+        if !tried {
+            self.say(format_args!("{topic}.{group} saw {value}, which nobody published"));
+        } else if hopes <= 0 {
+            self.say(format_args!("{topic}.{group} saw {value}, which was refused"));
+        }
+        let notes = self.group(of);
+        let before = notes.begun.get(&offset).copied().unwrap_or(0) > 1;
+        if notes.own.insert(offset) && before && attempt == 1 && !unsure {
+            self.say(format_args!("{topic}.{group} saw {offset} again, and it was not marked"));
+        }
+    }
+
+    fn on_ended(&mut self, of: &GroupFacts, offset: u64, how: End) {
+        let most = of.max_attempts;
+        let notes = self.group(of);
+        let done = match how {
+            End::Acked | End::Dropped | End::Rejected => true,
+            End::Failed | End::TimedOut => {
+                let failed = notes.failures.entry(offset).or_default();
+                *failed += 1;
+                *failed >= most
+            }
+            _ => false,
+        };
+        if done {
+            notes.done.insert(offset);
+        }
+    }
+
+    /// A message of a keyed group begins once all of its key before it are done with, by whichever process.
+    fn in_turn(&mut self, of: &GroupFacts, offset: u64) {
+        if of.order != Order::Keyed {
+            return;
+        }
+        let Some(topic) = self.topics.get(&of.topic) else { return };
+        let Some(notes) = self.groups.get(&(of.topic.clone(), of.group.clone())) else { return };
+        let Some(key) = topic.keys.get(&offset) else { return };
+        let is_open = |at: &u64| notes.offered.contains(at) && !notes.done.contains(at);
+        let mut before = topic.keys.range(..offset).filter(|(_, other)| *other == key).map(|(at, _)| *at);
+        if let Some(open) = before.find(is_open) {
+            let (topic, group) = (&of.topic, &of.group);
+            self.say(format_args!("{topic}.{group} began {offset} before {open}, of its key, was done with"));
+        }
+    }
+
+    fn same_value(&mut self, topic: &Name, offset: u64, value: u64) {
+        let once = self.saga.deduplicated.contains(topic);
+        let notes = self.topic(topic);
+        let first = *notes.values.entry(offset).or_insert(value);
+        let other = notes.values.iter().find(|(at, its)| **at != offset && **its == value).map(|(at, _)| *at);
+        if first != value {
+            self.say(format_args!("{offset} of {topic} is {first} to one and {value} to another"));
+        }
+        if let Some(other) = other.filter(|_| once) {
+            self.say(format_args!("{value} was accepted twice by {topic}, as {other} and {offset}"));
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        if ended == Ended::ShutDown {
+            self.log_has_all_before(usize::MAX);
+        }
+        for topic in self.topics.values_mut() {
+            // One whose creation the log may not have is perhaps not there any more.
+            topic.joined.retain(|_, at| *at == 0);
+            topic.tried_at.clear();
+            topic.accepted_at.clear();
+        }
+        for group in self.groups.values_mut() {
+            group.own.clear();
+            group.unsure.clear();
+        }
+    }
+
+    /// In the end each group has settled what was confirmed, and the clerks have read what it gave up.
+    fn all_is_settled(&mut self) {
+        let (topics, groups) = (std::mem::take(&mut self.topics), std::mem::take(&mut self.groups));
+        for (topic, notes) in &topics {
+            for (offset, (value, _, joined)) in &notes.confirmed {
+                for group in joined {
+                    let of = groups.get(&(topic.clone(), group.clone()));
+                    if !of.is_some_and(|of| of.settled.contains(offset)) {
+                        self.say(format_args!(
+                            "{value}, confirmed as {offset}, was never settled by {topic}.{group}"
+                        ));
+                    }
+                }
+            }
+        }
+        for ((topic, group), notes) in &groups {
+            for (offset, _) in notes.dead.iter().filter(|(_, read)| !**read) {
+                self.say(format_args!("the dead letter of {offset} of {topic}.{group} is gone"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::Story;
+    use super::*;
+
+    /// A first process that publishes 10 and 11 as 0 and 1, both confirmed; and a second one.
+    fn found(first: Story, second: Story, ended: Ended, drained: bool) -> usize {
+        let life = |story: Story, ended| Life { history: story.end(), ended, at: Moment::ZERO };
+        let lives = vec![life(first, ended), life(second, Ended::ShutDown)];
+        let saga = Saga { lives, intervals: BTreeMap::new(), deduplicated: BTreeSet::new(), drained };
+        what_was_confirmed_is_there(&saga).len()
+    }
+
+    fn first() -> Story {
+        let story = Story::of(&["g"]).tried(10).accepted(0, 1).offered("g", 0, 1).confirmed(10, 0);
+        story.tried(11).accepted(1, 1).offered("g", 1, 2).confirmed(11, 1)
+    }
+
+    fn second() -> Story {
+        Story::of(&["g"]).recovered(2).offered("g", 0, 2)
+    }
+
+    fn all() -> Story {
+        second().attempt("g", 0, 1, End::Acked).attempt("g", 1, 1, End::Acked).settled("g", 0, 2)
+    }
+
+    #[test]
+    fn what_is_lost_or_not_settled_in_the_end_is_found() {
+        assert_eq!(found(first(), all(), Ended::PowerCut, true), 0);
+        assert_eq!(found(first(), Story::of(&["g"]).recovered(1), Ended::PowerCut, false), 1);
+        let skipped = second().attempt("g", 1, 1, End::Acked).settled("g", 1, 2);
+        assert_eq!(found(first(), skipped, Ended::PowerCut, true), 1);
+    }
+
+    #[test]
+    fn what_begins_again_though_it_was_done_with_or_unmarked_is_found() {
+        let done = || first().attempt("g", 0, 1, End::Acked).settled("g", 0, 1);
+        let again = || second().began("g", 1, 0, 1).handled_unsure("g", 0, 10);
+        assert_eq!(found(done(), again(), Ended::PowerCut, false), 0, "the log may not have heard of it");
+        let known = || done().tried(12).accepted(2, 1).confirmed(12, 2);
+        let three = || Story::of(&["g"]).recovered(3).offered("g", 0, 3);
+        assert_eq!(found(known(), three().began("g", 1, 0, 1), Ended::PowerCut, false), 1);
+        let begun = || first().began("g", 1, 0, 1);
+        assert_eq!(found(begun(), again(), Ended::Killed, false), 0);
+        let unmarked = second().began("g", 1, 0, 1).handled("g", 0, 10);
+        assert_eq!(found(begun(), unmarked, Ended::Killed, false), 1);
+        let third = second().began("g", 1, 0, 3);
+        assert_eq!(found(begun(), third, Ended::Killed, false), 1, "one was before");
+    }
+
+    #[test]
+    fn what_nobody_published_and_a_dead_letter_that_is_gone_are_found() {
+        assert_eq!(
+            found(first(), second().handled("g", 0, 99), Ended::Killed, false),
+            2,
+            "nor is it the same"
+        );
+        let dead = || first().attempt("g", 0, 1, End::Failed).dead("g", 0, 1).settled("g", 0, 1);
+        let rest = || second().attempt("g", 1, 1, End::Acked).settled("g", 1, 2);
+        assert_eq!(found(dead(), rest(), Ended::ShutDown, true), 1);
+        assert_eq!(found(dead(), rest().letter("g", 0), Ended::ShutDown, true), 0);
+    }
+}
