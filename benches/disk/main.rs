@@ -9,7 +9,7 @@
 //! A commit here is from payloads to the disk: records and frames are built within the time. Both sides run in turn, in
 //! several rounds, and the best round of each counts, since what else runs on a machine only adds.
 
-#![expect(missing_docs, unreachable_pub, reason = "a program")]
+#![expect(unreachable_pub, reason = "a program")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
 #![expect(
     clippy::disallowed_methods,

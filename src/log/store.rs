@@ -96,11 +96,6 @@ impl Log {
         self.ask(Request::DeleteGroup { topic, group, done });
     }
 
-    /// A group is done with all below `to`, and with nothing else.
-    pub(crate) fn seek(&self, topic: u32, group: u32, to: u64, done: Done<()>) {
-        self.ask(Request::Seek { topic, group, to, done });
-    }
-
     /// Answers with what there is by now.
     pub(crate) fn describe(&self, done: Done<Box<State>>) {
         self.ask(Request::Describe { done });
@@ -116,21 +111,11 @@ impl Log {
         self.ask(Request::Seal { done });
     }
 
-    /// Frees the disk of what is of no more use.
-    pub(crate) fn turn(&self, done: Done<()>) {
-        self.ask(Request::Turn { done });
-    }
-
     /// Closes the log, behind all that was asked for before. Once it answers, the directory is free.
     ///
     /// `clean`: whoever opens it may count on what it says; nothing had happened that it was not told.
     pub(crate) fn close(&self, clean: bool, done: Done<()>) {
         self.ask(Request::Close { clean, done });
-    }
-
-    /// What of a topic can be read: from which offset to one behind the last.
-    pub(crate) fn bounds(&self, topic: u32) -> Option<(u64, u64)> {
-        self.0.shelf.bounds(topic)
     }
 
     /// Reads a topic's records from an offset on, or from the first there is. Blocks.

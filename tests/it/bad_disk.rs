@@ -152,7 +152,6 @@ fn a_power_cut_takes_nothing_that_was_confirmed_and_recovering_twice_is_recoveri
 
 /// G8: what was handed out before a crash stays marked, though a process in between was closed in order.
 #[test]
-#[ignore = "a process that opens and closes in order takes the mark away: keep.rs knows only how the last one ended"]
 fn what_an_earlier_process_handed_out_stays_marked_until_it_is_settled() {
     every::seed(5, |sim| async move {
         let disk = SimDisk::new(sim.seed());

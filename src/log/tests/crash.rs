@@ -206,7 +206,7 @@ fn a_log_that_ends_again_and_again_holds_what_it_confirmed() {
                 let same =
                     ran.models[ran.confirmed..=ran.begun].iter().rposition(|model| of_use(model) == now);
                 let same = ran.confirmed + same.unwrap();
-                at = at - (ran.begun - same);
+                at -= ran.begun - same;
                 ran = Ran { models: vec![ran.models[same].clone()], confirmed: 0, begun: 0, ended: None };
                 go_on(&mut log, &script[at..], &mut ran);
                 at += ran.begun;

@@ -221,7 +221,7 @@ impl Reader<'_> {
             }
         }
         for (offset, (value, at, _)) in lost {
-            if !excused.is_some_and(|(cut, interval)| cut.since(at) < *interval + SLACK) {
+            if excused.is_none_or(|(cut, interval)| cut.since(at) >= *interval + SLACK) {
                 self.say(format_args!(
                     "{topic} goes on at {next}; {value} had been confirmed as {offset} at {at:?}"
                 ));
