@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::change::{Change, Marks};
 use super::error::LogError;
+use super::frame::frame_len;
 use super::record::Records;
 use super::request::{Done, Request};
 use super::state::State;
 
-/// A commit is full when it has so many bytes, or a quarter of what a slot has room for,
+/// A commit is full when it has so many bytes, or half of what a slot has room for: an append has at most a quarter of
+/// that, so the last one still fits,
 const FULL_BYTES: usize = 1 << 20;
 /// or so many records.
 const FULL_RECORDS: u64 = 8192;
+
+/// What the numbers of a run, or of a note, have at most.
+const MOST_NUMBERS: usize = 32;
 
 /// Answers a request once it is known how its commit went.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), LogError>) + Send>;
@@ -82,8 +87,8 @@ struct Draft {
 }
 
 /// Takes from the queue what goes into one commit: all of it, until that is full, or there is something that must be the last.
-pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed, room: u64) -> Plan {
-    let full = FULL_BYTES.min(usize::try_from(room / 4).unwrap_or(FULL_BYTES));
+pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed, room: usize) -> Plan {
+    let full = FULL_BYTES.min(room / 2);
     let mut draft = Draft { next_topic: state.next_topic, ..Draft::default() };
     for ((topic, group), marks) in std::mem::take(&mut owed.marks) {
         draft.mark(state, topic, group, marks, Done::unheard());
@@ -194,7 +199,8 @@ impl Draft {
             return done.tell(Err(LogError::Invalid { why: "an append without records" }));
         }
         self.plan.sync |= sync;
-        self.bytes += records.bytes().len();
+        // A frame for each at most: what goes to one topic shares one.
+        self.bytes += frame_len(records.bytes().len());
         self.records += u64::from(records.count());
         let (offset, all) = self.data.entry(topic).or_insert_with(|| (there.next, Records::default()));
         let first = *offset + u64::from(all.count());
@@ -206,8 +212,8 @@ impl Draft {
         if !self.has_group(state, topic, group) {
             return done.tell(Err(LogError::Missing));
         }
-        let notes = marks.notes.iter().map(|(_, note)| 32 + note.more.len());
-        self.bytes += marks.done.len() * 20 + notes.sum::<usize>();
+        let notes = marks.notes.iter().map(|(_, note)| note.more.len() + MOST_NUMBERS).sum::<usize>();
+        self.bytes += frame_len(marks.done.len() * MOST_NUMBERS + notes);
         self.marks.entry((topic, group)).or_default().append(marks);
         if done.is_heard() {
             self.answer(done, ());

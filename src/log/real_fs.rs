@@ -14,6 +14,18 @@ pub struct RealFs;
 #[derive(Debug)]
 struct RealFile(File);
 
+/// A lock that goes with this.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
+    /// Why not left to the closing of the file: a process that is being started has a copy of it, before it becomes another
+    /// program, and the lock would stay with that.
+    fn drop(&mut self) {
+        drop(self.0.unlock());
+    }
+}
+
 impl Vfs for RealFs {
     fn open(&self, path: &Path, how: OpenMode) -> io::Result<Box<dyn VfsFile>> {
         let mut options = OpenOptions::new();
@@ -76,7 +88,7 @@ impl Vfs for RealFs {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn fmt::Debug + Send + Sync>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(file)),
+            Ok(()) => Ok(Box::new(Locked(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -128,6 +128,11 @@ impl Shelf {
         }
     }
 
+    /// Nothing is to be read any more, and no file is held.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// What of a topic is of use, from which offset to one behind the last.
     pub(crate) fn bounds(&self, topic: u32) -> Option<(u64, u64)> {
         self.lock().get(&topic).map(|volume| (volume.floor, volume.next))

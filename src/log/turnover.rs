@@ -40,7 +40,12 @@ pub(crate) struct Turned {
 
 impl Turnover {
     pub(crate) fn run(mut self) -> Result<Turned, LogError> {
-        let segments = self.move_on()?;
+        let segments = self.move_on().inspect_err(|error| {
+            // What was begun takes the room that the next try needs.
+            if error.is_full() {
+                drop(self.sweep());
+            }
+        })?;
         let mut unlink = Vec::new();
         for (number, topic) in &mut self.checkpoint.state.topics {
             let extents = segments.get(number).cloned().unwrap_or_default();

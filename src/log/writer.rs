@@ -71,11 +71,14 @@ impl Writer {
     /// Works off requests, in commits. Answers `false` once the log is closed.
     pub(crate) fn work_off(&mut self, mut queue: VecDeque<Request>) -> bool {
         while !queue.is_empty() {
-            let room = self.most_bytes();
+            let room = usize::try_from(self.most_bytes()).unwrap_or(usize::MAX);
             let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed, room);
             let (answers, closes) = (std::mem::take(&mut plan.answers), plan.closes);
             let result = self.carry_out(plan);
             if closes {
+                // Whoever hears of it finds no file open, in whatever handles there still are; the lock goes last.
+                self.journal.slots.clear();
+                self.shelf.clear();
                 self.lock = None;
             }
             answers.into_iter().for_each(|answer| answer(result.clone()));
@@ -97,10 +100,28 @@ impl Writer {
             Ok(()) => Ok(()),
             Err(error) => {
                 let error = self.poison_unless_full(error);
+                if error.is_full() {
+                    self.settle(&plan);
+                }
                 self.owed.keep(plan.steps);
                 Err(error)
             }
         }
+    }
+
+    /// Lets the state know what is settled, though the journal had no room for it: so that a turnover moves no more than it must, and
+    /// a full disk has some. It is said again once there is room, and means the same then.
+    fn settle(&mut self, plan: &Plan) {
+        let mut touched = BTreeSet::new();
+        for step in &plan.steps {
+            let change = step.change();
+            if matches!(change, Change::Marks { .. } | Change::Trim { .. })
+                && self.state.apply(&change).is_ok()
+            {
+                touched.extend(change.topic());
+            }
+        }
+        self.shelf.follow(&self.state, touched);
     }
 
     fn most_bytes(&self) -> u64 {
@@ -192,7 +213,12 @@ impl Writer {
             return Ok(());
         }
         if self.journal.free(self.needed.turn) == 0 {
-            if self.journal.slots.len() < SLOTS { self.journal.add_slot()? } else { self.turn_over()? }
+            let more = self.journal.slots.len() < SLOTS;
+            match if more { self.journal.add_slot() } else { self.turn_over() } {
+                // Without room for one more, what is settled in the others makes some.
+                Err(error) if more && error.is_full() => self.turn_over()?,
+                done => done?,
+            }
         }
         // Before one is used: so that nobody misses it unseen.
         if self.journal.slots.len() > self.state.slots as usize {
