@@ -96,7 +96,8 @@ impl Turn {
 /// Why two: a process may end while it writes them, and then one of them is whole: the new one, or that of the turn
 /// before. So if neither is, the slot is damaged, and nobody takes it for one that was not begun.
 fn read_turn(file: &dyn VfsFile, path: &Path, slot: usize, uuid: Uuid) -> Result<Turn, LogError> {
-    let head = file.read_vec(0, SECOND_TURN + TURN_BYTES).map_err(|error| LogError::io("read", path, error))?;
+    let head =
+        file.read_vec(0, SECOND_TURN + TURN_BYTES).map_err(|error| LogError::io("read", path, error))?;
     let one = |at: usize| {
         let bytes = head.get(at..at + TURN_BYTES).unwrap_or_default();
         read_one_turn(bytes, path, slot, uuid)

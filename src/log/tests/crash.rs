@@ -60,7 +60,8 @@ fn draw(dice: &mut Dice, model: &Model, names: &mut u64) -> Option<Step> {
         5 | 6 => Some(Step::Turn),
         7..=9 if groups.len() < 3 => {
             *names += 1;
-            let start = if dice.below(2) == 0 { there.floor() } else { dice.below(next + 1).max(there.floor()) };
+            let start =
+                if dice.below(2) == 0 { there.floor() } else { dice.below(next + 1).max(there.floor()) };
             Some(Step::Group { topic, name: format!("group-{names}"), start })
         }
         10..=22 => {
@@ -70,12 +71,14 @@ fn draw(dice: &mut Dice, model: &Model, names: &mut u64) -> Option<Step> {
             Some(Step::Mark { topic, group, runs: vec![run], note, heard: dice.below(3) == 0 })
         }
         _ => {
-            let bodies: Vec<Vec<u8>> = (0..1 + dice.below(4)).map(|at| {
-                let len = [3, 40, 300, 1500][dice.below(4) as usize];
-                let mut body = format!("{topic} {} {at} ", next).into_bytes();
-                body.resize(body.len() + len, b'x');
-                body
-            }).collect();
+            let bodies: Vec<Vec<u8>> = (0..1 + dice.below(4))
+                .map(|at| {
+                    let len = [3, 40, 300, 1500][dice.below(4) as usize];
+                    let mut body = format!("{topic} {} {at} ", next).into_bytes();
+                    body.resize(body.len() + len, b'x');
+                    body
+                })
+                .collect();
             Some(Step::Append { topic, bodies, sync: dice.below(2) == 0 })
         }
     }
@@ -169,7 +172,8 @@ fn crash_everywhere(seed: u64, steps: usize) {
         let disk = SimDisk::new(seed);
         disk.stop_at(call);
         let ran = run(&disk, &script, seed);
-        for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(seed), CrashKind::Random(call)] {
+        for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(seed), CrashKind::Random(call)]
+        {
             recover(&disk.crash(kind), &ran, &format!("seed {seed}, call {call}, {kind:?}"));
         }
     }
@@ -199,7 +203,8 @@ fn a_log_that_ends_again_and_again_holds_what_it_confirmed() {
             if let Ok(mut log) = opened {
                 // What the steps before left is one model now: nobody has to know which of them it was.
                 let now = check(&log, &ran, &format!("seed {seed}, step {at}"));
-                let same = ran.models[ran.confirmed..=ran.begun].iter().rposition(|model| of_use(model) == now);
+                let same =
+                    ran.models[ran.confirmed..=ran.begun].iter().rposition(|model| of_use(model) == now);
                 let same = ran.confirmed + same.unwrap();
                 at = at - (ran.begun - same);
                 ran = Ran { models: vec![ran.models[same].clone()], confirmed: 0, begun: 0, ended: None };

@@ -71,7 +71,8 @@ impl ModelTopic {
 impl Model {
     /// In one line, with bodies as their lengths.
     pub(crate) fn brief(&self) -> String {
-        let group = |(name, group): (&String, &ModelGroup)| format!("{name} {:?} {:?}", group.done, group.notes);
+        let group =
+            |(name, group): (&String, &ModelGroup)| format!("{name} {:?} {:?}", group.done, group.notes);
         let topic = |(name, topic): (&String, &ModelTopic)| {
             let lens: Vec<usize> = topic.bodies.iter().map(Vec::len).collect();
             let groups: Vec<String> = topic.groups.iter().map(group).collect();
@@ -113,7 +114,9 @@ impl ModelTopic {
                 self.settle();
             }
             Step::Append { bodies, .. } => self.bodies.extend(bodies.iter().cloned()),
-            Step::Trim { floor, .. } => self.trimmed = self.trimmed.max((*floor).min(self.bodies.len() as u64)),
+            Step::Trim { floor, .. } => {
+                self.trimmed = self.trimmed.max((*floor).min(self.bodies.len() as u64))
+            }
             Step::Seek { group, to, .. } => {
                 let group = self.groups.get_mut(group).unwrap();
                 *group = ModelGroup { done: (0..*to).collect(), ..ModelGroup::default() };

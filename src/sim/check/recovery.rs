@@ -68,6 +68,8 @@ struct TopicNotes {
     hopes: BTreeMap<u64, i64>,
     /// Groups that are there; of those that this process brought, where.
     joined: BTreeMap<Name, usize>,
+    /// By value: who was there when it was tried first.
+    there_first: BTreeMap<u64, BTreeSet<Name>>,
     /// The last process that had it.
     life: usize,
     /// Of this process: where its publishes begin in the history, and its acceptances.
@@ -141,7 +143,10 @@ impl Reader<'_> {
                     let notes = self.topic(topic);
                     notes.tried.insert(*value);
                     *notes.hopes.entry(*value).or_default() += 1;
-                    let joined = notes.joined.keys().cloned().collect();
+                    // What is tried again may have been stored at the first time, when not all were there.
+                    let there: BTreeSet<Name> = notes.joined.keys().cloned().collect();
+                    let first = notes.there_first.entry(*value).or_insert_with(|| there.clone());
+                    let joined = there.intersection(first).cloned().collect();
                     notes.tried_at.entry(*value).or_insert((place, joined));
                 }
                 What::Refused { topic, value } => self.on_refused(topic, *value),
@@ -406,65 +411,4 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::made_up::Story;
-    use super::*;
-
-    /// A first process that publishes 10 and 11 as 0 and 1, both confirmed; and a second one.
-    fn found(first: Story, second: Story, ended: Ended, drained: bool) -> usize {
-        let life = |story: Story, ended| Life { history: story.end(), ended, at: Moment::ZERO };
-        let lives = vec![life(first, ended), life(second, Ended::ShutDown)];
-        let saga = Saga { lives, intervals: BTreeMap::new(), deduplicated: BTreeSet::new(), drained };
-        what_was_confirmed_is_there(&saga).len()
-    }
-
-    fn first() -> Story {
-        let story = Story::of(&["g"]).tried(10).accepted(0, 1).offered("g", 0, 1).confirmed(10, 0);
-        story.tried(11).accepted(1, 1).offered("g", 1, 2).confirmed(11, 1)
-    }
-
-    fn second() -> Story {
-        Story::of(&["g"]).recovered(2).offered("g", 0, 2)
-    }
-
-    fn all() -> Story {
-        second().attempt("g", 0, 1, End::Acked).attempt("g", 1, 1, End::Acked).settled("g", 0, 2)
-    }
-
-    #[test]
-    fn what_is_lost_or_not_settled_in_the_end_is_found() {
-        assert_eq!(found(first(), all(), Ended::PowerCut, true), 0);
-        assert_eq!(found(first(), Story::of(&["g"]).recovered(1), Ended::PowerCut, false), 1);
-        let skipped = second().attempt("g", 1, 1, End::Acked).settled("g", 1, 2);
-        assert_eq!(found(first(), skipped, Ended::PowerCut, true), 1);
-    }
-
-    #[test]
-    fn what_begins_again_though_it_was_done_with_or_unmarked_is_found() {
-        let done = || first().attempt("g", 0, 1, End::Acked).settled("g", 0, 1);
-        let again = || second().began("g", 1, 0, 1).handled_unsure("g", 0, 10);
-        assert_eq!(found(done(), again(), Ended::PowerCut, false), 0, "the log may not have heard of it");
-        let known = || done().tried(12).accepted(2, 1).confirmed(12, 2);
-        let three = || Story::of(&["g"]).recovered(3).offered("g", 0, 3);
-        assert_eq!(found(known(), three().began("g", 1, 0, 1), Ended::PowerCut, false), 1);
-        let begun = || first().began("g", 1, 0, 1);
-        assert_eq!(found(begun(), again(), Ended::Killed, false), 0);
-        let unmarked = second().began("g", 1, 0, 1).handled("g", 0, 10);
-        assert_eq!(found(begun(), unmarked, Ended::Killed, false), 1);
-        let third = second().began("g", 1, 0, 3);
-        assert_eq!(found(begun(), third, Ended::Killed, false), 1, "one was before");
-    }
-
-    #[test]
-    fn what_nobody_published_and_a_dead_letter_that_is_gone_are_found() {
-        assert_eq!(
-            found(first(), second().handled("g", 0, 99), Ended::Killed, false),
-            2,
-            "nor is it the same"
-        );
-        let dead = || first().attempt("g", 0, 1, End::Failed).dead("g", 0, 1).settled("g", 0, 1);
-        let rest = || second().attempt("g", 1, 1, End::Acked).settled("g", 1, 2);
-        assert_eq!(found(dead(), rest(), Ended::ShutDown, true), 1);
-        assert_eq!(found(dead(), rest().letter("g", 0), Ended::ShutDown, true), 0);
-    }
-}
+mod tests;
