@@ -226,7 +226,7 @@ impl Reader<'_> {
             }
         }
         for (offset, (value, at, _)) in lost {
-            if !excused.is_some_and(|(cut, interval)| cut.since(at) < *interval + SLACK) {
+            if excused.is_none_or(|(cut, interval)| cut.since(at) >= *interval + SLACK) {
                 self.say(format_args!(
                     "{topic} goes on at {next}; {value} had been confirmed as {offset} at {at:?}"
                 ));
@@ -380,6 +380,12 @@ impl Reader<'_> {
             topic.joined.retain(|_, at| *at == 0);
             topic.tried_at.clear();
             topic.accepted_at.clear();
+        }
+        let topics = &self.topics;
+        for ((topic, group), notes) in &mut self.groups {
+            if !topics.get(topic).is_some_and(|notes| notes.joined.contains_key(group)) {
+                notes.offered.clear();
+            }
         }
         for group in self.groups.values_mut() {
             group.own.clear();

@@ -49,7 +49,7 @@ async fn stage(
     to: Option<Topic<u64>>,
     seen: &Seen,
 ) -> (Topic<u64>, Group, Arc<AtomicU32>) {
-    let topic = crate::disk::topic(&broker, name).capacity(16).open().await.unwrap();
+    let topic = crate::disk::topic(broker, name).capacity(16).open().await.unwrap();
     let (made, seen) = (Arc::new(AtomicU32::new(0)), seen.clone());
     let count = made.clone();
     let make = move || {

@@ -37,7 +37,7 @@ struct Scene {
 impl Scene {
     async fn new(sim: Sim, broker: &Broker, capacity: usize) -> Scene {
         let topic =
-            crate::disk::topic(&broker, &format!("t{capacity}")).capacity(capacity).open().await.unwrap();
+            crate::disk::topic(broker, &format!("t{capacity}")).capacity(capacity).open().await.unwrap();
         let stream = topic.group("g").prefetch(64).stream().await.unwrap();
         let sinks = (0..3).map(|_| (topic.sink(), Is::New)).collect();
         Scene { sim, topic, capacity, sinks, stream, held: Vec::new(), sent: 0, acked: 0 }

@@ -133,8 +133,8 @@ const BUDGET: u64 = 128;
 
 /// Fills what `ready` works on, then lets it work, as a task beside the others.
 async fn work(ready: Ready, runtime: &impl Runtime, broker: &Broker, done: Arc<AtomicU64>) {
-    let input = crate::disk::topic(&broker, "input").capacity(2 * MANY as usize).open().await.unwrap();
-    let onward = crate::disk::topic(&broker, "onward").capacity(2 * MANY as usize).open().await.unwrap();
+    let input = crate::disk::topic(broker, "input").capacity(2 * MANY as usize).open().await.unwrap();
+    let onward = crate::disk::topic(broker, "onward").capacity(2 * MANY as usize).open().await.unwrap();
     match ready {
         Ready::Handler | Ready::HandlerThatPublishes => {
             input.publish_all(0..MANY).await.unwrap();
