@@ -79,7 +79,6 @@ struct TopicNotes {
 
 #[derive(Default)]
 struct GroupNotes {
-    offered: BTreeSet<u64>,
     begun: BTreeMap<u64, u32>,
     failures: BTreeMap<u64, u32>,
     done: BTreeSet<u64>,
@@ -161,13 +160,6 @@ impl Reader<'_> {
                         self.on_handled(of, id.offset(), *value, (*attempt, *unsure));
                     }
                 }
-                What::Offered { group, base, runs } => {
-                    if let Some(of) = facts(group) {
-                        let all =
-                            runs.iter().flat_map(|(from, to)| base + u64::from(*from)..base + u64::from(*to));
-                        self.group(of).offered.extend(all);
-                    }
-                }
                 What::Ended { group, id, how, .. } => {
                     if let Some(of) = facts(group) {
                         self.on_ended(of, id.offset(), *how);
@@ -222,7 +214,7 @@ impl Reader<'_> {
                 drop((notes.begun.split_off(&next), notes.failures.split_off(&next)));
                 drop((notes.done.split_off(&next), notes.settled.split_off(&next)));
                 drop((notes.sure.split_off(&next), notes.noted.split_off(&next)));
-                drop((notes.dead.split_off(&next), notes.offered.split_off(&next)));
+                drop(notes.dead.split_off(&next));
             }
         }
         for (offset, (value, at, _)) in lost {
@@ -350,7 +342,9 @@ impl Reader<'_> {
         let Some(topic) = self.topics.get(&of.topic) else { return };
         let Some(notes) = self.groups.get(&(of.topic.clone(), of.group.clone())) else { return };
         let Some(key) = topic.keys.get(&offset) else { return };
-        let is_open = |at: &u64| notes.offered.contains(at) && !notes.done.contains(at);
+        // One that came later may have been given what was there, and need not be given it again.
+        let was_there = |at: &u64| topic.confirmed.get(at).is_some_and(|(_, _, all)| all.contains(&of.group));
+        let is_open = |at: &u64| was_there(at) && !notes.done.contains(at);
         let mut before = topic.keys.range(..offset).filter(|(_, other)| *other == key).map(|(at, _)| *at);
         if let Some(open) = before.find(is_open) {
             let (topic, group) = (&of.topic, &of.group);
@@ -380,12 +374,6 @@ impl Reader<'_> {
             topic.joined.retain(|_, at| *at == 0);
             topic.tried_at.clear();
             topic.accepted_at.clear();
-        }
-        let topics = &self.topics;
-        for ((topic, group), notes) in &mut self.groups {
-            if !topics.get(topic).is_some_and(|notes| notes.joined.contains_key(group)) {
-                notes.offered.clear();
-            }
         }
         for group in self.groups.values_mut() {
             group.own.clear();
