@@ -68,6 +68,8 @@ struct TopicNotes {
     hopes: BTreeMap<u64, i64>,
     /// Groups that are there; of those that this process brought, where.
     joined: BTreeMap<Name, usize>,
+    /// By value: who was there when it was tried first.
+    there_first: BTreeMap<u64, BTreeSet<Name>>,
     /// The last process that had it.
     life: usize,
     /// Of this process: where its publishes begin in the history, and its acceptances.
@@ -77,7 +79,6 @@ struct TopicNotes {
 
 #[derive(Default)]
 struct GroupNotes {
-    offered: BTreeSet<u64>,
     begun: BTreeMap<u64, u32>,
     failures: BTreeMap<u64, u32>,
     done: BTreeSet<u64>,
@@ -141,7 +142,10 @@ impl Reader<'_> {
                     let notes = self.topic(topic);
                     notes.tried.insert(*value);
                     *notes.hopes.entry(*value).or_default() += 1;
-                    let joined = notes.joined.keys().cloned().collect();
+                    // What is tried again may have been stored at the first time, when not all were there.
+                    let there: BTreeSet<Name> = notes.joined.keys().cloned().collect();
+                    let first = notes.there_first.entry(*value).or_insert_with(|| there.clone());
+                    let joined = there.intersection(first).cloned().collect();
                     notes.tried_at.entry(*value).or_insert((place, joined));
                 }
                 What::Refused { topic, value } => self.on_refused(topic, *value),
@@ -154,13 +158,6 @@ impl Reader<'_> {
                 What::Handled { group, id, value, attempt, unsure } => {
                     if let Some(of) = facts(group) {
                         self.on_handled(of, id.offset(), *value, (*attempt, *unsure));
-                    }
-                }
-                What::Offered { group, base, runs } => {
-                    if let Some(of) = facts(group) {
-                        let all =
-                            runs.iter().flat_map(|(from, to)| base + u64::from(*from)..base + u64::from(*to));
-                        self.group(of).offered.extend(all);
                     }
                 }
                 What::Ended { group, id, how, .. } => {
@@ -217,7 +214,7 @@ impl Reader<'_> {
                 drop((notes.begun.split_off(&next), notes.failures.split_off(&next)));
                 drop((notes.done.split_off(&next), notes.settled.split_off(&next)));
                 drop((notes.sure.split_off(&next), notes.noted.split_off(&next)));
-                drop((notes.dead.split_off(&next), notes.offered.split_off(&next)));
+                drop(notes.dead.split_off(&next));
             }
         }
         for (offset, (value, at, _)) in lost {
@@ -345,7 +342,9 @@ impl Reader<'_> {
         let Some(topic) = self.topics.get(&of.topic) else { return };
         let Some(notes) = self.groups.get(&(of.topic.clone(), of.group.clone())) else { return };
         let Some(key) = topic.keys.get(&offset) else { return };
-        let is_open = |at: &u64| notes.offered.contains(at) && !notes.done.contains(at);
+        // One that came later may have been given what was there, and need not be given it again.
+        let was_there = |at: &u64| topic.confirmed.get(at).is_some_and(|(_, _, all)| all.contains(&of.group));
+        let is_open = |at: &u64| was_there(at) && !notes.done.contains(at);
         let mut before = topic.keys.range(..offset).filter(|(_, other)| *other == key).map(|(at, _)| *at);
         if let Some(open) = before.find(is_open) {
             let (topic, group) = (&of.topic, &of.group);

@@ -13,7 +13,7 @@ use crate::broker::{
     Topic,
 };
 use crate::sim::check::{self, Ended, Life, Saga, What};
-use crate::sim::{CrashKind, SimDisk, TestBroker};
+use crate::sim::{CrashKind, Scheduler, SimDisk, TestBroker};
 
 /// Numbers of various lengths, so that records are.
 pub(super) struct Padded;
@@ -133,6 +133,10 @@ impl Lives {
     pub(super) fn new(stage: &Stage, topics: Vec<TopicPlot>) -> Lives {
         let disk = SimDisk::new(stage.sim().seed());
         drop(stage.leave());
+        // Why: by priorities a task may wait for as long as there is another one, and nothing is done in time.
+        if topics.iter().any(|topic| topic.interval.is_some()) {
+            drop(stage.sim().clone().scheduler(Scheduler::Random));
+        }
         Lives(Arc::new(Inside {
             stage: stage.clone(),
             topics,
@@ -317,10 +321,14 @@ impl Lives {
             wrong.extend(found.map(|found| format!("{}: process {number}: {}", found.rule, found.text)));
         }
         if !wrong.is_empty() {
+            // The rest follows from these, and what came before is to be seen too.
+            wrong.truncate(6);
+            let mut tails = String::new();
             for (number, life) in saga.lives.iter().enumerate() {
                 let tail = life.history.tail(crate::sim::kit::setting("CB_EVENTS").unwrap_or(30) as usize);
-                wrong.push(format!("process {number}, {:?} at {:?}:\n{tail}", life.ended, life.at));
+                tails += &format!("  process {number}, {:?} at {:?}:\n{tail}", life.ended, life.at);
             }
+            wrong.push(tails);
         }
         wrong.iter().for_each(|text| stage.is_wrong(text));
     }

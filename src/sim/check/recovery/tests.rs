@@ -1,4 +1,4 @@
-//! Does the rule find what is planted?
+//! Does P22 find what it is there for, and pass what is right?
 
 use super::super::made_up::Story;
 use super::*;
