@@ -215,8 +215,8 @@ impl Writer {
         if self.journal.free(self.needed.turn) == 0 {
             let more = self.journal.slots.len() < SLOTS;
             match if more { self.journal.add_slot() } else { self.turn_over() } {
-                // Without room for one more, what is settled in the others makes some.
-                Err(error) if more && error.is_full() => self.turn_over()?,
+                // Without room for one more, the others serve, if there are any: the one that is full is no help.
+                Err(error) if more && error.is_full() && self.journal.slots.len() > 1 => self.turn_over()?,
                 done => done?,
             }
         }
