@@ -18,6 +18,7 @@ use super::frame::{self, Frame, Header, Kind, NoFrame, frame_len};
 use super::layout::{self, Uuid};
 use super::shelf::Piece;
 use super::vfs::{OpenMode, Vfs, VfsFile};
+use super::writer::SLOTS;
 use crate::base::varint::Take;
 
 /// Where a slot's frames begin: behind its turn, in a page of their own.
@@ -186,6 +187,18 @@ impl Journal {
     /// The slot in which a turn was, if it is there.
     pub(crate) fn slot_of(&self, turn: u64) -> Option<usize> {
         self.slots.iter().position(|slot| slot.turn.number == turn && turn > 0)
+    }
+
+    /// The number of the last turn that any slot's file has, those included that nothing has announced as far as was read.
+    ///
+    /// What is announced may be behind a frame that is damaged. A file that can't be read, or is none of this journal's, says nothing.
+    pub(crate) fn last_turn(&self) -> u64 {
+        let unknown = (self.slots.len()..SLOTS).filter_map(|slot| {
+            let path = layout::slot_path(&self.dir, slot);
+            let file = self.vfs.open(&path, OpenMode::Read).ok()?;
+            read_turn(&*file, &path, slot, self.uuid).ok().map(|turn| turn.number)
+        });
+        self.slots.iter().map(|slot| slot.turn.number).chain(unknown).max().unwrap_or(0)
     }
 
     pub(crate) fn dir(&self) -> &Path {

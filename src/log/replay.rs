@@ -117,6 +117,11 @@ impl Replay {
                     at = following;
                     self.next = Position { turn: self.next.turn + 1, at: SLOT_START };
                 }
+                // A slot is on the disk before the next one begins, so what leads to that is missing.
+                _ if self.journal.last_turn() > self.next.turn => {
+                    let what = if let End::Bad(what) = end { what } else { "frames are missing" };
+                    return Err(LogError::corrupt(&slot.path, self.next.at, Some(self.lsn), what));
+                }
                 _ => {
                     self.torn = self.look_on(at, &slot, end)?;
                     self.journal.go_on(at, self.next.at);

@@ -221,3 +221,23 @@ fn requests_that_wait_together_are_answered_each_for_itself() {
     let opened = Hand::open(Arc::new(after), Path::new(DIR), small(3)).map(drop);
     assert!(matches!(opened, Err(LogError::Corrupt(_))), "{opened:?}");
 }
+
+/// G21: a frame that is damaged before the one that announces the next slot; what is in that slot is not forgotten.
+#[test]
+fn damage_before_a_slot_is_announced_is_refused() {
+    let disk = SimDisk::new(7);
+    let mut log = open(&disk);
+    let topic = log.topic("t").unwrap();
+    while log.writer.journal.position().turn < 2 {
+        // Written and not synced: no frame says that the one before it is on the disk, but the slot that follows.
+        log.append(topic, &[&[5; 300]], false).unwrap();
+    }
+    log.close().unwrap();
+    let first = Path::new(DIR).join("journal/0.j");
+    let bytes = disk.read_file(&first).unwrap();
+    let body = bytes.windows(8).position(|bytes| bytes == [5; 8]).unwrap() as u64;
+    let after = disk.crash(CrashKind::KeepAll);
+    after.flip(&first, body, 1).unwrap();
+    let opened = Hand::open(Arc::new(after), Path::new(DIR), small(3)).map(drop);
+    assert!(matches!(opened, Err(LogError::Corrupt(_))), "{opened:?}");
+}
