@@ -275,16 +275,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes one more slot, full of zeros, on the disk with its name. One for which there is no room leaves nothing behind.
+    /// Makes one more slot, full of zeros, on the disk with its name.
     pub(crate) fn add_slot(&mut self) -> Result<(), LogError> {
-        self.make_slot().inspect_err(|error| {
-            if error.is_full() {
-                drop(self.vfs.remove_file(&layout::slot_path(&self.dir, self.slots.len())));
-            }
-        })
-    }
-
-    fn make_slot(&mut self) -> Result<(), LogError> {
         let path = layout::slot_path(&self.dir, self.slots.len());
         let fail = |call| {
             let path = path.clone();

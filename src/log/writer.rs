@@ -213,12 +213,7 @@ impl Writer {
             return Ok(());
         }
         if self.journal.free(self.needed.turn) == 0 {
-            let more = self.journal.slots.len() < SLOTS;
-            match if more { self.journal.add_slot() } else { self.turn_over() } {
-                // Without room for one more, the others serve, if there are any: the one that is full is no help.
-                Err(error) if more && error.is_full() && self.journal.slots.len() > 1 => self.turn_over()?,
-                done => done?,
-            }
+            if self.journal.slots.len() < SLOTS { self.journal.add_slot()? } else { self.turn_over()? }
         }
         // Before one is used: so that nobody misses it unseen.
         if self.journal.slots.len() > self.state.slots as usize {
