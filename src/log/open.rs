@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::checkpoint::{Checkpoint, unsynced};
 use super::error::LogError;
 use super::frame;
-use super::journal::{Journal, Position, SLOT_START};
+use super::journal::{Journal, SLOT_START};
 use super::layout::{self, Uuid};
 use super::plan::Owed;
 use super::replay::{Replay, Torn, replay};
@@ -201,7 +201,7 @@ fn create(vfs: &Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(), LogErr
     let journal = layout::journal(dir);
     let journal = Journal::create(vfs.clone(), journal, uuid, options.slot_bytes, seeds.seed())?;
     vfs.sync_dir(dir).map_err(|error| LogError::io("sync", dir, error))?;
-    let (slot_bytes, next) = (options.slot_bytes, Position { turn: 1, ..journal.position() });
+    let (slot_bytes, next) = (options.slot_bytes, journal.position());
     let state = State { slots: 1, ..State::default() };
     Checkpoint { uuid, slot_bytes, lsn: 0, next, state }.save(vfs, dir)
 }

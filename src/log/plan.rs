@@ -222,8 +222,7 @@ impl Draft {
 
     fn trim(&mut self, state: &State, topic: u32, floor: u64) {
         if state.topics.contains_key(&topic) {
-            let at = self.trims.entry(topic).or_default();
-            *at = floor.max(*at);
+            raise(&mut self.trims, topic, floor);
         }
     }
 
@@ -266,12 +265,15 @@ impl Owed {
                 Step::Other(Change::Marks { topic, group, marks }) => {
                     self.marks.entry((topic, group)).or_default().append(marks.into_owned());
                 }
-                Step::Other(Change::Trim { topic, floor }) => {
-                    let at = self.trims.entry(topic).or_default();
-                    *at = floor.max(*at);
-                }
+                Step::Other(Change::Trim { topic, floor }) => raise(&mut self.trims, topic, floor),
                 Step::Data { .. } | Step::Other(_) => {}
             }
         }
     }
+}
+
+/// A floor only rises.
+fn raise(trims: &mut BTreeMap<u32, u64>, topic: u32, floor: u64) {
+    let at = trims.entry(topic).or_default();
+    *at = floor.max(*at);
 }

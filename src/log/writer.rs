@@ -155,15 +155,15 @@ impl Writer {
             if plan.seals {
                 self.sync()?;
             }
-            self.write(plan, bytes)?;
+            self.write(plan, bytes)
+        } else if plan.sync {
+            self.sync()
+        } else {
+            Ok(())
         }
-        if plan.sync {
-            self.sync()?
-        }
-        Ok(())
     }
 
-    /// Writes the frames, and applies them.
+    /// Writes the frames, applies them, and waits for the disk if the plan asks for that.
     fn write(&mut self, plan: &Plan, bytes: usize) -> Result<(), LogError> {
         let Some(slot) = self.journal.current().cloned() else { return Err(LogError::Closed) };
         let start = self.journal.position().at;

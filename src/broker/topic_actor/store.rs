@@ -303,8 +303,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn hand_back(&mut self, item: Item<T>, confirm: Option<Confirm>, why: &LogError) {
         let weight = item.weight();
-        let value: Box<dyn std::any::Any + Send> = Box::new(item.into_value());
-        answer(confirm, Err(NotStored { value, why: why.clone() }));
+        refuse(item, confirm, why.clone());
         self.give_back(1, weight);
     }
 
@@ -312,8 +311,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn refuse_rest(&mut self) {
         for mut item in self.actor.mailbox.take_rest() {
             let confirm = item.take_record().confirm;
-            let value: Box<dyn std::any::Any + Send> = Box::new(item.into_value());
-            answer(confirm, Err(NotStored { value, why: LogError::Closed }));
+            refuse(item, confirm, LogError::Closed);
         }
     }
 
@@ -337,4 +335,9 @@ fn answer(confirm: Option<Confirm>, result: Result<Published, NotStored>) {
     if let Some(confirm) = confirm {
         drop(confirm.send(result));
     }
+}
+
+/// Gives the payload back to whoever waits.
+fn refuse<T: Send + 'static>(item: Item<T>, confirm: Option<Confirm>, why: LogError) {
+    answer(confirm, Err(NotStored { value: Box::new(item.into_value()), why }));
 }
