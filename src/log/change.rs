@@ -14,6 +14,7 @@
 //! | Idle, Close | | |
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::frame::{Frame, Header, Kind};
 use crate::base::varint::{Take, put_bytes, put_u64};
@@ -74,8 +75,27 @@ impl Marks {
         self.notes.extend(other.notes);
     }
 
-    /// Runs in order, neighbours joined.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.notes.is_empty()
+    }
+
+    /// Takes the last of each away.
+    pub(crate) fn take_one(&mut self) -> Marks {
+        Marks { done: self.done.pop().into_iter().collect(), notes: self.notes.pop().into_iter().collect() }
+    }
+
+    /// Runs in order, neighbours joined; of each message the last note, if the group is not done with it.
     pub(crate) fn tidy(&mut self) {
+        self.tidy_runs();
+        let notes: BTreeMap<u64, Note> = self.notes.drain(..).collect();
+        let done = |at| {
+            let behind = self.done.partition_point(|(from, _)| *from <= at);
+            behind.checked_sub(1).and_then(|before| self.done.get(before)).is_some_and(|(_, to)| at < *to)
+        };
+        self.notes = notes.into_iter().filter(|(at, _)| !done(*at)).collect();
+    }
+
+    fn tidy_runs(&mut self) {
         self.done.retain(|(from, to)| from < to);
         self.done.sort_unstable();
         self.done.dedup_by(|next, before| {

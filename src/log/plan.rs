@@ -29,6 +29,8 @@ pub(crate) type Answer = Box<dyn FnOnce(Result<(), LogError>) + Send>;
 pub(crate) struct Owed {
     marks: BTreeMap<(u32, u32), Marks>,
     trims: BTreeMap<u32, u64>,
+    /// There was no room for it just now. Until it is tried again, what nobody waits for joins it, and all else goes before it.
+    pub(crate) tried: bool,
 }
 
 /// One commit.
@@ -82,6 +84,8 @@ struct Draft {
     next_groups: BTreeMap<u32, u32>,
     new_groups: BTreeSet<(u32, u32)>,
     names: BTreeSet<(Option<u32>, String)>,
+    /// Something that was told before is not in the log.
+    owes: bool,
     bytes: usize,
     records: u64,
 }
@@ -90,11 +94,10 @@ struct Draft {
 pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed, room: usize) -> Plan {
     let full = FULL_BYTES.min(room / 2);
     let mut draft = Draft { next_topic: state.next_topic, ..Draft::default() };
-    for ((topic, group), marks) in std::mem::take(&mut owed.marks) {
-        draft.mark(state, topic, group, marks, Done::unheard());
-    }
-    for (topic, floor) in std::mem::take(&mut owed.trims) {
-        draft.trim(state, topic, floor);
+    if owed.tried {
+        draft.owes = !owed.marks.is_empty() || !owed.trims.is_empty();
+    } else {
+        draft.take_owed(owed, state, full);
     }
     let mut last = None;
     while last.is_none()
@@ -103,7 +106,9 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
         && queue.front().is_some_and(|request| draft.is_empty() || !request.is_alone())
         && let Some(request) = queue.pop_front()
     {
-        last = draft.take(request, state);
+        if let Some(request) = owed.unless_owed(request) {
+            last = draft.take(request, state);
+        }
     }
     draft.finish(last)
 }
@@ -112,6 +117,18 @@ impl Draft {
     fn is_empty(&self) -> bool {
         let steps = self.data.is_empty() && self.marks.is_empty() && self.trims.is_empty();
         steps && self.new.is_empty() && self.plan.answers.is_empty()
+    }
+
+    fn take_owed(&mut self, owed: &mut Owed, state: &State, full: usize) {
+        owed.marks.values_mut().for_each(Marks::tidy);
+        while self.bytes < full
+            && let Some(((topic, group), marks)) = owed.some_marks()
+        {
+            self.mark(state, topic, group, marks, Done::unheard());
+        }
+        for (topic, floor) in std::mem::take(&mut owed.trims) {
+            self.trim(state, topic, floor);
+        }
     }
 
     /// Takes in a request. Answers what of it must come behind all else, as the last of its commit.
@@ -161,7 +178,7 @@ impl Draft {
             }
             Request::Close { clean, done } => {
                 (self.plan.seals, self.plan.closes) = (true, true);
-                return self.last(done, true, if clean { Change::Close } else { Change::Idle });
+                return self.last(done, true, if clean && !self.owes { Change::Close } else { Change::Idle });
             }
         }
         None
@@ -258,8 +275,34 @@ impl Draft {
 }
 
 impl Owed {
+    /// Answers a request that has something to come to, though there was no room just now.
+    fn unless_owed(&mut self, request: Request) -> Option<Request> {
+        match request {
+            Request::Mark { topic, group, marks, done } if self.tried && !done.is_heard() => {
+                self.marks.entry((topic, group)).or_default().append(marks);
+                None
+            }
+            Request::Trim { topic, floor } if self.tried => {
+                raise(&mut self.trims, topic, floor);
+                None
+            }
+            request => Some(request),
+        }
+    }
+
+    /// Takes a run and a note of a group. Why not all of them: they may be more than a commit has room for.
+    fn some_marks(&mut self) -> Option<((u32, u32), Marks)> {
+        let mut first = self.marks.first_entry()?;
+        let (group, some) = (*first.key(), first.get_mut().take_one());
+        if first.get().is_empty() {
+            first.remove();
+        }
+        Some((group, some))
+    }
+
     /// Keeps of a commit that found no room what nobody will ask for again.
     pub(crate) fn keep(&mut self, steps: Vec<Step>) {
+        self.tried = true;
         for step in steps {
             match step {
                 Step::Other(Change::Marks { topic, group, marks }) => {

@@ -70,6 +70,8 @@ impl Seeds {
 impl Writer {
     /// Works off requests, in commits. Answers `false` once the log is closed.
     pub(crate) fn work_off(&mut self, mut queue: VecDeque<Request>) -> bool {
+        // Since the last time there may be room again.
+        self.owed.tried = false;
         while !queue.is_empty() {
             let room = usize::try_from(self.most_bytes()).unwrap_or(usize::MAX);
             let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed, room);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::crash::script;
 use super::hand::{DIR, Hand, done, small};
 use super::model::{Model, ask, held, of_use};
-use crate::log::{LogError, Terms};
+use crate::log::{LogError, Marks, Note, Terms};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 
 fn open(disk: &SimDisk) -> Hand {
@@ -129,6 +129,41 @@ fn a_full_disk_is_not_final() {
         assert_eq!(all(&log), bodies, "{room} bytes");
         assert_eq!(log.writer.state.topics[&passing].groups[&group].done.floor(), passed);
     }
+}
+
+/// What is owed to a full disk holds nobody up: what must be a commit of its own is answered, and a log that closes does.
+#[test]
+fn a_full_disk_with_marks_that_nobody_waits_for_lets_the_log_seal_and_close() {
+    let disk = SimDisk::new(2);
+    let mut log = open(&disk);
+    let topic = log.topic("t").unwrap();
+    let group = log.group(topic, "all", 0).unwrap();
+    let first = log.append(topic, &[&[1; 100][..]; 20], true).unwrap();
+    disk.set_free(0);
+    while log.append(topic, &[&[2; 300]], true).is_ok() {}
+    // More notes than a slot has room for, most of them of messages that have others by now.
+    let note = |attempts| Note { attempts, due: 0, more: vec![3; 500] };
+    for attempts in 0..60 {
+        let notes = (first..first + 20).map(|at| (at, note(attempts))).collect();
+        log.mark_unheard(topic, group, Marks { done: vec![(first, first + 1)], notes });
+    }
+    // There is room for a frame that says nothing, as long as nothing needs to move.
+    log.seal().unwrap();
+    assert!(log.turn().unwrap_err().is_full());
+    disk.set_free(1 << 20);
+    log.seal().unwrap();
+    let disk = disk.crash(CrashKind::LoseAll);
+    let mut log = open(&disk);
+    let there = log.writer.state.topics[&topic].groups[&group].clone();
+    assert_eq!((there.done.floor(), there.notes.len()), (first + 1, 19));
+    assert!(there.notes.values().all(|found| *found == note(59)), "the last note of each");
+    disk.set_free(0);
+    while log.append(topic, &[&[2; 300]], true).is_ok() {}
+    log.mark_unheard(topic, group, Marks { done: vec![(0, 2)], notes: vec![(5, note(1)), (6, note(2))] });
+    log.close().unwrap();
+    let disk = disk.crash(CrashKind::KeepAll);
+    disk.set_free(1 << 20);
+    assert!(!open(&disk).found.clean, "not all that was told is there");
 }
 
 /// Each call lacks space once: the request is refused, or served, and the next ones are served.
