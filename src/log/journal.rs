@@ -236,9 +236,24 @@ impl Journal {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), LogError> {
         let slot = self.slots.get(self.current).ok_or(LogError::Closed)?;
         self.dirty = true;
-        slot.file.write_all_at(bytes, self.at).map_err(|error| LogError::io("write", &slot.path, error))?;
+        if let Err(error) = slot.file.write_all_at(bytes, self.at) {
+            let error = LogError::io("write", &slot.path, error);
+            return Err(if error.is_full() { self.take_back(bytes.len(), error) } else { error });
+        }
         self.at += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Takes back what was written of a commit that is refused, since its frames are good ones: what comes in its place may be shorter,
+    /// and the rest would follow it.
+    fn take_back(&mut self, len: usize, refused: LogError) -> LogError {
+        let Some(slot) = self.slots.get(self.current) else { return LogError::Closed };
+        let blank = slot.file.write_all_at(&vec![0; len], self.at);
+        let blank = blank.map_err(|error| LogError::io("write", &slot.path, error)).map_err(unsynced);
+        match blank.and_then(|()| self.sync().map_err(unsynced)) {
+            Ok(()) => refused,
+            Err(error) => error,
+        }
     }
 
     /// Waits for what was written.
@@ -269,7 +284,17 @@ impl Journal {
     fn begin(&mut self, at: usize, turn: Turn) -> Result<(), LogError> {
         let bytes = turn.to_bytes(at, self.uuid);
         let slot = self.slots.get_mut(at).ok_or(LogError::Closed)?;
-        slot.file.write_all_at(&bytes, 0).map_err(|error| LogError::io("write", &slot.path, error))?;
+        let fail = |call| {
+            let path = &slot.path;
+            move |error| LogError::io(call, path, error)
+        };
+        if let Err(error) = slot.file.write_all_at(&bytes, 0).map_err(fail("write")) {
+            // What is there may say by now that the turn has begun.
+            let old = slot.turn.to_bytes(at, self.uuid);
+            let restored = slot.file.write_all_at(&old, 0).map_err(fail("write"));
+            restored.and_then(|()| slot.file.sync_data().map_err(fail("sync"))).map_err(unsynced)?;
+            return Err(error);
+        }
         slot.turn = turn;
         (self.current, self.at, self.dirty) = (at, SLOT_START, true);
         Ok(())
