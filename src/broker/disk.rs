@@ -54,6 +54,13 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
+    /// The first offset whose message came in at these milliseconds or later; `None` if none did. Blocks.
+    pub(crate) fn find_millis(&self, millis: u64) -> Result<Option<u64>, LogError> {
+        let found = self.disk.log.find_millis(self.number, millis)?;
+        let is_there = |found: &u64| self.disk.log.bounds(self.number).is_some_and(|(_, next)| *found < next);
+        Ok(Some(found).filter(is_there))
+    }
+
     /// A group is done with these.
     pub(crate) fn done(&self, group: GroupId, base: u64, which: Bits) {
         let runs = which.runs().map(|(from, to)| (base + u64::from(from), base + u64::from(to)));

@@ -3,6 +3,7 @@
 //! Everything it decides is in the ledger; here its effects are carried out. Hardly any code of a user runs in this task:
 //! errors and panics arrive as texts, payloads are dropped with care (`Batch`), functions that weigh are caught.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::runtime::{Clock, Rt};
 use crate::supervise::RestartWindow;
 
 use ending::Stopping;
+use seek::Seeking;
 use staff::Hire;
 use steer::Drain;
 use tell::Dropped;
@@ -91,6 +93,8 @@ pub(crate) struct Life<T> {
     nudges: Vec<Reply<()>>,
     /// Limit: each is a future somewhere.
     drains: Vec<Drain>,
+    /// Where it is to go, one after the other. Limit: each is a future somewhere, or was.
+    seeks: VecDeque<Seeking>,
 }
 
 impl<T: Send + Sync + 'static> GroupActor<T> {
@@ -117,6 +121,7 @@ impl<T: Send + Sync + 'static> GroupActor<T> {
             told_dropped: Dropped::default(),
             nudges: Vec::new(),
             drains: Vec::new(),
+            seeks: VecDeque::new(),
             actor: self,
         };
         std::future::poll_fn(|cx| life.poll(cx)).await;
@@ -137,6 +142,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             for nudged in self.nudges.drain(..) {
                 let _ = nudged.send(());
+            }
+            if self.go_on_seeking() {
+                continue;
             }
             self.answer_drains();
             if self.is_over() {
@@ -164,6 +172,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                     self.actor.mailbox.settle(1);
                     self.take_in(handout);
                     self.note_handout();
+                    self.note_seek();
                 }
                 // The topic is gone, by a runtime that shuts down: nothing comes any more, nobody listens.
                 Event::Closed => return Poll::Ready(()),
@@ -192,6 +201,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             GroupWord::Remember(all) => self.ledger.remember(all),
             GroupWord::WhenKept(port) => self.tell_kept(port),
+            GroupWord::Halted => self.on_stopped(),
             GroupWord::Nudge(port) => self.nudges.push(port),
             GroupWord::Steer(word) => self.steer(word, now),
             GroupWord::Drain { upto, reply } => self.on_drain(upto, reply),
@@ -367,6 +377,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 mod ending;
 mod hand_out;
 mod removed;
+mod seek;
 mod show;
 mod staff;
 mod steer;

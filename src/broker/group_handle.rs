@@ -16,7 +16,8 @@ use super::topic_actor::TopicWord;
 use super::weight::Weigher;
 use super::witness::Sight;
 use super::{
-    Closed, ConsumerStats, DeadLetter, DeleteError, GroupReport, GroupStats, RedriveAllError, Start, Topic,
+    Closed, ConsumerStats, DeadLetter, DeleteError, GroupReport, GroupStats, RedriveAllError, SeekError,
+    Start, Topic,
 };
 use crate::base::Name;
 use crate::base::sync::{Mutex, Ordering, PoisonError};
@@ -53,6 +54,7 @@ pub(super) trait GroupPort: Send + Sync {
     fn ask_drain(&self, port: Reply<()>);
     fn redrive_all(&self) -> Boxed<'_, Result<u64, RedriveAllError>>;
     fn forwards_to(&self) -> Vec<Name>;
+    fn seek(&self, to: Start) -> Boxed<'_, Result<(), SeekError>>;
     fn delete(self: Arc<Self>) -> Result<Ending<GroupReport>, DeleteError>;
 }
 
@@ -83,6 +85,10 @@ impl<T: Send + Sync + 'static> GroupPort for GroupShared<T> {
 
     fn forwards_to(&self) -> Vec<Name> {
         GroupShared::forwards_to(self)
+    }
+
+    fn seek(&self, to: Start) -> Boxed<'_, Result<(), SeekError>> {
+        Box::pin(GroupShared::seek(self, to))
     }
 
     fn delete(self: Arc<Self>) -> Result<Ending<GroupReport>, DeleteError> {

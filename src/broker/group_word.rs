@@ -7,7 +7,7 @@ use super::bits::Bits;
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::ledger::Remembered;
 use super::message::Batch;
-use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats, RateLimit, SteerError};
+use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats, RateLimit, Start, SteerError};
 use crate::log::LogError;
 use crate::mailbox::Reply;
 
@@ -49,6 +49,8 @@ pub(crate) enum GroupWord<T> {
         upto: u64,
         reply: Reply<()>,
     },
+    /// The topic hands out nothing more, as the group has asked it.
+    Halted,
     /// Answer when the disk has all that the group has settled by now; at once if the topic is in memory.
     WhenKept(Reply<Result<(), LogError>>),
     /// Answer after another try to move what is parked.
@@ -72,6 +74,8 @@ pub(crate) enum Steer {
     /// If it has failed, begin anew.
     Restart(Reply<()>),
     Rate(Option<RateLimit>, Reply<()>),
+    /// To another place; answered once the log has it.
+    Seek(Start, Reply<Result<(), LogError>>),
 }
 
 impl<T> GroupWord<T> {

@@ -6,6 +6,7 @@ mod recovered;
 mod redrive;
 mod replay;
 mod retained;
+mod seek;
 mod show;
 mod store;
 
@@ -358,6 +359,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.call_redrivers();
             }
             TopicWord::Peek { from, answer } => drop(answer.send(self.books.first_kept(from))),
+            TopicWord::Halt { group } => self.on_halt(group),
+            TopicWord::Seek { group, start, done } => self.on_seek(group, start, done),
             TopicWord::Look(look) => self.look(look),
             TopicWord::PagesRead(read) => self.on_pages(read),
             TopicWord::Moved { base, index } => self.on_moved(base, index),

@@ -89,6 +89,16 @@ pub(crate) enum TopicWord<T> {
         from: u64,
         answer: Reply<Option<(Arc<Batch<T>>, Bits)>>,
     },
+    /// Hand nothing more to this group, and tell it so: it is to be moved.
+    Halt {
+        group: GroupId,
+    },
+    /// The group that was halted begins anew here. Answered once the log has it.
+    Seek {
+        group: GroupId,
+        start: Start,
+        done: Reply<Result<(), LogError>>,
+    },
     /// Show what is kept next to an offset.
     Look(Look<T>),
     /// What a group is to replay was read.

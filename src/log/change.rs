@@ -8,7 +8,7 @@
 //! | Group | topic; group; where it starts | name, about |
 //! | GroupGone | topic; group | |
 //! | Marks | topic; group | runs: how many, then of each the gap to the one before and the length; notes, see [`Note`] |
-//! | Seek | topic; group; the offset | |
+//! | Seek | topic; group; the offset | what about it, if that is another one |
 //! | Trim | topic; -; the offset | |
 //! | Slot | -; slots there are now | |
 //! | Idle, Close | | |
@@ -29,7 +29,7 @@ pub(crate) enum Change<'a> {
     Group { topic: u32, group: u32, start: u64, name: Cow<'a, str>, about: Cow<'a, [u8]> },
     GroupGone { topic: u32, group: u32 },
     Marks { topic: u32, group: u32, marks: Cow<'a, Marks> },
-    Seek { topic: u32, group: u32, to: u64 },
+    Seek { topic: u32, group: u32, to: u64, about: Cow<'a, [u8]> },
     Trim { topic: u32, floor: u64 },
     Slot { slots: u32 },
     Idle,
@@ -219,7 +219,10 @@ impl<'a> Change<'a> {
                 marks.put(&mut body);
                 of(Kind::Marks, *topic, *group, 0)
             }
-            Change::Seek { topic, group, to } => of(Kind::Seek, *topic, *group, *to),
+            Change::Seek { topic, group, to, about } => {
+                body.extend_from_slice(about);
+                of(Kind::Seek, *topic, *group, *to)
+            }
             Change::Trim { topic, floor } => of(Kind::Trim, *topic, 0, *floor),
             Change::Slot { slots } => of(Kind::Slot, 0, *slots, 0),
             Change::Idle => of(Kind::Idle, 0, 0, 0),
@@ -248,7 +251,10 @@ impl<'a> Change<'a> {
             }
             Kind::GroupGone => Change::GroupGone { topic, group: count },
             Kind::Marks => Change::Marks { topic, group: count, marks: Cow::Owned(Marks::take(&mut take)?) },
-            Kind::Seek => Change::Seek { topic, group: count, to: offset },
+            Kind::Seek => {
+                let about = take.rest().into();
+                Change::Seek { topic, group: count, to: offset, about }
+            }
             Kind::Trim => Change::Trim { topic, floor: offset },
             Kind::Slot => Change::Slot { slots: count },
             Kind::Idle => Change::Idle,

@@ -162,9 +162,9 @@ impl Draft {
                 let there = self.has_group(state, topic, group);
                 return self.last(done, there, Change::GroupGone { topic, group });
             }
-            Request::Seek { topic, group, to, done } => {
+            Request::Seek { topic, group, to, about, done } => {
                 let there = self.has_group(state, topic, group);
-                return self.last(done, there, Change::Seek { topic, group, to });
+                return self.last(done, there, Change::Seek { topic, group, to, about: about.into() });
             }
             Request::Describe { done } => done.tell(Ok(Box::new(state.clone()))),
             Request::Sync { done } => self.answer(done, ()),

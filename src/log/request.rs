@@ -103,6 +103,8 @@ pub(crate) enum Request {
         topic: u32,
         group: u32,
         to: u64,
+        /// Empty: as before.
+        about: Vec<u8>,
         done: Done<()>,
     },
     /// Answered at once, with what there is.

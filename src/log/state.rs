@@ -156,10 +156,13 @@ impl TopicState {
                 self.groups.get_mut(group).ok_or(UNKNOWN_GROUP)?.mark(marks);
                 self.settle();
             }
-            Change::Seek { group, to, .. } => {
+            Change::Seek { group, to, about, .. } => {
                 let group = self.groups.get_mut(group).ok_or(UNKNOWN_GROUP)?;
                 group.done = Ranges::below(*to);
                 group.notes.clear();
+                if !about.is_empty() {
+                    group.about = about.to_vec();
+                }
                 self.settle();
             }
             Change::Trim { floor, .. } => self.floor = self.floor.max((*floor).min(self.next)),

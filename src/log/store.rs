@@ -97,10 +97,7 @@ impl Log {
         (start, since): (u64, u64),
         done: Done<()>,
     ) {
-        let mut about = Vec::new();
-        if since > 0 {
-            put_u64(&mut about, since);
-        }
+        let about = about(since);
         self.ask(Request::CreateGroup { topic, group, name, about, start, done });
     }
 
@@ -155,15 +152,24 @@ impl Log {
         self.0.shelf.outline(topic)
     }
 
-    /// A group begins anew at an offset.
-    pub(crate) fn seek(&self, topic: u32, group: u32, to: u64, done: Done<()>) {
-        self.ask(Request::Seek { topic, group, to, done });
+    /// A group begins anew at an offset; `since` as in [`Log::create_group`].
+    pub(crate) fn seek(&self, topic: u32, group: u32, (to, since): (u64, u64), done: Done<()>) {
+        self.ask(Request::Seek { topic, group, to, about: about(since), done });
     }
 
     /// A request that comes too late answers for itself, when it is dropped.
     fn ask(&self, request: Request) {
         drop(self.0.queue.put(request));
     }
+}
+
+/// What the log keeps of a group for its caller.
+fn about(since: u64) -> Vec<u8> {
+    let mut about = Vec::new();
+    if since > 0 {
+        put_u64(&mut about, since);
+    }
+    about
 }
 
 impl Drop for Shared {

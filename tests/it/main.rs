@@ -64,6 +64,7 @@ mod redrive;
 mod redrive_all;
 mod removed;
 mod scale;
+mod seek;
 mod seen;
 mod sinks;
 mod stages;

@@ -73,12 +73,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         if topic.settings.retain.is_none() || topic.groups().open.contains_key(self.name.as_str()) {
             return Ok(());
         }
-        let find = move || {
-            let (log, number) = (&keeper.disk.log, keeper.number);
-            let found = log.find_millis(number, millis)?;
-            // Behind all that is there the time itself goes on to decide.
-            Ok(Some(found).filter(|found| log.bounds(number).is_some_and(|(_, next)| *found < next)))
-        };
+        // Behind all that is there the time itself goes on to decide.
+        let find = move || keeper.find_millis(millis);
         let found: Result<Option<u64>, LogError> =
             blocking(&topic.core.rt, "find a time", find).await.unwrap_or(Err(LogError::Closed));
         if let Some(offset) = found? {

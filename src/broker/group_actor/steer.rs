@@ -35,6 +35,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.paused = false;
                 self.tell_all(done);
             }
+            Steer::Seek(to, done) => self.begin_seek(to, done),
             Steer::Restart(done) => {
                 if self.begin_anew() {
                     self.members.build_given_up();
@@ -117,7 +118,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Whether it hands out what it has, as far as there is room.
     pub(super) fn hands_out(&self) -> bool {
-        self.state == GroupState::Running && !self.paused
+        self.state == GroupState::Running && !self.paused && self.seeks.is_empty()
     }
 
     /// Tells the topic what it must know to say when it is quiet, and why it is not.

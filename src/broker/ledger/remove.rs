@@ -58,6 +58,17 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         }
     }
 
+    /// Skips all that nobody holds and that is not parked, and forgets what it knew of messages that are to come.
+    pub(crate) fn skip_all(&mut self, effects: &mut Vec<Effect<B>>) {
+        while let Some((slice, past)) = self.take_oldest(u64::MAX) {
+            self.counts.skipped += u64::from(slice.len());
+            effects.push(removed(&slice, &past));
+        }
+        if let Some(memory) = &mut self.memory {
+            memory.clear();
+        }
+    }
+
     /// Takes the oldest messages that nobody holds, up to `most`, as far as they are neighbours. Those that wait for their
     /// next attempt are among them: else what is new would be skipped for their sake.
     fn take_oldest(&mut self, most: u64) -> Option<(Slice<B>, Past)> {

@@ -41,6 +41,8 @@ pub(super) struct Link<T> {
     pub(super) door: SendSink<Handout<T>, GroupWord<T>>,
     /// What it has to read first of what is settled. What comes meanwhile is withheld.
     pub(super) replay: Option<Replay>,
+    /// It is handed nothing until it is told where to begin anew.
+    pub(super) halted: bool,
     /// History that was gone, or could not be decoded, before it was read.
     pub(super) skipped: u64,
 }
@@ -53,8 +55,20 @@ impl<T: Send + Sync + 'static> Link<T> {
         start: Start,
     ) -> Link<T> {
         let (withheld, late, door) = (VecDeque::new(), VecDeque::new(), to.sink());
-        let (replay, skipped) = (None, 0);
-        Link { group, name, to, start, news: GroupNews::default(), withheld, late, door, replay, skipped }
+        let (replay, halted, skipped) = (None, false, 0);
+        Link {
+            group,
+            name,
+            to,
+            start,
+            news: GroupNews::default(),
+            withheld,
+            late,
+            door,
+            replay,
+            halted,
+            skipped,
+        }
     }
 
     /// Which of these the group reads.
@@ -67,7 +81,7 @@ impl<T: Send + Sync + 'static> Link<T> {
     }
 
     pub(super) fn hand(&mut self, handout: Handout<T>, held: bool) {
-        if held || self.replay.as_ref().is_some_and(|replay| !replay.is_read()) {
+        if held || self.halted || self.replay.as_ref().is_some_and(|replay| !replay.is_read()) {
             if !handout.open.is_empty() {
                 self.withheld.push_back(handout);
             }
@@ -113,6 +127,9 @@ impl<T: Send + Sync + 'static> Link<T> {
     }
 
     pub(super) fn release(&mut self) {
+        if self.halted {
+            return;
+        }
         for handout in std::mem::take(&mut self.withheld) {
             self.hand(handout, false);
         }
@@ -122,6 +139,7 @@ impl<T: Send + Sync + 'static> Link<T> {
     pub(super) fn is_quiet(&self, books: &Books<Arc<Batch<T>>>) -> bool {
         !self.news.running
             || self.late.is_empty()
+                && !self.halted
                 && self.replay.is_none()
                 && books.open(self.group) == self.withheld() + self.news.parked
     }

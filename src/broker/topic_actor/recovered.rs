@@ -20,6 +20,9 @@ use crate::broker::witness::Sight;
 use crate::log::{Done, LogError, Marks, Ranges};
 use crate::mailbox::Reply;
 
+/// A batch, and what of it a group is handed.
+pub(super) type Offered<T> = (Arc<Batch<T>>, Bits);
+
 impl<T: Send + Sync + 'static> Life<T> {
     /// Takes in what was there.
     pub(super) fn recover(&mut self) {
@@ -80,10 +83,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.feed(group);
             return;
         }
-        let first = self.history.as_ref().map(|history| match self.actor.store {
-            Some(_) => 0,
-            None => history.pages.first().unwrap_or(u64::MAX),
-        });
+        let first = self.first_in_history();
         let handouts = self.books.on_group(group, |batch, base, kept| match first {
             // What is in the history comes from there.
             Some(first) if base >= first => Bits::default(),
@@ -105,7 +105,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.feed(group);
     }
 
-    fn offer(&self, link: &mut Link<T>, batch: Arc<Batch<T>>, open: Bits) {
+    pub(super) fn offer(&self, link: &mut Link<T>, batch: Arc<Batch<T>>, open: Bits) {
         let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
         self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
         let first = batch.first_time(open);
@@ -121,7 +121,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn create_in_log(
         &self,
         link: &Link<T>,
-        handouts: &[(Arc<Batch<T>>, Bits)],
+        handouts: &[Offered<T>],
         from: u64,
         done: Reply<Result<(), LogError>>,
     ) {
@@ -130,18 +130,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             return;
         };
         let next = self.books.next_offset();
-        let (mut first, mut at, mut passed) = (from, None, Vec::new());
-        for (batch, open) in handouts {
-            for (from, to) in open.runs() {
-                let (from, to) = (batch.base() + u64::from(from), batch.base() + u64::from(to));
-                match at {
-                    None => first = from,
-                    Some(at) => passed.push((at, from)),
-                }
-                at = Some(to);
-            }
-        }
-        passed.extend(at.map(|at| (at, next)));
+        let (first, passed) = self.passed_by(handouts, from);
         // One of that name may be at its end still: for the log there is one at a time.
         let same = self.links.iter().find(|other| other.name == link.name);
         same.iter().for_each(|old| self.delete_from_log(old.group));
@@ -156,6 +145,31 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn note_group_gone(&mut self, group: GroupId) {
         self.dormant.remove(&group);
         self.delete_from_log(group);
+    }
+
+    /// From which offset on a group reads that is handed these, and then what lies from `from` on; and what it passes by behind that.
+    pub(super) fn passed_by(&self, handouts: &[Offered<T>], from: u64) -> (u64, Vec<(u64, u64)>) {
+        let (mut first, mut at, mut passed) = (from, None, Vec::new());
+        for (batch, open) in handouts {
+            for (start, end) in open.runs() {
+                let (start, end) = (batch.base() + u64::from(start), batch.base() + u64::from(end));
+                match at {
+                    None => first = start,
+                    Some(at) => passed.push((at, start)),
+                }
+                at = Some(end);
+            }
+        }
+        passed.extend(at.map(|at| (at, from)));
+        (first, passed)
+    }
+
+    /// What lies from here on comes to new groups as history. `None`: there is none.
+    pub(super) fn first_in_history(&self) -> Option<u64> {
+        self.history.as_ref().map(|history| match self.actor.store {
+            Some(_) => 0,
+            None => history.pages.first().unwrap_or(u64::MAX),
+        })
     }
 
     fn delete_from_log(&self, group: GroupId) {

@@ -55,6 +55,12 @@ impl Replay {
         self.cursor >= self.end
     }
 
+    /// What was not handed out is not to be. Answers those that wait for it.
+    pub(super) fn cut_short(&mut self) -> Vec<(u64, Reply<()>)> {
+        self.end = self.cursor;
+        std::mem::take(&mut self.drains)
+    }
+
     fn is_over(&self) -> bool {
         self.is_read() && self.out.is_empty()
     }
@@ -98,8 +104,9 @@ impl Replay {
 
 /// A window that was read from the disk, for a group.
 pub(crate) struct PagesRead<T> {
-    pub(crate) group: GroupId,
-    pub(crate) read: Result<Pages<T>, LogError>,
+    group: GroupId,
+    from: u64,
+    read: Result<Pages<T>, LogError>,
 }
 
 impl<T: Send + Sync + 'static> Life<T> {
@@ -185,15 +192,19 @@ impl<T: Send + Sync + 'static> Life<T> {
         let read = move || {
             let read = pages.read(&origin, from..upto, unsure);
             // An error: the topic has ended.
-            drop(own.control(TopicWord::PagesRead(PagesRead { group, read })));
+            drop(own.control(TopicWord::PagesRead(PagesRead { group, from, read })));
         };
         self.actor.watch.rt().spawn_blocking("read history", Box::new(read));
     }
 
-    pub(super) fn on_pages(&mut self, PagesRead { group, read }: PagesRead<T>) {
+    pub(super) fn on_pages(&mut self, PagesRead { group, from, read }: PagesRead<T>) {
         self.changes += 1;
         let Some(at) = self.links.iter().position(|link| link.group == group) else { return };
         let Some(Link { name, replay: Some(replay), .. }) = self.links.get_mut(at) else { return };
+        // Not so if the group was moved meanwhile.
+        if !replay.reads || replay.cursor != from {
+            return;
+        }
         replay.reads = false;
         let (topic, name, cursor) = (self.actor.name.clone(), name.clone(), replay.cursor);
         let Pages { batches, unread, next } = match read {

@@ -75,7 +75,7 @@ impl Hand {
     }
 
     pub(crate) fn seek(&mut self, topic: u32, group: u32, to: u64) -> Result<(), LogError> {
-        self.ask(|done| Request::Seek { topic, group, to, done })
+        self.ask(|done| Request::Seek { topic, group, to, about: Vec::new(), done })
     }
 
     pub(crate) fn delete_topic(&mut self, topic: u32) -> Result<(), LogError> {

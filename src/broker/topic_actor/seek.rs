@@ -1,0 +1,79 @@
+//! The topic's part in moving a group.
+
+use super::Life;
+use super::link::Link;
+use super::replay::Replay;
+use crate::broker::Start;
+use crate::broker::bits::Bits;
+use crate::broker::books::GroupId;
+use crate::broker::disk::Keeper;
+use crate::broker::group_word::GroupWord;
+use crate::log::{Done, LogError, Marks, Ranges};
+use crate::mailbox::Reply;
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// Hands a group nothing more, until it is told where to begin anew. What it was not handed it does without.
+    pub(super) fn on_halt(&mut self, group: GroupId) {
+        self.changes += 1;
+        let Some(link) = self.links.iter_mut().find(|link| link.group == group) else { return };
+        link.halted = true;
+        let drains = link.replay.as_mut().map(Replay::cut_short).unwrap_or_default();
+        drains.into_iter().for_each(|(upto, reply)| link.drain(upto, reply));
+        let left: Vec<_> = link.withheld.drain(..).chain(link.late.drain(..)).collect();
+        drop(link.to.control(GroupWord::Halted));
+        for handout in left {
+            let (base, which) = (handout.batch.base(), handout.open);
+            let freed = match handout.redrives {
+                0 => self.books.on_settled(group, base, which),
+                _ if self.actor.store.is_some() => self.books.on_settled(group, base, which),
+                _ => which.iter().map(|at| self.books.on_settled_again(group, base, at)).sum(),
+            };
+            if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
+                link.skipped += which.count();
+            }
+            self.free(freed);
+        }
+    }
+
+    /// The group has let go of all that it had: it begins anew.
+    pub(super) fn on_seek(&mut self, group: GroupId, start: Start, done: Reply<Result<(), LogError>>) {
+        self.changes += 1;
+        let Some(at) = self.links.iter().position(|link| link.group == group) else { return };
+        let (from, first) = (self.begins_at(start), self.first_in_history());
+        let (handouts, freed) = self.books.on_seek(group, |batch, base, kept| match first {
+            Some(first) if base >= first => Bits::default(),
+            _ => batch.first_time(start.pick(batch, kept)),
+        });
+        let mut link = self.links.remove(at);
+        // What came while it was halted is in the books, and so among what it is handed now.
+        (link.halted, link.start, link.replay) = (false, start, None);
+        link.withheld.clear();
+        self.seek_in_log(&link, &handouts, from, done);
+        for (batch, open) in handouts {
+            self.offer(&mut link, batch, open);
+        }
+        link.replay = Replay::new(from, self.books.next_offset(), Ranges::default(), 0);
+        self.links.insert(at, link);
+        self.free(freed);
+        self.feed(group);
+    }
+
+    fn seek_in_log(
+        &self,
+        link: &Link<T>,
+        handouts: &[super::recovered::Offered<T>],
+        from: u64,
+        done: Reply<Result<(), LogError>>,
+    ) {
+        let Some(store) = &self.actor.store else {
+            let _ = done.send(Ok(()));
+            return;
+        };
+        let (first, passed) = self.passed_by(handouts, from);
+        let told = Done::new(move |sought| drop(done.send(sought)));
+        let since = if self.history.is_some() { self.books.next_offset() } else { 0 };
+        let Keeper { disk, number } = &store.keeper;
+        disk.log.seek(*number, link.group.0, (first, since), told);
+        store.keeper.mark(link.group, Marks { done: passed, notes: Vec::new() });
+    }
+}

@@ -1,0 +1,196 @@
+//! Is a group that is moved handed just what lies at its new place? (G5)
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use callboard::broker::{Raw, Retain, SeekError, Start};
+use callboard::prelude::*;
+use futures::StreamExt as _;
+
+use crate::disk;
+use crate::durable::TempDir;
+use crate::every;
+use crate::kit::{Valve, until, valved};
+
+type Seen = Arc<Mutex<Vec<u64>>>;
+
+async fn reads(topic: &Topic<u64>, name: &str) -> (Group, Seen) {
+    let seen = Seen::default();
+    let group = topic.group(name).with(seen.clone());
+    let group = group
+        .run(async |n, seen| {
+            seen.lock().unwrap().push(*n);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    (group, seen)
+}
+
+fn take(seen: &Seen) -> Vec<u64> {
+    std::mem::take(&mut *seen.lock().unwrap())
+}
+
+/// Back, forth, and to the end, while messages come.
+#[test]
+fn a_group_goes_back_and_forth_in_what_is_kept() {
+    every::memory_and_disk(|| async {
+        let broker = disk::broker().await;
+        let topic = disk::topic(&broker, "t").capacity(16).retain(Retain::all()).open().await.unwrap();
+        let (group, seen) = reads(&topic, "all").await;
+        let (_other, others) = reads(&topic, "other").await;
+        let ids = topic.publish_all(0..200).await.unwrap();
+        topic.settled().await.unwrap();
+        assert_eq!(take(&seen), (0..200).collect::<Vec<_>>());
+
+        group.seek(Start::Offset(150)).await.unwrap();
+        topic.publish_all(200..210).await.unwrap();
+        topic.settled().await.unwrap();
+        assert_eq!(take(&seen), (150..210).collect::<Vec<_>>());
+
+        group.seek(Start::After(ids[99])).await.unwrap();
+        group.seek(Start::Earliest).await.unwrap();
+        group.seek(Start::Offset(205)).await.unwrap();
+        topic.settled().await.unwrap();
+        // What it had begun of the places in between it may have done.
+        assert!(take(&seen).ends_with(&(205..210).collect::<Vec<_>>()));
+
+        group.seek(Start::Offset(1000)).await.unwrap();
+        topic.publish_all(210..220).await.unwrap();
+        topic.settled().await.unwrap();
+        assert_eq!(take(&seen), [0; 0], "it waits for what is not there yet");
+        group.seek(Start::Latest).await.unwrap();
+        topic.publish(220).await.unwrap();
+        topic.settled().await.unwrap();
+        assert_eq!(take(&seen), [220]);
+        assert_eq!(take(&others), (0..221).collect::<Vec<_>>(), "nobody else notices");
+        let stats = group.stats().await.unwrap();
+        assert_eq!((stats.lag, topic.stats().await.unwrap().unsettled), (0, 0), "{stats:?}");
+        assert_eq!(broker.shutdown().await.lost(), 0);
+    });
+}
+
+/// What consumers are at goes on to its end, and counts; what they have not begun is skipped, with retries and the rest.
+#[test]
+fn a_seek_waits_for_what_consumers_are_at_and_skips_the_rest() {
+    every::memory_and_disk(|| async {
+        let broker = disk::broker().await;
+        let topic = disk::topic(&broker, "t").capacity(100).retain(Retain::all()).open().await.unwrap();
+        let valve = Valve::shut();
+        let group = valved(&topic, "slow", &valve).await;
+        topic.publish_all(0..50).await.unwrap();
+        assert_eq!(valve.next().await, 0);
+        let seek = crate::kit::begun(group.seek(Start::Offset(40))).await;
+        let stats = group.stats().await.unwrap();
+        assert_eq!((stats.acked, stats.in_flight), (0, 1), "one is at work, and the rest was taken back");
+        valve.let_through(1);
+        seek.await.unwrap();
+        assert_eq!(valve.next().await, 40);
+        valve.open();
+        topic.settled().await.unwrap();
+        let stats = group.stats().await.unwrap();
+        assert_eq!((stats.acked, stats.skipped, stats.lag), (11, 49, 0), "{stats:?}");
+    });
+}
+
+/// Without history a group may go back to what others have still to settle, and ahead of all.
+#[test]
+fn without_history_a_group_goes_to_what_others_keep() {
+    every::memory_and_disk(|| async {
+        let broker = disk::broker().await;
+        let topic = disk::topic(&broker, "t").capacity(100).open().await.unwrap();
+        let (group, seen) = reads(&topic, "quick").await;
+        let slow = topic.group("slow").run(async |_| std::future::pending().await).await.unwrap();
+        topic.publish_all(0..50).await.unwrap();
+        until(&group, |stats| stats.acked == 50).await;
+        take(&seen);
+        group.seek(Start::Offset(45)).await.unwrap();
+        until(&group, |stats| stats.acked == 55).await;
+        assert_eq!(take(&seen), [45, 46, 47, 48, 49]);
+        slow.pause().await.unwrap();
+        slow.delete().await.unwrap();
+        group.seek(Start::Earliest).await.unwrap();
+        topic.publish(50).await.unwrap();
+        topic.settled().await.unwrap();
+        assert_eq!(take(&seen), [50], "nobody kept what was before");
+        let stats = topic.stats().await.unwrap();
+        assert_eq!(stats.unsettled, 0);
+    });
+}
+
+/// Dead letters, redriven ones and retries that wait are let go of; their topic is in order afterwards.
+#[test]
+fn a_seek_lets_go_of_retries_and_of_what_was_redriven() {
+    every::seed(40, |_| async {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<u64>("t").capacity(64).retain(Retain::all()).open().await.unwrap();
+        let retry = Retry::fixed(Duration::from_secs(60)).max_attempts(2);
+        let works = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let group = topic.group("all").consumers(3).retry(retry).with(works.clone());
+        let group = group
+            .run(async |n, works| {
+                let works = works.load(std::sync::atomic::Ordering::Relaxed);
+                if works || *n % 2 == 0 { Ok(()) } else { Err(Fault::new("not yet")) }
+            })
+            .await
+            .unwrap();
+        topic.publish_all(0..20).await.unwrap();
+        until(&group, |stats| stats.dead_lettered == 10).await;
+        assert_eq!(group.redrive().await.unwrap(), 10);
+        until(&group, |stats| stats.delayed == 10).await;
+        works.store(true, std::sync::atomic::Ordering::Relaxed);
+        group.seek(Start::Offset(10)).await.unwrap();
+        topic.settled().await.unwrap();
+        let stats = group.stats().await.unwrap();
+        assert_eq!((stats.acked, stats.skipped, stats.delayed, stats.lag), (20, 10, 0, 0), "{stats:?}");
+        let topic = topic.stats().await.unwrap();
+        assert_eq!((topic.unsettled, topic.pinned), (0, 0), "{topic:?}");
+    });
+}
+
+/// A group that was moved is there in the next process too.
+#[test]
+fn a_group_is_where_it_was_moved_to_in_the_next_process() {
+    every::runtime(|| async {
+        let dir = TempDir::new("seek");
+        let open = async || {
+            let broker = dir.builder().open().await.unwrap();
+            let topic = broker.topic::<String>("t").durable(Raw).capacity(8).retain(Retain::all());
+            (broker, topic.open().await.unwrap())
+        };
+        let (broker, topic) = open().await;
+        let group = topic.group("all").run(async |_| Ok(())).await.unwrap();
+        topic.publish_all((0..100).map(|n| n.to_string())).await.unwrap();
+        topic.settled().await.unwrap();
+        group.pause().await.unwrap();
+        group.seek(Start::Offset(90)).await.unwrap();
+        drop((broker.shutdown().await, topic, group));
+        let (broker, topic) = open().await;
+        assert_eq!(topic.stats().await.unwrap().unsettled, 0, "history holds no place");
+        let mut again = topic.group("all").stream().await.unwrap();
+        for n in 90..100 {
+            let delivery = again.next().await.unwrap();
+            assert_eq!((delivery.as_str(), delivery.attempt()), (n.to_string().as_str(), 1));
+            delivery.ack().unwrap();
+        }
+        let group = topic.find_group("all").unwrap();
+        until(&group, |stats| stats.lag == 0).await;
+        let millis = 1;
+        group.seek(Start::UnixMillis(millis)).await.unwrap();
+        assert_eq!(**again.next().await.unwrap(), *"0");
+        drop(again);
+        drop((broker.shutdown_within(Duration::ZERO).await, topic, group));
+    });
+}
+
+#[test]
+fn a_topic_that_drops_its_oldest_has_no_way_back() {
+    every::runtime(|| async {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<u64>("t").overflow(Overflow::DropOldest).open().await.unwrap();
+        let (group, _) = reads(&topic, "all").await;
+        assert!(matches!(group.seek(Start::Earliest).await, Err(SeekError::DropsOldest)));
+        topic.delete().await.unwrap();
+        assert!(matches!(group.seek(Start::Earliest).await, Err(SeekError::Closed)));
+    });
+}
