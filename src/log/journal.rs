@@ -20,6 +20,7 @@ use super::shelf::Piece;
 use super::vfs::{OpenMode, Vfs, VfsFile};
 use super::writer::SLOTS;
 use crate::base::varint::Take;
+use crate::base::{Bug, planted};
 
 /// Where a slot's frames begin: behind its turn, in a page of their own.
 pub(crate) const SLOT_START: u64 = 4096;
@@ -246,7 +247,9 @@ impl Journal {
         if self.dirty
             && let Some(slot) = self.slots.get(self.current)
         {
-            slot.file.sync_data().map_err(|error| LogError::io("sync", &slot.path, error))?;
+            if !planted(Bug::UnsyncedJournal) {
+                slot.file.sync_data().map_err(|error| LogError::io("sync", &slot.path, error))?;
+            }
             self.dirty = false;
         }
         Ok(())
@@ -262,6 +265,8 @@ impl Journal {
         let free = |slot: &Slot| slot.turn.number < needed;
         let Some(slot) = self.slots.iter().position(free) else { return Ok(false) };
         let number = self.position().turn + 1;
+        let old = self.slots.get(slot).map_or(0, |slot| slot.turn.seed);
+        let seed = if planted(Bug::OldSeed) && old != 0 { old } else { seed };
         self.begin(slot, Turn { number, first_lsn, seed })?;
         Ok(true)
     }
@@ -291,8 +296,10 @@ impl Journal {
             at += left as u64;
         }
         file.sync_data().map_err(fail("sync")).map_err(unsynced)?;
-        let synced = self.vfs.sync_dir(&self.dir);
-        synced.map_err(|error| unsynced(LogError::io("sync", &self.dir, error)))?;
+        if !planted(Bug::NamelessSlot) {
+            let synced = self.vfs.sync_dir(&self.dir);
+            synced.map_err(|error| unsynced(LogError::io("sync", &self.dir, error)))?;
+        }
         self.slots.push(Slot { file: file.into(), path, turn: Turn::NONE });
         Ok(())
     }

@@ -5,4 +5,6 @@ mod faults;
 mod fixtures;
 pub(crate) mod hand;
 mod model;
+mod negative;
 mod plain;
+mod stale;
