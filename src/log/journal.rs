@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::checkpoint::unsynced;
 use super::error::LogError;
-use super::frame::{self, Frame, Header, Kind, NoFrame, frame_len};
+use super::frame::{self, Frame, HEADER, Header, Kind, NoFrame, frame_len};
 use super::layout::{self, Uuid};
 use super::shelf::Piece;
 use super::vfs::{OpenMode, Vfs, VfsFile};
@@ -24,8 +24,17 @@ use crate::base::{Bug, planted};
 
 /// Where a slot's frames begin: behind its turn, in a page of their own.
 pub(crate) const SLOT_START: u64 = 4096;
+/// The smallest slot: a little more than its turn, and a commit.
+const LEAST_SLOT: u64 = 16 << 10;
+/// The largest: what one frame may hold.
+const MOST_SLOT: u64 = 1 << 31;
 /// What a slot is filled with at first is written in such pieces.
 const ZEROS: usize = 1 << 20;
+
+/// Whether a slot may have so many bytes.
+pub(crate) fn is_slot_size(bytes: u64) -> bool {
+    (LEAST_SLOT..=MOST_SLOT).contains(&bytes) && bytes.is_multiple_of(4096)
+}
 
 /// A place in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +75,8 @@ pub(crate) struct Journal {
     at: u64,
     /// Something was written and not synced.
     dirty: bool,
+    /// The next turn was begun, or a part of it, and then there was no room. Nothing more is written in this one.
+    half_begun: bool,
 }
 
 impl Slot {
@@ -74,6 +85,19 @@ impl Slot {
         let (base, end) = (header.offset, header.offset + u64::from(header.count));
         let (file, path, seed) = (self.file.clone(), self.path.clone(), self.turn.seed);
         Piece { base, end, file, path, seed, from, to: from + len as u64 }
+    }
+
+    /// Makes nothing, on the disk, of a commit that found no room: all of it may be there but for zeros at its end, that were there
+    /// before. The next commit would be written over it, but the process may end now.
+    fn take_back(&self, bytes: &[u8], at: u64) -> Result<(), LogError> {
+        let fail = |call| move |error| unsynced(LogError::io(call, &self.path, error));
+        let head = self.file.read_vec(at, HEADER).map_err(fail("read"))?;
+        // Why not always: a file system that lacks space for anything lacks it for zeros, and has written nothing.
+        if bytes.starts_with(&head) {
+            self.file.write_all_at(&[0; HEADER], at).map_err(fail("write"))?;
+            self.file.sync_data().map_err(fail("sync"))?;
+        }
+        Ok(())
     }
 }
 
@@ -151,7 +175,8 @@ impl Journal {
         seed: u32,
     ) -> Result<Journal, LogError> {
         let (slots, at) = (Vec::new(), SLOT_START);
-        let mut journal = Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false };
+        let mut journal =
+            Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false, half_begun: false };
         journal.add_slot()?;
         journal.begin(0, Turn { number: 1, first_lsn: 0, seed })?;
         journal.sync()?;
@@ -161,7 +186,7 @@ impl Journal {
     /// One that is there, none of whose slots is open yet.
     pub(crate) fn at(vfs: Arc<dyn Vfs>, dir: PathBuf, uuid: Uuid, slot_bytes: u64) -> Journal {
         let (slots, at) = (Vec::new(), SLOT_START);
-        Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false }
+        Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false, half_begun: false }
     }
 
     /// Opens the slots that are there, up to this many, and reads their turns.
@@ -226,7 +251,7 @@ impl Journal {
     }
 
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.at + bytes as u64 <= self.slot_bytes
+        !self.half_begun && self.at + bytes as u64 <= self.slot_bytes
     }
 
     pub(crate) fn current(&self) -> Option<&Slot> {
@@ -237,7 +262,15 @@ impl Journal {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), LogError> {
         let slot = self.slots.get(self.current).ok_or(LogError::Closed)?;
         self.dirty = true;
-        slot.file.write_all_at(bytes, self.at).map_err(|error| LogError::io("write", &slot.path, error))?;
+        if let Err(error) = slot.file.write_all_at(bytes, self.at) {
+            let error = LogError::io("write", &slot.path, error);
+            // What is refused must not be found.
+            return Err(if error.is_full() {
+                slot.take_back(bytes, self.at).err().unwrap_or(error)
+            } else {
+                error
+            });
+        }
         self.at += bytes.len() as u64;
         Ok(())
     }
@@ -274,9 +307,14 @@ impl Journal {
     fn begin(&mut self, at: usize, turn: Turn) -> Result<(), LogError> {
         let bytes = turn.to_bytes(at, self.uuid);
         let slot = self.slots.get_mut(at).ok_or(LogError::Closed)?;
-        slot.file.write_all_at(&bytes, 0).map_err(|error| LogError::io("write", &slot.path, error))?;
+        if let Err(error) = slot.file.write_all_at(&bytes, 0) {
+            let error = LogError::io("write", &slot.path, error);
+            // Why: the turn may stand there, and it says with which frame it begins, so that one must not come before it.
+            self.half_begun = error.is_full();
+            return Err(error);
+        }
         slot.turn = turn;
-        (self.current, self.at, self.dirty) = (at, SLOT_START, true);
+        (self.current, self.at, self.dirty, self.half_begun) = (at, SLOT_START, true, false);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::checkpoint::{Checkpoint, unsynced};
 use super::error::LogError;
 use super::frame;
-use super::journal::{Journal, SLOT_START};
+use super::journal::{Journal, SLOT_START, is_slot_size};
 use super::layout::{self, Uuid};
 use super::plan::Owed;
 use super::replay::{Replay, Torn, replay};
@@ -26,20 +26,13 @@ pub(crate) struct Options {
     pub(crate) entropy: u64,
 }
 
-/// The smallest slot: a little more than its turn, and a commit.
-const LEAST_SLOT: u64 = 16 << 10;
-/// The largest: what one frame may hold.
-const MOST_SLOT: u64 = 1 << 31;
-
 impl Options {
     pub(crate) fn new(entropy: u64) -> Options {
         Options { slot_bytes: 64 << 20, roll_bytes: 64 << 20, entropy }
     }
 
     fn check(&self) -> Result<(), LogError> {
-        let sound =
-            (LEAST_SLOT..=MOST_SLOT).contains(&self.slot_bytes) && self.slot_bytes.is_multiple_of(4096);
-        match sound {
+        match is_slot_size(self.slot_bytes) {
             true => Ok(()),
             false => {
                 Err(LogError::Invalid { why: "a journal's files have 16 KiB to 2 GiB, in pages of 4 KiB" })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::change::Change;
 use super::checkpoint::Checkpoint;
 use super::error::LogError;
-use super::frame::{ALIGN, Kind, NoFrame};
+use super::frame::{self, ALIGN, HEADER, Kind, NoFrame};
 use super::journal::{Journal, Position, SLOT_START, Slot};
 use super::layout;
 use super::scan::Scan;
@@ -58,8 +58,14 @@ pub(crate) fn read_checkpoint(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Checkpoi
     };
     let file = vfs.open(&path, OpenMode::Read).map_err(fail("open"))?;
     let len = file.len().map_err(fail("stat"))?;
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    Checkpoint::of(&file.read_vec(0, len).map_err(fail("read"))?, &path)
+    let mut bytes = file.read_vec(0, HEADER).map_err(fail("read"))?;
+    // Why: no more is read than its own header asks for, whatever was done to the file's length.
+    if let Err(NoFrame::Short(whole)) = frame::read(&bytes, 0)
+        && whole as u64 == len
+    {
+        bytes = file.read_vec(0, whole).map_err(fail("read"))?;
+    }
+    Checkpoint::of(&bytes, &path)
 }
 
 /// How a slot ended.

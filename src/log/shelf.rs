@@ -70,6 +70,8 @@ pub(crate) struct Chunk {
 
 /// Where to look.
 struct Place {
+    /// For this offset.
+    offset: u64,
     file: Option<Arc<dyn VfsFile>>,
     path: PathBuf,
     seed: u32,
@@ -145,7 +147,7 @@ impl Shelf {
         let mut tries = 0;
         loop {
             let Some(place) = self.find(topic, from)? else { return Ok(Chunk { from, ..Chunk::default() }) };
-            match self.read_place(topic, from, most, &place) {
+            match self.read_place(topic, most, &place) {
                 Err(LogError::Corrupt(_)) if tries < 3 && self.moved(topic, from, &place) => tries += 1,
                 done => return done,
             }
@@ -171,6 +173,7 @@ impl Shelf {
             let path = layout::segment(&self.dir, topic, extent.base);
             let seed = segment::seed(self.uuid);
             return Ok(Some(Place {
+                offset: from,
                 file: None,
                 path,
                 seed,
@@ -181,6 +184,7 @@ impl Shelf {
         }
         let at = volume.pieces.partition_point(|piece| piece.end <= from);
         Ok(volume.pieces.get(at).map(|piece| Place {
+            offset: from,
             file: Some(piece.file.clone()),
             path: piece.path.clone(),
             seed: piece.seed,
@@ -190,7 +194,7 @@ impl Shelf {
         }))
     }
 
-    fn read_place(&self, topic: u32, from: u64, most: usize, place: &Place) -> Result<Chunk, LogError> {
+    fn read_place(&self, topic: u32, most: usize, place: &Place) -> Result<Chunk, LogError> {
         let opened;
         let file = match &place.file {
             Some(file) => &**file,
@@ -205,7 +209,7 @@ impl Shelf {
                 Err(error) => return Err(LogError::io("open", &place.path, error)),
             },
         };
-        let mut chunk = Chunk { from, ..Chunk::default() };
+        let mut chunk = Chunk { from: place.offset, ..Chunk::default() };
         let mut index: Vec<(u64, u64)> = Vec::new();
         let mut scan = Scan::new(file, place.from, place.to);
         while scan.position() < place.to {
@@ -215,10 +219,17 @@ impl Shelf {
                 return Err(LogError::corrupt(&place.path, at, None, "a frame is not what was written"));
             };
             let (len, header) = (frame.len, frame.header);
+            // Why: the seed is that of all segments, so the checksum does not tell whether a file is another's.
+            if header.topic != topic && place.base.is_some() {
+                return Err(LogError::corrupt(&place.path, at, None, "a segment is that of another topic"));
+            }
             if header.kind == Kind::Data && header.topic == topic {
                 let is_far = index.last().is_none_or(|(_, last)| at - last >= STRETCH);
                 index.extend(is_far.then_some((header.offset, at)));
-                if header.offset + u64::from(header.count) > from {
+                if header.offset + u64::from(header.count) > place.offset {
+                    if header.offset > chunk.end().unwrap_or(place.offset) {
+                        return Err(LogError::corrupt(&place.path, at, None, "frames are missing"));
+                    }
                     if !chunk.frames.is_empty() && chunk.bodies.len() + frame.body.len() > most {
                         break;
                     }

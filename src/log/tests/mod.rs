@@ -6,5 +6,7 @@ mod fixtures;
 pub(crate) mod hand;
 mod model;
 mod negative;
+mod odd;
 mod plain;
+mod space;
 mod stale;

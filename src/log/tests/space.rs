@@ -1,0 +1,58 @@
+//! Is what was refused for want of space refused, whatever of it was written? (G22)
+//!
+//! A file system that copies on write may lack space for bytes that were there before, so any write may end in its middle.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::hand::{DIR, Hand, small};
+use crate::log::Terms;
+use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
+
+fn open(disk: &SimDisk) -> Hand {
+    Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(9)).unwrap()
+}
+
+/// Appends until one is refused, and then, if so, something that has room where the first had none. Answers what was confirmed.
+fn until_refused(disk: &SimDisk, nth: u64, goes_on: bool) -> Option<Vec<Vec<u8>>> {
+    let mut log = open(disk);
+    let topic = log.topic_with("kept", Terms { keeps: true, ..Terms::default() }).unwrap();
+    disk.fail(DiskFault::nth(nth).of(DiskCall::Write).with(ErrorKind::StorageFull));
+    let mut bodies = Vec::new();
+    for at in 0..100_u32 {
+        // Zeros at the end: a slot that is new has them where the commit is to be.
+        let body = [at.to_le_bytes().to_vec(), vec![0; 900]].concat();
+        if let Err(error) = log.append(topic, &[&body], true) {
+            assert!(error.is_full(), "write {nth}: {error:?}");
+            if goes_on {
+                log.append(topic, &[b"small"], true).unwrap();
+                bodies.push(b"small".to_vec());
+            }
+            return Some(bodies);
+        }
+        bodies.push(body);
+    }
+    None
+}
+
+#[test]
+fn nothing_is_found_of_a_commit_that_was_refused() {
+    let mut refused = 0;
+    for (nth, seed) in (1..120).flat_map(|nth| (0..6).map(move |seed| (nth, seed))) {
+        for goes_on in [false, true] {
+            let disk = SimDisk::new(seed);
+            let Some(bodies) = until_refused(&disk, nth, goes_on) else { continue };
+            refused += 1;
+            for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(nth)] {
+                let what = format!("seed {seed}, write {nth}, {kind:?}, goes on: {goes_on}");
+                let disk = disk.crash(kind);
+                let log = Hand::open(Arc::new(disk), Path::new(DIR), small(10));
+                let log = log.unwrap_or_else(|error| panic!("{what}: {error}"));
+                let read: Vec<_> = log.read(0).unwrap().into_values().collect();
+                assert!(read == bodies, "{what}: {} found, {} confirmed", read.len(), bodies.len());
+            }
+        }
+    }
+    assert!(refused > 500, "{refused}");
+}
