@@ -3,6 +3,7 @@
 mod crash;
 mod faults;
 mod fixtures;
+mod flips;
 pub(crate) mod hand;
 mod model;
 mod negative;
