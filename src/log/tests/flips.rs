@@ -19,7 +19,7 @@ fn open(disk: &SimDisk) -> Result<Hand, LogError> {
 }
 
 /// Some of everything, until the journal is in its third slot.
-fn fill(disk: &SimDisk) {
+pub(crate) fn fill(disk: &SimDisk) {
     let mut log = open(disk).unwrap();
     let keeps = Terms { keeps: true, ..Terms::default() };
     let topics = [log.topic_with("kept", keeps).unwrap(), log.topic("passing").unwrap()];
