@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::error::LogError;
-use super::frame::{Kind, NoFrame};
+use super::frame::Kind;
 use super::journal::{Position, SLOT_START, Slot};
 use super::layout;
 use super::scan::Scan;
@@ -74,8 +74,8 @@ impl Turnover {
             state.topics.iter().map(|(number, topic)| writer((*number, topic))).collect();
         let firsts = self.slots.iter().skip(1).map(|slot| Some(slot.turn.first_lsn)).chain([None]);
         for (slot, next_first) in self.slots.iter().zip(firsts) {
-            let mut lsn = None;
             let from = if slot.turn.number == self.from.turn { self.from.at } else { SLOT_START };
+            let mut lsn = (from == SLOT_START).then_some(slot.turn.first_lsn);
             let whole = slot.turn.number < self.checkpoint.next.turn;
             let to = if whole { self.checkpoint.slot_bytes } else { self.checkpoint.next.at };
             let mut scan = Scan::new(&*slot.file, from, to);
@@ -83,14 +83,10 @@ impl Turnover {
                 let at = scan.position();
                 let frame = match scan.frame(slot.turn.seed) {
                     Err(error) => return Err(LogError::io("read", &slot.path, error)),
-                    Ok(Ok(frame)) => frame,
+                    Ok(Ok(frame)) if lsn.is_none_or(|lsn| lsn == frame.header.lsn) => frame,
                     // The end of a slot that is full, if it is where the next one goes on.
-                    Ok(Err(NoFrame::NoMagic | NoFrame::Checksum { .. } | NoFrame::Short(_)))
-                        if whole && (lsn.is_none() || lsn == next_first) =>
-                    {
-                        break;
-                    }
-                    Ok(Err(_)) => return Err(LogError::corrupt(&slot.path, at, lsn, CHANGED)),
+                    Ok(_) if whole && (lsn.is_none() || lsn == next_first) => break,
+                    Ok(_) => return Err(LogError::corrupt(&slot.path, at, lsn, CHANGED)),
                 };
                 let (header, len) = (frame.header, frame.len);
                 lsn = Some(header.lsn + 1);

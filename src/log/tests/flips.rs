@@ -15,21 +15,28 @@ use crate::sim::{DiskCall, DiskFault, SimDisk};
 const STRIDE: u64 = if cfg!(debug_assertions) { 8 } else { 1 };
 
 fn open(disk: &SimDisk) -> Result<Hand, LogError> {
-    Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(9))
+    // Chance is never the same twice, or slots would get seeds again that they had.
+    Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(disk.calls()))
 }
 
-/// Some of everything, until the journal is in its third slot.
-pub(crate) fn fill(disk: &SimDisk) {
+/// Some of everything, until the journal is far into a turn.
+pub(crate) fn fill(disk: &SimDisk, turn: u64) {
     let mut log = open(disk).unwrap();
     let keeps = Terms { keeps: true, ..Terms::default() };
-    let topics = [log.topic_with("kept", keeps).unwrap(), log.topic("passing").unwrap()];
-    let groups = topics.map(|topic| log.group(topic, "all", 0).unwrap());
-    for at in 0_u64.. {
+    let names = [("kept", keeps), ("passing", Terms::default())];
+    let topics = names.map(|(name, terms)| match log.writer.state.topic_named(name) {
+        Some(topic) => (topic, 0),
+        None => {
+            let topic = log.topic_with(name, terms).unwrap();
+            (topic, log.group(topic, "all", 0).unwrap())
+        }
+    });
+    for at in log.writer.state.topics[&0].next / 2.. {
         let now = log.writer.journal.position();
-        if now.turn == 3 && now.at > 12_000 {
+        if now.turn == turn && now.at > 12_000 {
             break;
         }
-        for (topic, group) in topics.into_iter().zip(groups) {
+        for (topic, group) in topics {
             let len = [3, 200, 900][at as usize % 3];
             log.append(topic, &[&vec![at as u8; len], b"more"], at % 2 == 0).unwrap();
             let note = Note { attempts: 2, due: at, more: vec![4; 20] };
@@ -38,6 +45,11 @@ pub(crate) fn fill(disk: &SimDisk) {
         }
     }
     log.close().unwrap();
+}
+
+/// Lets no checkpoint take the place of another, for want of space, once so many did: so all slots are needed.
+pub(crate) fn nothing_moves(disk: &SimDisk, saved: u64) {
+    disk.fail(DiskFault::nth(saved + 1).of(DiskCall::Rename).with(ErrorKind::StorageFull).lasting());
 }
 
 /// What became of the flips.
@@ -73,9 +85,8 @@ fn flip(disk: &SimDisk, file: &Path, held_before: &Model) -> Told {
 #[test]
 fn no_flipped_bit_of_a_journal_or_a_checkpoint_is_unseen() {
     let disk = SimDisk::new(1);
-    // Where nothing can move on for want of space, all slots are needed.
-    disk.fail(DiskFault::nth(6).of(DiskCall::CreateDir).with(ErrorKind::StorageFull).lasting());
-    fill(&disk);
+    nothing_moves(&disk, 2);
+    fill(&disk, 3);
     disk.heal();
     let disk = disk.durable_copy();
     let log = open(&disk.durable_copy()).unwrap();
@@ -94,7 +105,7 @@ fn no_flipped_bit_of_a_journal_or_a_checkpoint_is_unseen() {
 #[test]
 fn no_flipped_bit_of_a_segment_is_unseen() {
     let disk = SimDisk::new(2);
-    fill(&disk);
+    fill(&disk, 3);
     let mut log = open(&disk).unwrap();
     log.turn().unwrap();
     let before = held(&log).unwrap();

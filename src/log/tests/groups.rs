@@ -8,6 +8,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::crash::seeds;
 use super::hand::{DIR, Hand, small};
 use crate::log::{Marks, Note};
 use crate::sim::{CrashKind, SimDisk};
@@ -69,7 +70,7 @@ fn open(disk: &SimDisk) -> Hand {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 120, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 120 * seeds(1) as u32, ..ProptestConfig::default() })]
 
     #[test]
     fn a_group_is_a_naive_set(steps in vec((0..2_usize, step()), 1..60)) {
