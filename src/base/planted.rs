@@ -105,6 +105,14 @@ pub(crate) enum Bug {
     OldSeed,
     /// A sync that failed is not final.
     AsksAgain,
+    /// A checkpoint takes the place of the one before, and its name is not synced.
+    NamelessCheckpoint,
+    /// A slot of the journal is begun while the one before is not synced.
+    UnsyncedSlot,
+    /// What is torn at the end of the journal stays there.
+    TailStays,
+    /// What is damaged in the journal is taken for its end.
+    DamageIsTail,
 }
 
 #[cfg(not(test))]

@@ -210,6 +210,40 @@ fn a_log_that_ends_in_any_call_holds_what_it_confirmed() {
     }
 }
 
+/// Every call of recoveries, after ends in some of the calls of a script.
+pub(crate) fn ends_while_it_recovers(seed: u64, steps: usize) -> Verdict {
+    let script = script(seed, steps);
+    let whole = SimDisk::new(seed);
+    run(&whole, &script, seed);
+    for call in (1 + seed % 7..=whole.calls()).step_by(7) {
+        let disk = SimDisk::new(seed);
+        disk.stop_at(call);
+        let ran = run(&disk, &script, seed);
+        for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(call)] {
+            for nth in 1.. {
+                // The same seed draws the same disk again.
+                let left = disk.crash(kind);
+                left.stop_at(nth);
+                let what = format!("seed {seed}, call {call}, {kind:?}, call {nth} of recovering");
+                match open(&left, nth).map(drop) {
+                    Ok(()) => break,
+                    Err(_) if left.is_stopped() => {}
+                    Err(error) => return Err(format!("{what}: {error}")),
+                }
+                recover(&left.crash(CrashKind::Random(nth)), &ran, &what)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_log_that_ends_while_it_recovers_holds_what_it_confirmed() {
+    for seed in 0..seeds(2) {
+        ends_while_it_recovers(seed, 45).unwrap_or_else(|what| panic!("{what}"));
+    }
+}
+
 /// Power cuts at a random call of a long script, in which the ring turns often, one after the other.
 pub(crate) fn ends_again_and_again(seed: u64) -> Verdict {
     let mut dice = Dice(seed);

@@ -1,6 +1,7 @@
 //! What does the log make of what is whole and yet wrong: files in each other's place, a slot that is damaged while it is open, a
 //! checkpoint that nobody would write, a writer that panics?
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
 use super::hand::{DIR, Hand, small};
+use crate::log::change::Change;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::journal::Position;
 use crate::log::request::Done;
@@ -125,6 +127,30 @@ fn a_checkpoint_that_nobody_would_write_is_refused() {
     disk.write_file(&path, old).unwrap();
     let opened = open(&disk).map(drop);
     assert!(matches!(opened, Err(LogError::Corrupt(_))), "version 0: {opened:?}");
+}
+
+#[test]
+fn a_step_behind_the_last_one_does_not_fit() {
+    let disk = SimDisk::new(5);
+    let state = with_segments(&disk).writer.state.clone();
+    let group = |group, name: &'static str| Change::Group {
+        topic: 0,
+        group,
+        start: 0,
+        name: name.into(),
+        about: [][..].into(),
+    };
+    let odd = [
+        Change::Topic { topic: u32::MAX, name: "last".into(), terms: Cow::Owned(keeps()) },
+        group(u32::MAX, "last"),
+        Change::Slot { slots: 0 },
+        Change::Slot { slots: 5 },
+    ];
+    for change in odd {
+        assert!(state.clone().apply(&change).is_err(), "{change:?}");
+    }
+    let mut state = state;
+    state.apply(&group(u32::MAX - 1, "almost the last")).unwrap();
 }
 
 /// Whoever asks a log whose writer has panicked hears of it: nobody waits for ever.

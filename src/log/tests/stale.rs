@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::crash::Verdict;
+use super::crash::{Verdict, seeds};
 use super::hand::{DIR, Hand, done, small};
 use crate::log::journal::SLOT_START;
 use crate::log::{LogError, Terms};
@@ -58,6 +58,33 @@ pub(crate) fn turns(seed: u64) -> Verdict {
         }
     }
     Ok(())
+}
+
+/// A torn tail, of commits of one size, and a commit of that size in the place of its first: none of the others follows it.
+pub(crate) fn tails(seed: u64) -> Verdict {
+    let disk = SimDisk::new(seed);
+    let mut log = open(&disk, seed)?;
+    let topic = log.topic("t").map_err(words)?;
+    for at in 0..10 {
+        log.append(topic, &[&body(at)], at < 3).map_err(words)?;
+    }
+    drop(log);
+    let disk = disk.crash(CrashKind::Random(seed));
+    let mut log = open(&disk, seed + 1)?;
+    let found = log.writer.state.topics.get(&topic).map_or(0, |topic| topic.next);
+    if !(3..=10).contains(&found) {
+        return Err(format!("{found} found of 3 that were confirmed and 10 that were written"));
+    }
+    log.append(topic, &[&body(found)], true).map_err(words)?;
+    drop(log);
+    finds(&disk.crash(CrashKind::KeepAll), found + 1, "behind what was torn")
+}
+
+#[test]
+fn what_was_torn_is_never_replayed() {
+    for seed in 0..seeds(200) {
+        tails(seed).unwrap_or_else(|what| panic!("seed {seed}, {what}"));
+    }
 }
 
 fn words(error: LogError) -> String {
