@@ -325,7 +325,7 @@ impl Journal {
             let path = path.clone();
             move |error| LogError::io(call, &path, error)
         };
-        let file = self.vfs.open(&path, OpenMode::Replace).map_err(fail("create"))?;
+        let file = self.vfs.open_anew(&path).map_err(fail("create"))?;
         let zeros = vec![0; ZEROS.min(usize::try_from(self.slot_bytes).unwrap_or(ZEROS))];
         let mut at = 0;
         while at < self.slot_bytes {

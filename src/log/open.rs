@@ -190,6 +190,9 @@ fn create(vfs: &Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(), LogErr
     let uuid = u128::from(seeds.next()) << 64 | u128::from(seeds.next());
     let uuid = Uuid(uuid.to_le_bytes());
     for made in [layout::journal(dir), layout::topics(dir)] {
+        // What an earlier try left is made anew, see `Vfs::open_anew`.
+        drop(vfs.remove_file(&layout::slot_path(&made, 0)));
+        drop(vfs.remove_dir(&made));
         vfs.create_dir(&made).map_err(|error| LogError::io("create", &made, error))?;
     }
     let journal = layout::journal(dir);

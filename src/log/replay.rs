@@ -186,13 +186,18 @@ impl Replay {
         let mut to = None;
         while scan.find().map_err(fail)? {
             let place = scan.position();
-            if let Ok(frame) = scan.frame(slot.turn.seed).map_err(fail)? {
-                let (header, len) = (frame.header, frame.len);
-                if header.durable > self.lsn && !planted(Bug::DamageIsTail) {
-                    let what = if let End::Bad(what) = end { what } else { "a frame is missing" };
-                    return Err(LogError::corrupt(&slot.path, self.next.at, Some(self.lsn), what));
+            match scan.frame(slot.turn.seed).map_err(fail)? {
+                Ok(frame) => {
+                    if frame.header.durable > self.lsn && !planted(Bug::DamageIsTail) {
+                        let what = if let End::Bad(what) = end { what } else { "a frame is missing" };
+                        return Err(LogError::corrupt(&slot.path, self.next.at, Some(self.lsn), what));
+                    }
+                    to = to.max(Some(place + frame.len as u64));
                 }
-                to = Some(place + len as u64);
+                // What is left of a frame of this turn. If it stayed, a later commit could end where it begins, and would
+                // seem to be followed by something.
+                Err(NoFrame::Checksum { lsn }) if lsn >= self.lsn => to = to.max(Some(place + HEADER as u64)),
+                Err(_) => {}
             }
             scan.skip(ALIGN);
             scan.keep();
