@@ -13,7 +13,7 @@ use crate::log::{Damage, LogError, Marks, Note, Terms, layout};
 use crate::sim::{DiskCall, DiskFault, SimDisk};
 
 /// Each byte's turn comes once in so many runs; `CB_SEEDS` asks for as many.
-const STRIDE: u64 = if cfg!(debug_assertions) { 8 } else { 1 };
+const STRIDE: u64 = if cfg!(debug_assertions) { 16 } else { 1 };
 
 fn open(disk: &SimDisk) -> Result<Hand, LogError> {
     // Chance is never the same twice, or slots would get seeds again that they had.
@@ -103,7 +103,7 @@ pub(crate) fn flips_of_a_journal(seed: u64) -> Verdict {
 
 #[test]
 fn no_flipped_bit_of_a_journal_or_a_checkpoint_is_unseen() {
-    flips_of_a_journal(1).unwrap_or_else(|what| panic!("{what}"));
+    flips_of_a_journal(0).unwrap_or_else(|what| panic!("{what}"));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Do the tests see a log that does not keep what it confirms? Each bug that a log of this kind can have is planted, and the check
 //! that is there for it must find it. (G1, G20, G21)
 //!
-//! The checks are those of `crash.rs`, `faults.rs`, `stale.rs` and `flips.rs`, as they are.
+//! The checks are those of `crash.rs`, `faults.rs`, `stale.rs` and `flips.rs`, as they are: there each of them is a test, over these
+//! seeds and more, that finds nothing where no bug is planted.
 
 use super::crash::{Verdict, ends_again_and_again, ends_in_any_call, ends_while_it_recovers};
 use super::faults::fails_in_any_call;
@@ -26,12 +27,12 @@ const TABLE: [(Bug, Check, u64); 15] = [
     (Bug::UnsyncedJournal, AGAIN, 2),
     (Bug::NamelessSlot, AGAIN, 2),
     (Bug::NamelessSegment, AGAIN, 2),
-    (Bug::NamelessCheckpoint, AGAIN, 4),
+    (Bug::NamelessCheckpoint, AGAIN, 2),
     (Bug::AnsweredUnsynced, ANY_CALL, 1),
-    (Bug::AnsweredUnsynced, RECOVERING, 2),
+    (Bug::AnsweredUnsynced, RECOVERING, 1),
     (Bug::AnsweredUnsynced, AGAIN, 2),
     (Bug::CheckpointFirst, AGAIN, 2),
-    (Bug::UnsyncedSlot, AGAIN, 4),
+    (Bug::UnsyncedSlot, AGAIN, 2),
     (Bug::OldSeed, STALE, 1),
     (Bug::TailStays, TAILS, 100),
     (Bug::AsksAgain, SYNCS, 1),
@@ -50,12 +51,4 @@ fn each_planted_bug_is_found() {
         }
     }
     assert!(missed.is_empty(), "the tests are too weak: {missed:#?}");
-}
-
-/// As often as with one: what is found there is the bug, and not the check.
-#[test]
-fn without_a_bug_nothing_is_found() {
-    for check in [ANY_CALL, AGAIN, RECOVERING, SYNCS, STALE, TAILS, FLIPS] {
-        check(0).unwrap_or_else(|what| panic!("{what}"));
-    }
 }

@@ -17,7 +17,7 @@ use super::flips::{fill, nothing_moves};
 use super::hand::{DIR, Hand, small};
 use crate::log::change::Change;
 use crate::log::checkpoint::Checkpoint;
-use crate::log::frame::{self, ALIGN, Frame, HEADER, Header, Kind};
+use crate::log::frame::{self, ALIGN, Frame, Header, Kind};
 use crate::log::journal::{SLOT_START, read_turn};
 use crate::log::scan::Scan;
 use crate::log::{EntryKind, LogError, OpenMode, Vfs, VfsFile, layout};
