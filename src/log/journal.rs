@@ -87,14 +87,15 @@ impl Slot {
         Piece { base, end, file, path, seed, from, to: from + len as u64 }
     }
 
-    /// Makes nothing, on the disk, of a commit that found no room: all of it may be there but for zeros at its end, that were there
-    /// before. The next commit would be written over it, but the process may end now.
+    /// Takes back what was written of a commit that is refused. All of it may be there but for zeros at its end, that were there before:
+    /// it would be found if the process ended now, and what is shorter and comes in its place would be followed by the rest.
     fn take_back(&self, bytes: &[u8], at: u64) -> Result<(), LogError> {
         let fail = |call| move |error| unsynced(LogError::io(call, &self.path, error));
-        let head = self.file.read_vec(at, HEADER).map_err(fail("read"))?;
-        // Why not always: a file system that lacks space for anything lacks it for zeros, and has written nothing.
-        if bytes.starts_with(&head) {
-            self.file.write_all_at(&[0; HEADER], at).map_err(fail("write"))?;
+        let there = self.file.read_vec(at, bytes.len()).map_err(fail("read"))?;
+        let written = there.iter().zip(bytes).take_while(|(there, byte)| there == byte).count();
+        // Why no more than that: what lacks space for the rest of it may lack it for zeros too.
+        if written >= HEADER {
+            self.file.write_all_at(&vec![0; written], at).map_err(fail("write"))?;
             self.file.sync_data().map_err(fail("sync"))?;
         }
         Ok(())
@@ -264,7 +265,6 @@ impl Journal {
         self.dirty = true;
         if let Err(error) = slot.file.write_all_at(bytes, self.at) {
             let error = LogError::io("write", &slot.path, error);
-            // What is refused must not be found.
             return Err(if error.is_full() {
                 slot.take_back(bytes, self.at).err().unwrap_or(error)
             } else {

@@ -215,8 +215,10 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
         written.map_err(|error| LogError::io("write", &slot.path, error))?;
         cut = Some((slot.path.clone(), from, to - from));
     }
+    write_again(replay)?;
+    // A log that could not write its checkpoint is not closed.
     if !replay.state.closed {
-        write_again(vfs, dir, replay)?;
+        replay.checkpoint.save(vfs, dir)?;
     }
     // Why: after a kill what was read may be nowhere but in the memory of the machine.
     for slot in replay.journal.slots.iter().filter(|slot| slot.turn.number >= replay.checkpoint.next.turn) {
@@ -228,11 +230,11 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
     Ok(cut)
 }
 
-/// Writes once more what nothing says was on the disk: the last commits, and the checkpoint.
+/// Writes once more what nothing says was on the disk: the last commits, of which one may say that the log was closed.
 ///
 /// Why not merely synced: a sync of the process before may have failed, and then the system takes for written what it has lost. What
 /// is read comes from its memory, a sync confirms it, and the next power cut takes it from under all that followed.
-fn write_again(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<(), LogError> {
+fn write_again(replay: &Replay) -> Result<(), LogError> {
     let current = replay.journal.slot_of(replay.next.turn).and_then(|at| replay.journal.slots.get(at));
     if let (Some(slot), Some((_, first))) = (current, replay.doubtful.front()) {
         let from = if first.turn == replay.next.turn { first.at } else { SLOT_START };
@@ -243,7 +245,7 @@ fn write_again(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<(), Lo
         let bytes = slot.file.read_vec(from, len).map_err(fail("read"))?;
         slot.file.write_all_at(&bytes, from).map_err(fail("write"))?;
     }
-    replay.checkpoint.save(vfs, dir)
+    Ok(())
 }
 
 /// What is in the directory and is not of the log.

@@ -99,13 +99,6 @@ pub(crate) enum Request {
         group: u32,
         done: Done<()>,
     },
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "a group that is moved comes with history; the format has it from the first day"
-        )
-    )]
     Seek {
         topic: u32,
         group: u32,

@@ -61,11 +61,48 @@ pub(crate) struct Piece {
 }
 
 /// Some records of a topic, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Chunk {
     bodies: Vec<u8>,
     frames: Vec<(Header, std::ops::Range<usize>)>,
     from: u64,
+    upto: u64,
+}
+
+/// What of a place is wanted.
+#[derive(Clone, Copy)]
+enum Want {
+    /// What begins where the chunk does, up to so many bytes.
+    From { most: usize },
+    /// What ends before an offset, the last so many bytes of it.
+    Before { upto: u64, floor: u64, most: usize },
+}
+
+impl Want {
+    /// Takes a frame in, if it is wanted; `false` if none is behind it.
+    fn takes(self, chunk: &mut Chunk, frame: &Frame<'_>) -> bool {
+        let Header { offset, count, .. } = frame.header;
+        let full =
+            |chunk: &Chunk, most| !chunk.frames.is_empty() && chunk.bodies.len() + frame.body.len() > most;
+        match self {
+            Want::From { most } if offset + u64::from(count) > chunk.from => {
+                if full(chunk, most) {
+                    return false;
+                }
+                chunk.push(frame);
+            }
+            Want::From { .. } => {}
+            Want::Before { upto, .. } if offset >= upto => return false,
+            Want::Before { upto, floor, most } => {
+                if full(chunk, most) {
+                    *chunk = Chunk::default();
+                }
+                (chunk.from, chunk.upto) = (floor, upto);
+                chunk.push(frame);
+            }
+        }
+        true
+    }
 }
 
 /// Where to look.
@@ -81,6 +118,12 @@ struct Place {
     base: Option<u64>,
 }
 
+impl Default for Chunk {
+    fn default() -> Chunk {
+        Chunk { bodies: Vec::new(), frames: Vec::new(), from: 0, upto: u64::MAX }
+    }
+}
+
 impl Chunk {
     /// The records, with their offsets.
     pub(crate) fn records(&self) -> impl Iterator<Item = (u64, Record<'_>)> {
@@ -88,7 +131,7 @@ impl Chunk {
             let body = self.bodies.get(range.clone()).unwrap_or_default();
             (header.offset..).zip(record::Iter::new(body, header.millis, header.count))
         });
-        frames.skip_while(|(offset, _)| *offset < self.from)
+        frames.skip_while(|(offset, _)| *offset < self.from).take_while(|(offset, _)| *offset < self.upto)
     }
 
     /// One behind the last offset, if there is any.
@@ -147,11 +190,55 @@ impl Shelf {
         let mut tries = 0;
         loop {
             let Some(place) = self.find(topic, from)? else { return Ok(Chunk { from, ..Chunk::default() }) };
-            match self.read_place(topic, most, &place) {
+            match self.read_place(topic, Want::From { most }, &place) {
                 Err(LogError::Corrupt(_)) if tries < 3 && self.moved(topic, from, &place) => tries += 1,
                 done => return done,
             }
         }
+    }
+
+    /// The last records before an offset, in order: at least one, and no more bytes than `most` but for that. Empty if there are none.
+    pub(crate) fn read_back(&self, topic: u32, upto: u64, most: usize) -> Result<Chunk, LogError> {
+        let mut tries = 0;
+        loop {
+            let (floor, next) = self.bounds(topic).ok_or(LogError::Missing)?;
+            let upto = upto.min(next);
+            if upto <= floor {
+                return Ok(Chunk::default());
+            }
+            let Some(place) = self.find(topic, upto - 1)? else { return Ok(Chunk::default()) };
+            if place.offset >= upto {
+                // It was trimmed meanwhile, and the bounds say so by now.
+                continue;
+            }
+            match self.read_place(topic, Want::Before { upto, floor, most }, &place) {
+                Err(LogError::Corrupt(_)) if tries < 3 && self.moved(topic, upto - 1, &place) => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    /// The first offset whose record has these milliseconds or later; the next one of the topic if none has.
+    pub(crate) fn find_millis(&self, topic: u32, millis: u64) -> Result<u64, LogError> {
+        let (mut low, mut high) = self.bounds(topic).ok_or(LogError::Missing)?;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let chunk = self.read(topic, middle, 1)?;
+            // What was trimmed meanwhile is before it.
+            let Some((offset, record)) = chunk.records().next() else { return Ok(high) };
+            if record.millis < millis { low = offset + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    /// Where the topic's data lies: offsets from the first to one behind the last, and bytes; in order.
+    pub(crate) fn outline(&self, topic: u32) -> Vec<(u64, u64, u64)> {
+        let volumes = self.lock();
+        let Some(volume) = volumes.get(&topic) else { return Vec::new() };
+        let extents =
+            volume.extents.iter().map(|Indexed { extent, .. }| (extent.base, extent.end, extent.bytes));
+        let pieces = volume.pieces.iter().map(|piece| (piece.base, piece.end, piece.to - piece.from));
+        extents.chain(pieces).filter(|(_, end, _)| *end > volume.floor).collect()
     }
 
     /// Whether something else than before is to be read there by now.
@@ -194,7 +281,7 @@ impl Shelf {
         }))
     }
 
-    fn read_place(&self, topic: u32, most: usize, place: &Place) -> Result<Chunk, LogError> {
+    fn read_place(&self, topic: u32, want: Want, place: &Place) -> Result<Chunk, LogError> {
         let opened;
         let file = match &place.file {
             Some(file) => &**file,
@@ -210,6 +297,7 @@ impl Shelf {
             },
         };
         let mut chunk = Chunk { from: place.offset, ..Chunk::default() };
+        let mut follows = place.offset;
         let mut index: Vec<(u64, u64)> = Vec::new();
         let mut scan = Scan::new(file, place.from, place.to);
         while scan.position() < place.to {
@@ -226,20 +314,19 @@ impl Shelf {
             if header.kind == Kind::Data && header.topic == topic {
                 let is_far = index.last().is_none_or(|(_, last)| at - last >= STRETCH);
                 index.extend(is_far.then_some((header.offset, at)));
-                if header.offset + u64::from(header.count) > place.offset {
-                    if header.offset > chunk.end().unwrap_or(place.offset) {
-                        return Err(LogError::corrupt(&place.path, at, None, "frames are missing"));
-                    }
-                    if !chunk.frames.is_empty() && chunk.bodies.len() + frame.body.len() > most {
-                        break;
-                    }
-                    chunk.push(&frame);
+                // Each goes on where the one before ends, and the first has what is looked for, or is before it.
+                if header.offset > follows {
+                    return Err(LogError::corrupt(&place.path, at, None, "frames are missing"));
+                }
+                follows = header.offset + u64::from(header.count);
+                if !want.takes(&mut chunk, &frame) {
+                    break;
                 }
             }
             scan.skip(len);
             scan.keep();
         }
-        if chunk.frames.is_empty() {
+        if chunk.end().is_none_or(|end| end <= place.offset) {
             return Err(LogError::corrupt(&place.path, place.to, None, "frames are missing"));
         }
         if let Some(base) = place.base {

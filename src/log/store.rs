@@ -123,6 +123,31 @@ impl Log {
         self.0.shelf.read(topic, from, most)
     }
 
+    /// Reads a topic's last records before an offset. Blocks.
+    pub(crate) fn read_back(&self, topic: u32, upto: u64, most: usize) -> Result<Chunk, LogError> {
+        self.0.shelf.read_back(topic, upto, most)
+    }
+
+    /// The first offset of a topic whose record came in at these milliseconds or later. Blocks.
+    pub(crate) fn find_millis(&self, topic: u32, millis: u64) -> Result<u64, LogError> {
+        self.0.shelf.find_millis(topic, millis)
+    }
+
+    /// The first offset that a topic has, and the next one.
+    pub(crate) fn bounds(&self, topic: u32) -> Option<(u64, u64)> {
+        self.0.shelf.bounds(topic)
+    }
+
+    /// Where a topic's data lies: offsets from the first to one behind the last, and bytes; in order.
+    pub(crate) fn outline(&self, topic: u32) -> Vec<(u64, u64, u64)> {
+        self.0.shelf.outline(topic)
+    }
+
+    /// A group begins anew at an offset.
+    pub(crate) fn seek(&self, topic: u32, group: u32, to: u64, done: Done<()>) {
+        self.ask(Request::Seek { topic, group, to, done });
+    }
+
     /// A request that comes too late answers for itself, when it is dropped.
     fn ask(&self, request: Request) {
         drop(self.0.queue.put(request));

@@ -205,6 +205,26 @@ fn a_full_disk_with_marks_that_nobody_waits_for_lets_the_log_seal_and_close() {
     assert!(!open(&disk).found.clean, "not all that was told is there");
 }
 
+/// The sync of a log's last word fails: the next process reads that word, and must not build on it as if it were on the disk.
+#[test]
+fn a_last_word_that_was_not_synced_is_written_again() {
+    for seed in 0..8 {
+        let disk = SimDisk::new(seed);
+        let mut log = open(&disk);
+        let topic = log.topic("t").unwrap();
+        log.append(topic, &[b"one"], true).unwrap();
+        disk.fail(DiskFault::nth(1).of(DiskCall::Sync));
+        assert!(matches!(log.close(), Err(LogError::Unknown { .. })));
+        let disk = disk.crash(CrashKind::KeepAll);
+        let mut log = open(&disk);
+        assert!(log.found.clean, "seed {seed}: it reads the last word");
+        log.append(topic, &[b"two"], true).unwrap();
+        drop(log);
+        let log = open(&disk.crash(CrashKind::LoseAll));
+        assert_eq!(log.read(topic).unwrap().len(), 2, "seed {seed}");
+    }
+}
+
 /// Each call lacks space once: the request is refused, or served, and the next ones are served.
 #[test]
 fn want_of_space_in_any_call_refuses_one_request_and_loses_nothing() {

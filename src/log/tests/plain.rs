@@ -40,6 +40,27 @@ fn what_was_appended_is_there_after_it_was_opened_again() {
     assert_eq!(all, [(0, b"a".to_vec()), (1, b"b".to_vec()), (2, b"c".to_vec()), (3, b"d".to_vec())]);
 }
 
+/// All records of a topic, read from its end.
+fn back(log: &Hand, topic: u32, most: usize) -> Vec<Vec<u8>> {
+    let shelf = &log.writer.shelf;
+    let (floor, next) = shelf.bounds(topic).unwrap();
+    let (mut upto, mut all) = (next, Vec::new());
+    while upto > floor {
+        let chunk = shelf.read_back(topic, upto, most).unwrap();
+        let records: Vec<_> = chunk.records().map(|(at, record)| (at, record.body.to_vec())).collect();
+        let first = records[0].0;
+        assert!(records.iter().map(|(at, _)| *at).eq(first..upto), "no gap, up to what was asked for");
+        upto = first;
+        all.extend(records.into_iter().rev().map(|(_, body)| body));
+    }
+    all.reverse();
+    let outline = shelf.outline(topic);
+    assert!(outline.windows(2).all(|pair| pair[0].1 == pair[1].0), "{outline:?}");
+    assert!(outline.first().is_none_or(|(base, ..)| *base <= floor) && outline.last().unwrap().1 == next);
+    assert_eq!((shelf.find_millis(topic, 1).unwrap(), shelf.find_millis(topic, 2).unwrap()), (floor, next));
+    all
+}
+
 #[test]
 fn slots_are_used_again_and_what_is_kept_moves_to_segments() {
     let dir = TempDir::new("turns");
@@ -58,6 +79,7 @@ fn slots_are_used_again_and_what_is_kept_moves_to_segments() {
     let check = |log: &Hand| {
         for most in [1, 1000, 1 << 20] {
             let all: Vec<_> = log.read_by(kept, most).unwrap().into_values().collect();
+            assert_eq!(back(log, kept, most), all, "as far backwards as forwards");
             assert_eq!(all, bodies(0, 900), "read by {most}");
         }
         assert_eq!(log.writer.shelf.bounds(passing), Some((900, 900)));
