@@ -52,6 +52,11 @@ fn a_segment_in_the_place_of_another_is_not_read() {
         let disk = disk.durable_copy();
         disk.write_file(&one[0], disk.read_file(other).unwrap()).unwrap();
         let log = open(&disk).unwrap();
+        let back = log.writer.shelf.read_back(0, 5, 1 << 16).map(drop);
+        assert!(
+            matches!(&back, Err(LogError::Corrupt(damage)) if damage.file == one[0]),
+            "{other:?}: {back:?}"
+        );
         let read = log.read(0).map(|read| read.len());
         assert!(
             matches!(&read, Err(LogError::Corrupt(damage)) if damage.file == one[0]),

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::crash::seeds;
-use super::hand::{DIR, Hand, small};
+use super::hand::{DIR, Hand, records, small};
+use crate::log::request::{Done, Request};
 use crate::log::{LogError, Terms};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 
@@ -63,4 +64,30 @@ fn nothing_is_found_of_a_commit_that_was_refused() {
         }
     }
     assert!(refused > 130, "{refused}");
+}
+
+/// What comes in the place of a commit that was refused may be shorter, and end where another of its frames begins.
+#[test]
+fn nothing_of_a_commit_that_was_refused_follows_the_next_one() {
+    for seed in 0..30 * seeds(1) {
+        let disk = SimDisk::new(seed);
+        let mut log = open(&disk);
+        let topics = ["one", "two"].map(|name| log.topic(name).unwrap());
+        disk.fail(DiskFault::nth(1).of(DiskCall::Write).with(ErrorKind::StorageFull));
+        let append = |topic, body: &[u8]| {
+            let (records, done) = (records(&[body]), Done::unheard());
+            Request::Append { topic, records, sync: true, done }
+        };
+        log.writer.work_off([append(topics[0], &[1; 100]), append(topics[1], &[0; 900])].into());
+        assert!(log.writer.poisoned.is_none(), "seed {seed}");
+        assert_eq!(
+            log.append(topics[0], &[&[1; 100]], true).unwrap(),
+            0,
+            "seed {seed}: the first was refused"
+        );
+        drop(log);
+        let log = open(&disk.crash(CrashKind::KeepAll));
+        let next = topics.map(|topic| log.writer.state.topics[&topic].next);
+        assert_eq!(next, [1, 0], "seed {seed}");
+    }
 }
