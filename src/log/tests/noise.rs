@@ -1,4 +1,4 @@
-//! Does anything that a file may hold make the log panic, or take more memory than the file has bytes?
+//! Does anything that a file may hold make the log panic, or take more memory than the file has bytes? (G21)
 //!
 //! Noise of any kind, what is whole but for a few bytes, and, which no disk does, frames that say what none would say with a checksum
 //! that is right.

@@ -1,5 +1,5 @@
 //! What does the log make of what is whole and yet wrong: files in each other's place, a slot that is damaged while it is open, a
-//! checkpoint that nobody would write, a writer that panics?
+//! checkpoint that nobody would write, a writer that panics? (G21)
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
