@@ -317,6 +317,20 @@ impl<B: Clone + Weighed> Books<B> {
         Some((live.batch.clone(), live.kept))
     }
 
+    /// The batch that has the offset `at`, or the first one behind it, and what is kept of it.
+    pub(crate) fn kept_at(&self, at: u64) -> Option<(B, Bits)> {
+        let has = |(base, live): &(&u64, &Live<B>)| **base + u64::from(live.len) > at;
+        let before = self.live.range(..=at).next_back().filter(has);
+        let (_, live) = before.or_else(|| self.live.range(at..).next())?;
+        Some((live.batch.clone(), live.kept))
+    }
+
+    /// The last batch that begins before `upto`, and what is kept of it.
+    pub(crate) fn kept_before(&self, upto: u64) -> Option<(B, Bits)> {
+        let (_, live) = self.live.range(..upto).next_back()?;
+        Some((live.batch.clone(), live.kept))
+    }
+
     /// Whether a message of this batch may come back, if no more than `limit` payloads are to be pinned.
     pub(crate) fn admits_again(&self, base: u64, len: u16, limit: u64) -> bool {
         let is_there = self.live.contains_key(&base) || self.again_of(base).next().is_some();

@@ -33,12 +33,14 @@ pub struct GroupBuilder<T: Send + Sync + 'static> {
     /// The topic that its handlers publish to, as far as the broker knows.
     pub(super) forwards_to: Option<Name>,
     pub(super) weigher: Option<Weigher<T>>,
+    /// Where it begins, if that had to be looked up.
+    pub(super) found: Option<Start>,
 }
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
     pub(crate) fn new(topic: Topic<T>, name: &str) -> GroupBuilder<T> {
         let (name, settings) = (name.to_string(), GroupSettings::default());
-        GroupBuilder { topic, name, settings, unset: true, forwards_to: None, weigher: None }
+        GroupBuilder { topic, name, settings, unset: true, forwards_to: None, weigher: None, found: None }
     }
 
     pub(super) fn set(mut self, change: impl FnOnce(&mut GroupSettings)) -> GroupBuilder<T> {
@@ -337,7 +339,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     ///
     /// # Cancel safety
     /// Once polled, the group is opened even if the future is dropped; it then has no consumer of this call.
-    pub async fn stream(self) -> Result<DeliveryStream<T>, OpenError> {
+    pub async fn stream(mut self) -> Result<DeliveryStream<T>, OpenError> {
         self.prepare().await?;
         loop {
             let Opened { shared, linked } = self.open()?;
@@ -355,7 +357,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     }
 
     pub(super) async fn start<H: Handle<T>>(
-        self,
+        mut self,
         make: impl Fn() -> H + Send + Sync + 'static,
     ) -> Result<Group, OpenError> {
         let count = self.settings.consumers;

@@ -226,7 +226,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     settings: GroupSettings,
     dead: Topic<DeadLetter>,
     weigher: Option<Weigher<T>>,
-    known: Option<GroupId>,
+    (known, start): (Option<GroupId>, Start),
 ) -> (Arc<GroupShared<T>>, Answer<Result<(), LogError>>) {
     let id = known.unwrap_or_else(|| GroupId(topic.next_group.fetch_add(1, Ordering::Relaxed)));
     let (sender, receiver) = mailbox(topic.settings.capacity, ());
@@ -262,7 +262,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     topic.core.watched.show(|| Sight::Opened { topic: &topic.name, group: &name, settings: &settings });
     topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
     let (port, done) = reply();
-    let start = match settings.start {
+    let start = match start {
         // What was accepted by now may still wait in the topic's mailbox.
         Start::Latest => Start::Offset(topic.sender.accepted()),
         start => start,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::codec::Codec;
-use super::disk::{Disk, Keeper, Stored, blocking};
+use super::disk::{Disk, Keeper, Stored, answered, blocking};
 use super::record::{Clocks, Kept, recover};
 use super::settings::{Durable, TopicSettings};
 use super::topic_actor::Store;
@@ -77,21 +77,29 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let dedup = &self.settings.dedup;
         let (most_keys, key_millis) = (dedup.keys() as u64, millis(dedup.time()));
-        let terms = Terms { about: about.to_bytes(), keeps: false, most_keys, key_millis };
-        let stored = disk.claim(name.as_str(), terms).await?;
+        let terms =
+            Terms { about: about.to_bytes(), keeps: self.settings.retain.is_some(), most_keys, key_millis };
+        let stored = disk.claim(name.as_str(), terms.clone()).await?;
         let unsure = check(name, &stored, &about)?;
+        if stored.state.terms.keeps != terms.keeps {
+            let (done, set) = answered();
+            let terms = Terms { keeps: terms.keeps, ..stored.state.terms.clone() };
+            disk.log.set_terms(stored.number, terms, done);
+            set.await.unwrap_or(Err(LogError::Closed))?;
+        }
         let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
         let window = self.window(&stored, clocks);
         let next_group = stored.state.next_group;
         let (log, number) = (disk.log.clone(), stored.number);
         let (codec, weigher) = (self.codec, self.weigher);
         let (limit, ttl) = (self.settings.capacity_bytes, self.settings.ttl.map(millis));
+        let retains = self.settings.retain.is_some();
         let read = blocking(rt, "read a topic", move || {
             let weight = |value: &T, headers| match (&weigher, limit) {
                 (Some(weigher), Some(limit)) => weigh(weigher, value, headers, limit).unwrap_or(limit as u64),
                 _ => 0,
             };
-            recover(&log, (number, &stored.state), &*codec, (clocks, ttl), unsure, &weight)
+            recover(&log, (number, &stored.state), &*codec, (clocks, ttl), (unsure, retains), &weight)
         });
         let recovered = read.await.ok_or(LogError::Closed)??;
         let (keeper, dedup) = (Keeper { disk: disk.clone(), number }, self.settings.dedup.clone());

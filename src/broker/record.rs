@@ -15,6 +15,7 @@ use super::message::{BATCH, Item};
 use super::topic_actor::{Redriven, Store};
 use super::{DeadLetter, Headers, InvalidMessage, KeyHash, PublishError, Published};
 use crate::base::sync::AtomicBool;
+use crate::base::varint::Take;
 use crate::base::{Bug, Moment, Name, planted};
 use crate::log::{Log, LogError, Note, TopicState};
 use crate::mailbox::Reply;
@@ -130,6 +131,8 @@ pub(crate) struct Recovered<T> {
     pub(crate) groups: BTreeMap<GroupId, Known>,
     /// A process before may have handed out any before this one.
     pub(crate) unsure: u64,
+    /// Of a topic that retains: up to which offset there are so many bytes, and the milliseconds of the last of those.
+    pub(crate) outline: Vec<(u64, u64, u64)>,
 }
 
 /// A message that can't be read, and whose it is.
@@ -171,14 +174,28 @@ pub(crate) struct Known {
     pub(crate) name: Name,
     pub(crate) done: crate::log::Ranges,
     pub(crate) notes: BTreeMap<u64, Note>,
+    /// What it has to settle below this is history, which it reads as such.
+    pub(crate) since: u64,
 }
 
 impl Known {
+    /// Whether it has still to settle a message that it was there for.
+    fn wants(&self, offset: u64) -> bool {
+        offset >= self.since && !self.done.contains(offset)
+    }
+
+    /// The first offset that it may want.
+    fn from(&self) -> u64 {
+        self.done.floor().max(self.since)
+    }
+
     /// What it has still to settle of a run of so many messages.
     pub(crate) fn open(&self, base: u64, len: u16) -> Bits {
         let mut open = Bits::default();
-        let is_done =
-            |offset| self.done.contains(offset) || (planted(Bug::DoneTooFar) && offset == self.done.floor());
+        let is_done = |offset| {
+            let too_far = planted(Bug::DoneTooFar) && offset == self.done.floor();
+            offset < self.since || self.done.contains(offset) || too_far
+        };
         (0..len).filter(|at| !is_done(base + u64::from(*at))).for_each(|at| open.insert(at));
         open
     }
@@ -216,36 +233,84 @@ pub(crate) fn recover<T: 'static>(
     (number, state): (u32, &TopicState),
     codec: &dyn Codec<T>,
     (clocks, ttl): (Clocks, Option<u64>),
-    unsure: u64,
+    (unsure, retains): (u64, bool),
     weight: &dyn Fn(&T, usize) -> u64,
 ) -> Result<Recovered<T>, LogError> {
     let reader = Reader { codec, clocks, ttl, weight };
     let known = |(id, group): (&u32, &crate::log::GroupState)| {
         let name = Name::new(&group.name).ok()?;
-        Some((GroupId(*id), Known { name, done: group.done.clone(), notes: group.notes.clone() }))
+        let since = if retains { Take::new(&group.about).u64().unwrap_or(0) } else { 0 };
+        let (done, notes) = (group.done.clone(), group.notes.clone());
+        Some((GroupId(*id), Known { name, done, notes, since }))
     };
     let groups: BTreeMap<GroupId, Known> = state.groups.iter().filter_map(known).collect();
     let (next, millis) = (state.next, state.millis);
-    let mut recovered = Recovered { next, millis, runs: Vec::new(), unread: Vec::new(), groups, unsure };
-    let mut from = match recovered.groups.values().map(|group| group.done.floor()).min() {
+    let outline = if retains { outline(log, number, state)? } else { Vec::new() };
+    let mut items = ReadItems::new(unsure);
+    let mut from = match groups.values().map(Known::from).min() {
         Some(floor) => state.floor.max(floor),
+        None if retains => next,
         None => state.floor,
     };
     while from < next {
         let chunk = log.read(number, from, CHUNK)?;
         for (offset, record) in chunk.records() {
-            let wanted = recovered.groups.is_empty()
-                || recovered.groups.values().any(|group| !group.done.contains(offset));
-            if wanted {
-                recovered.add(offset, record.millis, record.body, &reader);
+            if groups.is_empty() || groups.values().any(|group| group.wants(offset)) {
+                items.add(offset, record.millis, record.body, &reader);
             }
         }
         from = chunk.end().unwrap_or(next);
     }
-    Ok(recovered)
+    let ReadItems { runs, mut unread, .. } = items;
+    for unread in &mut unread {
+        let open = groups.iter().filter(|(_, known)| known.wants(unread.offset));
+        unread.groups = open.map(|(id, _)| *id).collect();
+    }
+    Ok(Recovered { next, millis, runs, unread, groups, unsure, outline })
 }
 
-impl<T: 'static> Recovered<T> {
+/// Where a topic's data lies, as its history counts it: up to which offset so many bytes, and the milliseconds of the last.
+fn outline(log: &Log, number: u32, state: &TopicState) -> Result<Vec<(u64, u64, u64)>, LogError> {
+    let places = log.outline(number);
+    let mut outline = Vec::with_capacity(places.len());
+    for (at, (_, end, bytes)) in places.iter().enumerate() {
+        // By what follows: no record of this one came later than that.
+        let millis = match places.get(at + 1) {
+            Some((base, ..)) => log.read(number, *base, 1)?.records().next().map(|(_, record)| record.millis),
+            None => None,
+        };
+        outline.push((*end, *bytes, millis.unwrap_or(state.millis)));
+    }
+    Ok(outline)
+}
+
+/// Messages that were read from the disk.
+pub(crate) struct ReadItems<T> {
+    /// In runs, each from its first offset.
+    pub(crate) runs: Vec<(u64, Vec<Item<T>>)>,
+    pub(crate) unread: Vec<Unread>,
+    /// No run goes over this offset.
+    unsure: u64,
+}
+
+impl<T: 'static> ReadItems<T> {
+    fn new(unsure: u64) -> ReadItems<T> {
+        ReadItems { runs: Vec::new(), unread: Vec::new(), unsure }
+    }
+
+    /// Makes messages of records.
+    pub(crate) fn read<'a>(
+        records: impl Iterator<Item = (u64, crate::log::Record<'a>)>,
+        codec: &dyn Codec<T>,
+        (clocks, ttl): (Clocks, Option<u64>),
+        unsure: u64,
+    ) -> ReadItems<T> {
+        let mut items = ReadItems::new(unsure);
+        let reader = Reader { codec, clocks, ttl, weight: &|_, _| 0 };
+        records.for_each(|(offset, record)| items.add(offset, record.millis, record.body, &reader));
+        items
+    }
+
     fn add(&mut self, offset: u64, millis: u64, bytes: &[u8], reader: &Reader<'_, T>) {
         let read = Envelope::decode(bytes).map_err(|error| Arc::<str>::from(error.to_string()));
         let read = read
@@ -253,9 +318,8 @@ impl<T: 'static> Recovered<T> {
         let (value, envelope) = match read {
             Ok(read) => read,
             Err(why) => {
-                let open = self.groups.iter().filter(|(_, known)| !known.done.contains(offset));
-                let groups = open.map(|(id, _)| *id).collect();
-                return self.unread.push(Unread { offset, millis, bytes: bytes.to_vec(), why, groups });
+                let (bytes, groups) = (bytes.to_vec(), Vec::new());
+                return self.unread.push(Unread { offset, millis, bytes, why, groups });
             }
         };
         let own = envelope.expires.into_iter().chain(reader.ttl.map(|ttl| millis.saturating_add(ttl)));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::order::Order;
 use super::weight::MOST_BYTES;
-use super::{Breaker, Dedup, Durability, OpenError, RateLimit, Retry, Start};
+use super::{Breaker, Dedup, Durability, OpenError, RateLimit, Retain, Retry, Start};
 use crate::base::Name;
 use crate::supervise::{Backoff, Intensity};
 
@@ -70,6 +70,8 @@ pub(crate) struct TopicSettings {
     pub(crate) capacity_bytes: Option<usize>,
     /// Present if it is on disk.
     pub(crate) durable: Option<Durable>,
+    /// Present if what is settled stays.
+    pub(crate) retain: Option<Retain>,
 }
 
 /// How a topic is on disk.
@@ -93,6 +95,7 @@ impl Default for TopicSettings {
             dedups: false,
             capacity_bytes: None,
             durable: None,
+            retain: None,
         }
     }
 }
@@ -136,6 +139,17 @@ impl TopicSettings {
         }
         if let Some(durable) = &self.durable {
             durable.durability.check(&mut faults);
+        }
+        if let Some(retain) = &self.retain {
+            retain.check(&mut faults);
+            if self.overflow == Overflow::DropOldest {
+                faults.add("a topic that drops its oldest has no history to retain".to_string());
+            }
+            if retain.bytes.is_some() && self.durable.is_none() && self.capacity_bytes.is_none() {
+                faults.add(
+                    "a history in bytes needs `capacity_bytes`, which says what a message weighs".to_string(),
+                );
+            }
         }
         faults.result(name.to_string())
     }

@@ -12,6 +12,7 @@ use super::disk::Keeper;
 use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::message::{IdStamp, Item};
+use super::pages::PageReader;
 use super::record::{Kept, Unread};
 use super::registry::Registry;
 use super::room::Lacks;
@@ -47,6 +48,7 @@ pub(crate) struct TopicShared<T> {
     pub(crate) next_group: AtomicU32,
     /// Present if it is durable.
     pub(crate) keeper: Option<Keeper>,
+    pub(crate) pages: Option<Arc<PageReader<T>>>,
     /// What was there, and its codec can't read.
     pub(super) unread: Vec<Unread>,
     pub(super) schedule: Schedule<T>,
@@ -75,6 +77,11 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let unread = kept.as_mut().map(Kept::take_unread).unwrap_or_default();
         let keeper = kept.as_ref().map(|kept| kept.store.keeper.clone());
         let (store, recovered) = kept.map(Kept::split).unzip();
+        let pages = keeper.as_ref().zip(components.codec.as_ref()).map(|(keeper, codec)| {
+            let ttl = settings.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+            let (keeper, codec, rt) = (keeper.clone(), codec.clone(), core.rt.clone());
+            Arc::new(PageReader { keeper, codec, rt, ttl })
+        });
         let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
         let (sender, receiver) = weighed_mailbox(settings.capacity, limit, stamp);
         let (waits, lacks) = (Arc::<Waits>::default(), Arc::<Lacks>::default());
@@ -92,6 +99,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             mailbox: receiver,
             store,
             recovered,
+            pages: pages.clone(),
         };
         core.rt.spawn(&format!("topic {name}"), actor.run());
         let registry = Arc::downgrade(registry);
@@ -109,6 +117,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             tally,
             next_group,
             keeper,
+            pages,
             unread,
             schedule: Schedule::default(),
             groups,

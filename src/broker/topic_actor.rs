@@ -4,6 +4,8 @@ mod evict;
 mod link;
 mod recovered;
 mod redrive;
+mod replay;
+mod retained;
 mod show;
 mod store;
 
@@ -16,9 +18,10 @@ use super::bits::Bits;
 use super::blocked::Watch;
 use super::books::{Books, GroupId};
 use super::events::Teller;
-use super::group_word::{GroupWord, Handout};
+use super::group_word::Handout;
 use super::ledger::Slice;
 use super::message::{BATCH, Batch, IdStamp, Item, Origin};
+use super::pages::PageReader;
 use super::record::{Known, Recovered};
 use super::room::{EvictedFn, Lacks, Room};
 use super::settings::TopicSettings;
@@ -35,6 +38,9 @@ pub(crate) use link::GroupNews;
 use link::Link;
 pub(crate) use redrive::Redriven;
 use redrive::Redriver;
+pub(crate) use replay::PagesRead;
+use replay::Replay;
+use retained::Retained;
 use store::OnTheWay;
 pub(crate) use store::Store;
 
@@ -53,6 +59,8 @@ pub(crate) struct TopicActor<T> {
     pub(crate) store: Option<Store>,
     /// What was there when it was opened.
     pub(crate) recovered: Option<Recovered<T>>,
+    /// Reads what is on disk, if it is.
+    pub(crate) pages: Option<Arc<PageReader<T>>>,
 }
 
 struct Life<T> {
@@ -84,6 +92,10 @@ struct Life<T> {
     on_the_way: OnTheWay<T>,
     /// Groups that the log has and nobody opened. Limit: they were opened before.
     dormant: BTreeMap<GroupId, Known>,
+    /// An earlier process may have handed out what is before this.
+    unsure: u64,
+    /// Present if what is settled stays.
+    history: Option<Retained<T>>,
 }
 
 impl<T: Send + Sync + 'static> TopicActor<T> {
@@ -97,6 +109,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             expired: 0,
             ttls: Ttls::default(),
             clock: self.watch.rt().clock(),
+            history: self.settings.retain.map(|retain| self.retained(retain)),
             expiry_set: false,
             actor: self,
             books: Books::new(),
@@ -109,6 +122,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             wanted: Vec::new(),
             on_the_way: OnTheWay::default(),
             dormant: BTreeMap::new(),
+            unsure: 0,
         };
         life.recover();
         async move {
@@ -137,6 +151,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                     self.make_room();
                     self.poll_late(cx);
                     self.poll_expiry(cx);
+                    self.poll_history(cx);
                     self.answer_if_quiet();
                     self.show_books();
                     self.watch(cx);
@@ -155,7 +170,11 @@ impl<T: Send + Sync + 'static> Life<T> {
     ///
     /// Why not by what the books say is pinned: they know nothing of dead letters, and of messages that users keep.
     fn burst(&self) -> usize {
-        let pinned = self.origin.alive().saturating_sub(self.books.unsettled());
+        let history = self.history.as_ref().map_or(0, |history| history.pages.messages());
+        let replayed: u64 = self.links.iter().filter_map(|link| link.replay.as_ref()).map(Replay::out).sum();
+        let known =
+            self.books.unsettled().max(history) + if self.actor.store.is_some() { replayed } else { 0 };
+        let pinned = self.origin.alive().saturating_sub(known);
         let few = pinned < self.actor.settings.capacity as u64;
         if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
     }
@@ -197,6 +216,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if some_skipped {
             self.sweep(batch.base());
         }
+        self.keep_as_history(&batch);
         self.hear_what_is_due();
     }
 
@@ -229,6 +249,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn hear(&mut self, word: TopicWord<T>) {
         match word {
             TopicWord::Stored(result) => self.on_stored(result),
+            TopicWord::Settled { group, base, which } if self.settle_replayed(group, base, which) => {}
             TopicWord::Settled { group, base, which } => {
                 self.hear_claims(base, which);
                 let freed = self.books.on_settled(group, base, which);
@@ -264,9 +285,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 }
                 let freed = self.books.on_group_gone(group, self.actor.held);
                 self.free(freed);
-                if self.links.is_empty() {
+                if self.links.is_empty() && self.history.is_none() {
                     self.begin_expiry();
                 }
+                self.let_go_of_nobodys(0);
                 self.note_group_gone(group);
                 let _ = done.send(link.map_or(0, |link| link.withheld()));
             }
@@ -276,8 +298,8 @@ impl<T: Send + Sync + 'static> Life<T> {
             }
             TopicWord::Drain { group, upto, reply } => {
                 // Dropped, if the group is gone.
-                if let Some(link) = self.links.iter().find(|link| link.group == group) {
-                    drop(link.to.control(GroupWord::Drain { upto, reply }));
+                if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
+                    link.drain(upto, reply);
                 }
             }
             TopicWord::Hold(hold) => {
@@ -286,6 +308,10 @@ impl<T: Send + Sync + 'static> Life<T> {
                 if !hold {
                     self.links.iter_mut().for_each(Link::release);
                     self.sweep(0);
+                    self.let_go_of_nobodys(0);
+                    let replaying = self.links.iter().filter(|link| link.replay.is_some());
+                    let groups: Vec<GroupId> = replaying.map(|link| link.group).collect();
+                    groups.into_iter().for_each(|group| self.feed(group));
                 }
             }
             TopicWord::Waits => self.actor.watch.on_waits(),
@@ -319,6 +345,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 if let Some(link) = self.links.iter().find(|link| link.group == group) {
                     let waiting = self.waiting() as u64;
                     stats.lag = self.books.open(group) + link.start.among(self.books.next_offset(), waiting);
+                    stats.lag += link.replay.as_ref().map_or(0, Replay::lag);
+                    stats.skipped += link.skipped;
                     stats.oldest = self.books.oldest_of(group).map(|(batch, at)| self.age(batch, at));
                 }
                 let _ = reply.send(*stats);
@@ -330,6 +358,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.call_redrivers();
             }
             TopicWord::Peek { from, answer } => drop(answer.send(self.books.first_kept(from))),
+            TopicWord::Look(look) => self.look(look),
+            TopicWord::PagesRead(read) => self.on_pages(read),
             TopicWord::Moved { base, index } => self.on_moved(base, index),
             TopicWord::MakeRoom(_) if !self.evicts() => {}
             TopicWord::MakeRoom(asker) => self.on_asker(asker),

@@ -9,7 +9,7 @@ use super::group_word::{GroupWord, Handout};
 use super::message::Batch;
 use super::record::ComesBack;
 use super::room::Room;
-use super::topic_actor::{GroupNews, Redriven};
+use super::topic_actor::{GroupNews, PagesRead, Redriven};
 use super::{GroupStats, Start, TopicStats};
 use crate::base::Name;
 use crate::log::LogError;
@@ -89,6 +89,10 @@ pub(crate) enum TopicWord<T> {
         from: u64,
         answer: Reply<Option<(Arc<Batch<T>>, Bits)>>,
     },
+    /// Show what is kept next to an offset.
+    Look(Look<T>),
+    /// What a group is to replay was read.
+    PagesRead(PagesRead<T>),
     /// This message went elsewhere: it need not be kept for groups to come.
     Moved {
         base: u64,
@@ -100,6 +104,19 @@ pub(crate) enum TopicWord<T> {
     Stored(Result<u64, LogError>),
     /// End.
     Stop(Reply<Unread>),
+}
+
+/// Asks for the batch nearest to an offset: that offset and what follows, or what is before it.
+pub(crate) struct Look<T> {
+    pub(crate) at: u64,
+    pub(crate) back: bool,
+    pub(crate) answer: Reply<Option<Seen<T>>>,
+}
+
+/// Some of a batch.
+pub(crate) struct Seen<T> {
+    pub(crate) batch: Arc<Batch<T>>,
+    pub(crate) which: Bits,
 }
 
 /// What a topic says when it is quiet.

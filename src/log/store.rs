@@ -17,6 +17,7 @@ use super::shelf::{Chunk, Shelf};
 use super::state::State;
 use super::vfs::Vfs;
 use super::writer::Writer;
+use crate::base::varint::put_u64;
 
 /// A handle to an open log. Once the last one is gone, what was asked for is done, and the log closes.
 #[derive(Clone, Debug)]
@@ -87,8 +88,19 @@ impl Log {
     }
 
     /// A group begins, done with all below `start`. Its number is larger than that of any group that its topic had.
-    pub(crate) fn create_group(&self, topic: u32, group: (u32, String), start: u64, done: Done<()>) {
-        let ((group, name), about) = (group, Vec::new());
+    ///
+    /// `since`: what it has to settle below this was settled by others before it came.
+    pub(crate) fn create_group(
+        &self,
+        topic: u32,
+        (group, name): (u32, String),
+        (start, since): (u64, u64),
+        done: Done<()>,
+    ) {
+        let mut about = Vec::new();
+        if since > 0 {
+            put_u64(&mut about, since);
+        }
         self.ask(Request::CreateGroup { topic, group, name, about, start, done });
     }
 

@@ -44,6 +44,7 @@ mod forward;
 mod from_handler;
 mod harness;
 mod headers;
+mod history;
 mod key_order;
 mod keys;
 mod kill;

@@ -8,6 +8,7 @@ use crate::base::Name;
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::dead_letter::{Letters, Stored};
+use crate::broker::disk::blocking;
 use crate::broker::door::Components;
 use crate::broker::envelope::Envelope;
 use crate::broker::keep::Opening;
@@ -16,7 +17,8 @@ use crate::broker::record::Unread;
 use crate::broker::registry::KnownHomes;
 use crate::broker::settings::{Durable, TopicSettings};
 use crate::broker::topic::TopicShared;
-use crate::broker::{DeadLetter, DeadReason, MessageId, OpenError, StorageError};
+use crate::broker::{DeadLetter, DeadReason, MessageId, OpenError, Start, StorageError};
+use crate::log::LogError;
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// The topic that takes the group's dead letters.
@@ -28,7 +30,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
     }
 
     /// Sees to it that the dead letters of a durable topic are so too. What is wrong with names is found when it is opened.
-    pub(super) async fn prepare(&self) -> Result<(), OpenError> {
+    pub(super) async fn prepare(&mut self) -> Result<(), OpenError> {
+        self.look_up_start().await?;
         let topic = &self.topic.shared;
         let (Some(durable), Some(disk)) = (&topic.settings.durable, &topic.core.disk) else { return Ok(()) };
         let name = Name::new(&self.name)?;
@@ -59,6 +62,29 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
             return Err(OpenError::OtherDurability { name: target, is: None, asked });
         }
         self.give_up_unread(&name, &letters, KnownHomes(Arc::downgrade(&registry))).await
+    }
+
+    /// Finds the offset for a time, in a topic that has its history on the disk.
+    async fn look_up_start(&mut self) -> Result<(), OpenError> {
+        let topic = self.topic.shared.clone();
+        let (Start::UnixMillis(millis), Some(keeper)) = (self.settings.start, topic.keeper.clone()) else {
+            return Ok(());
+        };
+        if topic.settings.retain.is_none() || topic.groups().open.contains_key(self.name.as_str()) {
+            return Ok(());
+        }
+        let find = move || {
+            let (log, number) = (&keeper.disk.log, keeper.number);
+            let found = log.find_millis(number, millis)?;
+            // Behind all that is there the time itself goes on to decide.
+            Ok(Some(found).filter(|found| log.bounds(number).is_some_and(|(_, next)| *found < next)))
+        };
+        let found: Result<Option<u64>, LogError> =
+            blocking(&topic.core.rt, "find a time", find).await.unwrap_or(Err(LogError::Closed));
+        if let Some(offset) = found? {
+            self.found = Some(Start::Offset(offset));
+        }
+        Ok(())
     }
 
     /// Makes dead letters of what the topic's codec can't read.

@@ -61,7 +61,8 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         let dead = self.open_dead_letters(&topic, &name, told)?;
         let (settings, weigher) = (self.settings.clone(), self.weigher.clone());
         let known = groups.known.remove(&name);
-        let (shared, done) = start_group(&topic, name.clone(), settings, dead, weigher, known);
+        let start = self.found.unwrap_or(settings.start);
+        let (shared, done) = start_group(&topic, name.clone(), settings, dead, weigher, (known, start));
         shared.note_forward(self.forwards_to.as_ref());
         told.push(Event::GroupOpened { topic: topic.name.clone(), group: name.clone() });
         groups.open.insert(name, shared.clone());

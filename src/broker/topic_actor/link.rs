@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::replay::Replay;
 use crate::base::Name;
 use crate::broker::bits::Bits;
 use crate::broker::books::{Books, GroupId};
@@ -38,6 +39,10 @@ pub(super) struct Link<T> {
     /// capacity, since what is evicted is taken out.
     pub(super) late: VecDeque<Handout<T>>,
     pub(super) door: SendSink<Handout<T>, GroupWord<T>>,
+    /// What it has to read first of what is settled. What comes meanwhile is withheld.
+    pub(super) replay: Option<Replay>,
+    /// History that was gone, or could not be decoded, before it was read.
+    pub(super) skipped: u64,
 }
 
 impl<T: Send + Sync + 'static> Link<T> {
@@ -48,7 +53,8 @@ impl<T: Send + Sync + 'static> Link<T> {
         start: Start,
     ) -> Link<T> {
         let (withheld, late, door) = (VecDeque::new(), VecDeque::new(), to.sink());
-        Link { group, name, to, start, news: GroupNews::default(), withheld, late, door }
+        let (replay, skipped) = (None, 0);
+        Link { group, name, to, start, news: GroupNews::default(), withheld, late, door, replay, skipped }
     }
 
     /// Which of these the group reads.
@@ -61,12 +67,21 @@ impl<T: Send + Sync + 'static> Link<T> {
     }
 
     pub(super) fn hand(&mut self, handout: Handout<T>, held: bool) {
+        if held || self.replay.as_ref().is_some_and(|replay| !replay.is_read()) {
+            if !handout.open.is_empty() {
+                self.withheld.push_back(handout);
+            }
+            return;
+        }
+        self.hand_now(handout);
+    }
+
+    /// Whatever of a replay is to come.
+    pub(super) fn hand_now(&mut self, handout: Handout<T>) {
         if handout.open.is_empty() {
             return;
         }
-        if held {
-            self.withheld.push_back(handout);
-        } else if !self.late.is_empty() {
+        if !self.late.is_empty() {
             self.late.push_back(handout);
         } else if let Err(TrySendError::Full(handout)) = self.to.try_send(handout) {
             // Invariant: a handout had at least one unsettled message, and the group's mailbox has a place for as many
@@ -106,7 +121,9 @@ impl<T: Send + Sync + 'static> Link<T> {
     /// A group that runs and has been handed all it has open, and has settled that, but for what is parked.
     pub(super) fn is_quiet(&self, books: &Books<Arc<Batch<T>>>) -> bool {
         !self.news.running
-            || self.late.is_empty() && books.open(self.group) == self.withheld() + self.news.parked
+            || self.late.is_empty()
+                && self.replay.is_none()
+                && books.open(self.group) == self.withheld() + self.news.parked
     }
 
     /// Why it has not settled what it has.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Life;
 use super::link::Link;
+use super::replay::Replay;
 use crate::base::{Bug, Name, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
@@ -16,7 +17,7 @@ use crate::broker::note::of_note;
 use crate::broker::record::{Clocks, Known, Recovered};
 use crate::broker::weight::Weighed as _;
 use crate::broker::witness::Sight;
-use crate::log::{Done, LogError, Marks};
+use crate::log::{Done, LogError, Marks, Ranges};
 use crate::mailbox::Reply;
 
 impl<T: Send + Sync + 'static> Life<T> {
@@ -25,6 +26,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Some(recovered) = self.actor.recovered.take() else { return };
         let Recovered { next, runs, groups, unsure, .. } = recovered;
         self.books.resume(next, groups.keys().copied());
+        self.unsure = unsure;
         let (mut held, mut weight) = (0, 0);
         for (base, items) in runs {
             let batch = Arc::new(Batch::recovered(
@@ -37,6 +39,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             let open = |known: &Known| known.open(base, len).without(others(&batch, &known.name));
             let all = Bits::range(0, len);
             let kept = match groups.is_empty() {
+                true if self.history.is_some() => Bits::default(),
                 true => batch.first_time(all),
                 false => groups.values().fold(Bits::default(), |kept, known| kept.with(open(known))),
             };
@@ -65,23 +68,41 @@ impl<T: Send + Sync + 'static> Life<T> {
             let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
             let notes = known.notes.iter().map(|(offset, note)| (*offset, of_note(note, clocks)));
             drop(link.to.control(GroupWord::Remember(notes.collect())));
+            if self.history.is_some() {
+                let from = known.done.floor().max(self.floor());
+                link.replay = Replay::new(from, known.since, known.done, self.unsure);
+            }
             for (batch, open) in self.books.open_of(group) {
                 self.offer(&mut link, batch, open);
             }
             self.links.push(link);
             let _ = done.send(Ok(()));
+            self.feed(group);
             return;
         }
-        let handouts = self.books.on_group(group, |batch, _, kept| batch.first_time(start.pick(batch, kept)));
+        let first = self.history.as_ref().map(|history| match self.actor.store {
+            Some(_) => 0,
+            None => history.pages.first().unwrap_or(u64::MAX),
+        });
+        let handouts = self.books.on_group(group, |batch, base, kept| match first {
+            // What is in the history comes from there.
+            Some(first) if base >= first => Bits::default(),
+            _ => batch.first_time(start.pick(batch, kept)),
+        });
+        let from = self.begins_at(start);
+        link.replay = Replay::new(from, self.books.next_offset(), Ranges::default(), 0);
         if self.actor.store.is_some() {
             drop(link.to.control(GroupWord::Remember(BTreeMap::new())));
         }
-        self.create_in_log(&link, &handouts, done);
+        self.create_in_log(&link, &handouts, from, done);
+        let replay = link.replay.take();
         for (batch, open) in handouts {
             self.offer(&mut link, batch, open);
         }
+        link.replay = replay;
         self.links.push(link);
         self.sweep(0);
+        self.feed(group);
     }
 
     fn offer(&self, link: &mut Link<T>, batch: Arc<Batch<T>>, open: Bits) {
@@ -101,6 +122,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         &self,
         link: &Link<T>,
         handouts: &[(Arc<Batch<T>>, Bits)],
+        from: u64,
         done: Reply<Result<(), LogError>>,
     ) {
         let Some(store) = &self.actor.store else {
@@ -108,7 +130,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             return;
         };
         let next = self.books.next_offset();
-        let (mut first, mut at, mut passed) = (next, None, Vec::new());
+        let (mut first, mut at, mut passed) = (from, None, Vec::new());
         for (batch, open) in handouts {
             for (from, to) in open.runs() {
                 let (from, to) = (batch.base() + u64::from(from), batch.base() + u64::from(to));
@@ -125,7 +147,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         same.iter().for_each(|old| self.delete_from_log(old.group));
         let told = Done::new(move |created| drop(done.send(created)));
         let Keeper { disk, number } = &store.keeper;
-        disk.log.create_group(*number, (link.group.0, link.name.to_string()), first, told);
+        let about = if self.history.is_some() { next } else { 0 };
+        disk.log.create_group(*number, (link.group.0, link.name.to_string()), (first, about), told);
         store.keeper.mark(link.group, Marks { done: passed, notes: Vec::new() });
     }
 

@@ -64,6 +64,8 @@ struct Waiting<T> {
     item: Item<T>,
     confirm: Option<Confirm>,
     key: Option<DedupKey>,
+    /// Of its record.
+    bytes: usize,
 }
 
 impl<T> Default for OnTheWay<T> {
@@ -113,7 +115,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.append(std::mem::take(&mut records), std::mem::take(&mut waiting));
             }
             records.push(&Record { millis: item.millis(), seq: None, key: key.as_deref(), body: &bytes });
-            waiting.push(Waiting { item, confirm, key });
+            waiting.push(Waiting { item, confirm, key, bytes: bytes.len() });
         }
         if records.count() > 0 {
             self.append(records, waiting);
@@ -187,7 +189,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn on_kept(&mut self, base: u64, waiting: Vec<Waiting<T>>) {
         debug_assert_eq!(base, self.books.next_offset(), "the log and the books count alike");
         let (mut items, mut heard) = (Vec::with_capacity(waiting.len()), Vec::new());
-        for (offset, Waiting { mut item, confirm, key }) in (base..).zip(waiting) {
+        for (offset, Waiting { mut item, confirm, key, bytes }) in (base..).zip(waiting) {
+            self.note_stored(offset + 1, bytes, item.millis());
             let id = MessageId::new(item.millis(), offset);
             let repeats = key.and_then(|key| self.remember(key, id)).unwrap_or_default();
             for (repeat, confirm) in repeats {
@@ -239,6 +242,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             return;
         }
         let base = self.books.next_offset();
+        self.note_stored(base + 1, 0, item.millis());
         let batch = Arc::new(Batch::recovered(&self.origin, base, vec![item], false));
         let (all, id) = (Bits::range(0, 1), batch.id(0));
         let redrives = batch.again(0).map_or(1, |again| again.redrives);
@@ -277,7 +281,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn on_refused(&mut self, waiting: Vec<Waiting<T>>, why: &LogError) {
         let mut again = Vec::new();
         let refused = waiting.len() as u64;
-        for Waiting { item, confirm, key } in waiting {
+        for Waiting { item, confirm, key, .. } in waiting {
             if let Some(mut repeats) = key.and_then(|key| self.on_the_way.keys.remove(&key)) {
                 self.on_the_way.messages -= repeats.len();
                 again.append(&mut repeats);
@@ -324,7 +328,8 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Tells the log what nobody is there for.
     pub(super) fn note_gone(&self) {
-        let Some(store) = self.actor.store.as_ref().filter(|_| self.links.is_empty()) else { return };
+        let none = self.links.is_empty() && self.history.is_none();
+        let Some(store) = self.actor.store.as_ref().filter(|_| none) else { return };
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
         store.keeper.disk.log.trim(store.keeper.number, oldest.unwrap_or(self.books.next_offset()));
     }

@@ -1,0 +1,254 @@
+//! Groups that read what was settled before they came: history is handed to them a window at a time, and then they are as all others.
+//!
+//! ```text
+//!        floor            cursor          end                    next
+//!  ... | trimmed |  settled | out |  to come  | live: in the books, and withheld until the cursor is at the end |
+//! ```
+//! A replay ends where the topic was when its group came: what is accepted since is in the books for the group, as it is for
+//! others, and holds its place. What is replayed holds none. So the window bounds what of it is in memory, not the capacity.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::link::Link;
+use super::{Life, TopicWord};
+use crate::broker::bits::Bits;
+use crate::broker::books::GroupId;
+use crate::broker::group_word::{GroupWord, Handout};
+use crate::broker::history::{end, within};
+use crate::broker::message::Batch;
+use crate::broker::pages::Pages;
+use crate::broker::witness::Sight;
+use crate::log::{LogError, Marks, Ranges};
+use crate::mailbox::Reply;
+
+/// So many messages of a replay are with its group at most, and no more than the topic's capacity.
+const WINDOW: u64 = 4096;
+
+/// What of its topic's history a group has still to read.
+#[derive(Debug)]
+pub(super) struct Replay {
+    cursor: u64,
+    end: u64,
+    /// An earlier process had settled these.
+    done: Ranges,
+    /// An earlier process may have handed out what is before this.
+    unsure: u64,
+    /// Handed out and not settled, by batch. Limit: the window, and a batch.
+    out: BTreeMap<u64, Bits>,
+    many: u64,
+    /// A read of the disk is on its way.
+    reads: bool,
+    /// Those that wait until it is with its group.
+    drains: Vec<(u64, Reply<()>)>,
+}
+
+impl Replay {
+    /// `None` if there is nothing to replay.
+    pub(super) fn new(from: u64, end: u64, done: Ranges, unsure: u64) -> Option<Replay> {
+        let (out, drains) = (BTreeMap::new(), Vec::new());
+        (from < end).then_some(Replay { cursor: from, end, done, unsure, out, many: 0, reads: false, drains })
+    }
+
+    /// All of it is with its group.
+    pub(super) fn is_read(&self) -> bool {
+        self.cursor >= self.end
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_read() && self.out.is_empty()
+    }
+
+    /// Messages that the group has still to settle of it.
+    pub(super) fn lag(&self) -> u64 {
+        let done = self.done.runs().map(|(from, to)| to.min(self.end).saturating_sub(from.max(self.cursor)));
+        self.many + (self.end - self.cursor.min(self.end)).saturating_sub(done.sum())
+    }
+
+    /// Messages of it that are with its group.
+    pub(super) fn out(&self) -> u64 {
+        self.many
+    }
+
+    /// Takes a batch as handed out; answers what of it is the group's.
+    fn take<T>(&mut self, batch: &Arc<Batch<T>>) -> Bits {
+        let mut open = batch.first_time(within(batch, self.cursor, self.end));
+        open.iter()
+            .filter(|at| self.done.contains(batch.base() + u64::from(*at)))
+            .for_each(|at| open = open.without(Bits::range(at, at + 1)));
+        self.cursor = self.cursor.max(end(batch).min(self.end));
+        if !open.is_empty() {
+            self.many += open.count();
+            self.out.insert(batch.base(), open);
+        }
+        open
+    }
+
+    /// Its group has settled these; `false`: they are none of it.
+    fn settle(&mut self, base: u64, which: Bits) -> bool {
+        let Some(open) = self.out.get_mut(&base) else { return false };
+        self.many -= open.and(which).count();
+        *open = open.without(which);
+        if open.is_empty() {
+            self.out.remove(&base);
+        }
+        true
+    }
+}
+
+/// A window that was read from the disk, for a group.
+pub(crate) struct PagesRead<T> {
+    pub(crate) group: GroupId,
+    pub(crate) read: Result<Pages<T>, LogError>,
+}
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// A group has settled these; `false`: they are of no replay.
+    pub(super) fn settle_replayed(&mut self, group: GroupId, base: u64, which: Bits) -> bool {
+        let link = self.links.iter_mut().find(|link| link.group == group);
+        let replay = link.and_then(|link| link.replay.as_mut());
+        if !replay.is_some_and(|replay| replay.settle(base, which)) {
+            return false;
+        }
+        self.feed(group);
+        true
+    }
+
+    /// Hands the group more of its replay, as far as its window is.
+    pub(super) fn feed(&mut self, group: GroupId) {
+        if self.actor.held {
+            return;
+        }
+        let Some(at) = self.links.iter().position(|link| link.group == group) else { return };
+        let window = WINDOW.min(self.actor.settings.capacity as u64);
+        loop {
+            let floor = self.floor();
+            let replay = self.links.get_mut(at).and_then(|link| link.replay.as_mut());
+            let Some(replay) = replay.filter(|replay| replay.many < window && !replay.is_read()) else {
+                break;
+            };
+            if replay.cursor < floor {
+                self.skip(at, floor);
+                continue;
+            }
+            if self.actor.store.is_some() {
+                self.read_pages(at);
+                break;
+            }
+            match self.history.as_ref().and_then(|history| history.pages.at(replay.cursor)) {
+                Some(batch) => self.hand_replayed(at, batch),
+                None => replay.cursor = replay.end,
+            }
+        }
+        self.end_replay(at);
+    }
+
+    /// From which offset on the topic has its messages.
+    pub(super) fn floor(&self) -> u64 {
+        match &self.actor.store {
+            Some(store) => store.keeper.disk.log.bounds(store.keeper.number).map_or(0, |(floor, _)| floor),
+            None => self.history.as_ref().map_or(0, |history| history.retention.floor()),
+        }
+    }
+
+    /// What lies before this is gone: the group does without.
+    fn skip(&mut self, at: usize, upto: u64) {
+        let Some(link) = self.links.get_mut(at) else { return };
+        let Some(replay) = &mut link.replay else { return };
+        let (from, upto) = (replay.cursor, upto.min(replay.end));
+        let done = replay.done.runs().map(|(start, to)| to.min(upto).saturating_sub(start.max(from)));
+        link.skipped += (upto - from).saturating_sub(done.sum());
+        replay.cursor = upto;
+        let (group, topic) = (&link.name, &self.actor.name);
+        tracing::warn!(target: "callboard::broker", %topic, %group, from, upto, "history was trimmed before a group had read it");
+        if let Some(store) = &self.actor.store {
+            store.keeper.mark(link.group, Marks { done: vec![(from, upto)], notes: Vec::new() });
+        }
+    }
+
+    fn hand_replayed(&mut self, at: usize, batch: Arc<Batch<T>>) {
+        let Some(link) = self.links.get_mut(at) else { return };
+        let Some(replay) = &mut link.replay else { return };
+        let open = replay.take(&batch);
+        let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
+        self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
+        link.hand_now(Handout { batch, open, redrives: 0 });
+    }
+
+    /// Begins to read the next pages from the disk.
+    fn read_pages(&mut self, at: usize) {
+        let Some(Link { group, replay: Some(replay), .. }) = self.links.get_mut(at) else { return };
+        let Some(pages) = self.actor.pages.clone().filter(|_| !replay.reads) else { return };
+        replay.reads = true;
+        let (group, from, upto) = (*group, replay.cursor, replay.end);
+        let (own, origin, unsure) = (self.actor.mailbox.sender(), self.origin.clone(), replay.unsure);
+        let read = move || {
+            let read = pages.read(&origin, from..upto, unsure);
+            // An error: the topic has ended.
+            drop(own.control(TopicWord::PagesRead(PagesRead { group, read })));
+        };
+        self.actor.watch.rt().spawn_blocking("read history", Box::new(read));
+    }
+
+    pub(super) fn on_pages(&mut self, PagesRead { group, read }: PagesRead<T>) {
+        self.changes += 1;
+        let Some(at) = self.links.iter().position(|link| link.group == group) else { return };
+        let Some(Link { name, replay: Some(replay), .. }) = self.links.get_mut(at) else { return };
+        replay.reads = false;
+        let (topic, name, cursor) = (self.actor.name.clone(), name.clone(), replay.cursor);
+        let Pages { batches, unread, next } = match read {
+            Ok(pages) => pages,
+            Err(error) => {
+                // It is tried again once the group has settled something, or is opened anew.
+                tracing::error!(target: "callboard::broker", %topic, group = %name, %error, "history can't be read");
+                return;
+            }
+        };
+        let floor = self.floor();
+        if cursor < floor {
+            self.skip(at, floor);
+        }
+        for batch in batches {
+            self.hand_replayed(at, batch);
+        }
+        let Some(link) = self.links.get_mut(at) else { return };
+        for unread in unread {
+            tracing::warn!(target: "callboard::broker", %topic, group = %name, offset = unread.offset, why = %unread.why, "a message of the history can't be decoded, and was skipped");
+            link.skipped += 1;
+            if let Some(store) = &self.actor.store {
+                store.keeper.done(group, unread.offset, Bits::range(0, 1));
+            }
+        }
+        if let Some(replay) = &mut link.replay {
+            replay.cursor = replay.cursor.max(next.min(replay.end));
+        }
+        self.feed(group);
+    }
+
+    /// Goes over to what is live, once all that was before is with the group.
+    fn end_replay(&mut self, at: usize) {
+        let held = self.actor.held;
+        let Some(link) = self.links.get_mut(at) else { return };
+        let Some(replay) = link.replay.as_mut().filter(|replay| replay.is_read()) else { return };
+        for (upto, reply) in std::mem::take(&mut replay.drains) {
+            link.drain(upto, reply);
+        }
+        if link.replay.as_ref().is_some_and(Replay::is_over) {
+            link.replay = None;
+        }
+        if !held {
+            link.release();
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Link<T> {
+    /// Lets the group answer once it is done with all before an offset; if it has all that, else once it has.
+    pub(super) fn drain(&mut self, upto: u64, reply: Reply<()>) {
+        match self.replay.as_mut().filter(|replay| !replay.is_read()) {
+            Some(replay) => replay.drains.push((upto, reply)),
+            // Dropped, if the group is gone.
+            None => drop(self.to.control(GroupWord::Drain { upto, reply })),
+        }
+    }
+}

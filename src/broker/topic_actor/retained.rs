@@ -1,0 +1,173 @@
+//! What a topic keeps as history: taken in with each batch, trimmed as the limits say, and looked at from outside.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::{Life, TopicActor};
+use crate::base::Moment;
+use crate::broker::bits::Bits;
+use crate::broker::history::{History, Page, Retention, end, within};
+use crate::broker::message::Batch;
+use crate::broker::topic_word::{Look, Seen};
+use crate::broker::{Retain, Start};
+use crate::runtime::Clock;
+
+/// A topic's history.
+pub(super) struct Retained<T> {
+    pub(super) retention: Retention,
+    /// Of a topic in memory.
+    pub(super) pages: History<Arc<Batch<T>>>,
+    clock: Clock,
+    /// The clock is set for what will be too old.
+    clock_set: bool,
+    /// The log was told of this floor.
+    told: u64,
+}
+
+/// The log is told of a floor when it rose by so many messages, or a 256th of the limit.
+const STEP: u64 = 64;
+
+impl<T> Page for Arc<Batch<T>> {
+    fn base(&self) -> u64 {
+        Batch::base(self)
+    }
+
+    fn len(&self) -> u16 {
+        Batch::len(self)
+    }
+
+    fn millis(&self, at: u16) -> u64 {
+        self.id(at).unix_millis()
+    }
+}
+
+impl<T: Send + Sync + 'static> TopicActor<T> {
+    pub(super) fn retained(&self, retain: Retain) -> Retained<T> {
+        let (floor, next) = match &self.store {
+            Some(store) => store.keeper.disk.log.bounds(store.keeper.number).unwrap_or_default(),
+            None => (0, 0),
+        };
+        let mut retention = Retention::new(retain, floor, next);
+        let there = self.recovered.as_ref().map(|recovered| recovered.outline.as_slice());
+        for (end, bytes, millis) in there.unwrap_or_default() {
+            retention.push(*end, *bytes, *millis);
+        }
+        let (pages, clock) = (History::default(), self.watch.rt().clock());
+        Retained { retention, pages, clock, clock_set: false, told: floor }
+    }
+}
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// A batch was accepted, and its groups have it.
+    pub(super) fn keep_as_history(&mut self, batch: &Arc<Batch<T>>) {
+        let Some(history) = &mut self.history else { return };
+        if self.actor.store.is_none() {
+            for at in 0..batch.len() {
+                let weight = crate::broker::weight::Weighed::weight(batch, Bits::range(at, at + 1));
+                history.retention.push(batch.base() + u64::from(at) + 1, weight, batch.millis(at));
+            }
+            history.pages.push(batch.clone());
+        }
+        self.let_go_of_nobodys(batch.base());
+        self.trim_history();
+    }
+
+    /// Of a topic on disk: a message up to `end` is stored, and has so many bytes.
+    pub(super) fn note_stored(&mut self, end: u64, bytes: usize, millis: u64) {
+        if let Some(history) = &mut self.history {
+            history.retention.push(end, bytes as u64, millis);
+        }
+    }
+
+    /// What is kept as history needs no place in the topic while there is no group.
+    pub(super) fn let_go_of_nobodys(&mut self, mut from: u64) {
+        if self.history.is_none() || self.actor.held || !self.links.is_empty() || !self.dormant.is_empty() {
+            return;
+        }
+        self.ttls.clear();
+        while let Some((batch, kept)) = self.books.first_kept(from) {
+            from = batch.base() + 1;
+            let freed = self.books.let_go(batch.base(), kept);
+            self.free(freed);
+        }
+    }
+
+    pub(super) fn trim_history(&mut self) {
+        let now = self.actor.watch.rt().wall_millis();
+        let Some(history) = &mut self.history else { return };
+        let floor = history.retention.trim(now);
+        history.pages.trim(floor);
+        let Some(store) = &self.actor.store else { return };
+        // What a group has still to settle stays, however old.
+        let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
+        let floor = floor.min(oldest.unwrap_or(u64::MAX));
+        let step =
+            self.actor.settings.retain.and_then(|retain| retain.messages).map_or(STEP, |most| most / 256);
+        if floor > history.told + step.min(STEP) || floor > history.told && history.clock_set {
+            history.told = floor;
+            store.keeper.disk.log.trim(store.keeper.number, floor);
+        }
+    }
+
+    /// Trims what becomes too old while nothing comes.
+    pub(super) fn poll_history(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let rt = self.actor.watch.rt();
+            let (now, wall) = (rt.now(), rt.wall_millis());
+            let Some(history) = &mut self.history else { return };
+            let due = history.retention.due();
+            if due.is_none() && !history.clock_set {
+                return;
+            }
+            history.clock_set = due.is_some();
+            let at: Option<Moment> = due.map(|due| now + Duration::from_millis(due.saturating_sub(wall)));
+            let Poll::Ready(_) = history.clock.poll_alarm(at, cx) else { return };
+            let floor = history.retention.floor();
+            self.trim_history();
+            let Some(history) = &mut self.history else { return };
+            if history.retention.floor() == floor {
+                return;
+            }
+        }
+    }
+
+    /// Where a new group begins that reads history, if it does not begin with what comes next.
+    pub(super) fn begins_at(&self, start: Start) -> u64 {
+        let next = self.books.next_offset();
+        let Some(history) = &self.history else { return next };
+        let floor = self.floor();
+        let from = match start {
+            Start::Earliest => floor,
+            Start::Latest => next,
+            Start::Offset(offset) => offset,
+            Start::After(id) => id.offset().saturating_add(1),
+            // On disk whoever opened the group has looked it up, see `Pages`.
+            Start::UnixMillis(millis) => history.pages.find_millis(millis).unwrap_or(next),
+        };
+        from.clamp(floor, next.max(floor))
+    }
+
+    /// Shows what is kept on one side of an offset: the nearest batch.
+    pub(super) fn look(&self, Look { at, back, answer }: Look<T>) {
+        let found = match (&self.history, back) {
+            (Some(history), false) => {
+                history.pages.at(at).map(|page| (page.clone(), self.above_floor(&page)))
+            }
+            (Some(history), true) => {
+                history.pages.before(at).map(|page| (page.clone(), self.above_floor(&page)))
+            }
+            (None, false) => self.books.kept_at(at),
+            (None, true) => self.books.kept_before(at),
+        };
+        let seen = found.map(|(batch, kept)| {
+            let which = if back { within(&batch, 0, at) } else { within(&batch, at, end(&batch)) };
+            Seen { which: kept.and(which), batch }
+        });
+        drop(answer.send(seen));
+    }
+
+    fn above_floor(&self, page: &Arc<Batch<T>>) -> Bits {
+        within(page, self.floor(), end(page))
+    }
+}
