@@ -91,6 +91,28 @@ pub(crate) enum Bug {
     ForgottenDormant,
     /// What an earlier process may have handed out is not marked.
     UnmarkedRedelivery,
+    /// The journal is written and never synced.
+    UnsyncedJournal,
+    /// A slot of the journal is made, and its name not synced.
+    NamelessSlot,
+    /// A segment is made, and its name not synced.
+    NamelessSegment,
+    /// The log answers, and syncs then.
+    AnsweredUnsynced,
+    /// A checkpoint takes the place of the one before while what it names is not synced.
+    CheckpointFirst,
+    /// A slot of the journal is begun anew with the seed that it had.
+    OldSeed,
+    /// A sync that failed is not final.
+    AsksAgain,
+    /// A checkpoint takes the place of the one before, and its name is not synced.
+    NamelessCheckpoint,
+    /// A slot of the journal is begun while the one before is not synced.
+    UnsyncedSlot,
+    /// What is torn at the end of the journal stays there.
+    TailStays,
+    /// What is damaged in the journal is taken for its end.
+    DamageIsTail,
 }
 
 #[cfg(not(test))]

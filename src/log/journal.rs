@@ -14,17 +14,27 @@ use std::sync::Arc;
 
 use super::checkpoint::unsynced;
 use super::error::LogError;
-use super::frame::{self, Frame, Header, Kind, NoFrame, frame_len};
+use super::frame::{self, Frame, HEADER, Header, Kind, NoFrame, frame_len};
 use super::layout::{self, Uuid};
 use super::shelf::Piece;
 use super::vfs::{OpenMode, Vfs, VfsFile};
 use super::writer::SLOTS;
 use crate::base::varint::Take;
+use crate::base::{Bug, planted};
 
 /// Where a slot's frames begin: behind its turn, in a page of their own.
 pub(crate) const SLOT_START: u64 = 4096;
+/// The smallest slot: a little more than its turn, and a commit.
+const LEAST_SLOT: u64 = 16 << 10;
+/// The largest: what one frame may hold.
+const MOST_SLOT: u64 = 1 << 31;
 /// What a slot is filled with at first is written in such pieces.
 const ZEROS: usize = 1 << 20;
+
+/// Whether a slot may have so many bytes.
+pub(crate) fn is_slot_size(bytes: u64) -> bool {
+    (LEAST_SLOT..=MOST_SLOT).contains(&bytes) && bytes.is_multiple_of(4096)
+}
 
 /// A place in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +75,8 @@ pub(crate) struct Journal {
     at: u64,
     /// Something was written and not synced.
     dirty: bool,
+    /// The next turn was begun, or a part of it, and then there was no room. Nothing more is written in this one.
+    half_begun: bool,
 }
 
 impl Slot {
@@ -73,6 +85,20 @@ impl Slot {
         let (base, end) = (header.offset, header.offset + u64::from(header.count));
         let (file, path, seed) = (self.file.clone(), self.path.clone(), self.turn.seed);
         Piece { base, end, file, path, seed, from, to: from + len as u64 }
+    }
+
+    /// Takes back what was written of a commit that is refused. All of it may be there but for zeros at its end, that were there before:
+    /// it would be found if the process ended now, and what is shorter and comes in its place would be followed by the rest.
+    fn take_back(&self, bytes: &[u8], at: u64) -> Result<(), LogError> {
+        let fail = |call| move |error| unsynced(LogError::io(call, &self.path, error));
+        let there = self.file.read_vec(at, bytes.len()).map_err(fail("read"))?;
+        let written = there.iter().zip(bytes).take_while(|(there, byte)| there == byte).count();
+        // Why no more than that: what lacks space for the rest of it may lack it for zeros too.
+        if written >= HEADER {
+            self.file.write_all_at(&vec![0; written], at).map_err(fail("write"))?;
+            self.file.sync_data().map_err(fail("sync"))?;
+        }
+        Ok(())
     }
 }
 
@@ -150,7 +176,8 @@ impl Journal {
         seed: u32,
     ) -> Result<Journal, LogError> {
         let (slots, at) = (Vec::new(), SLOT_START);
-        let mut journal = Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false };
+        let mut journal =
+            Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false, half_begun: false };
         journal.add_slot()?;
         journal.begin(0, Turn { number: 1, first_lsn: 0, seed })?;
         journal.sync()?;
@@ -160,7 +187,7 @@ impl Journal {
     /// One that is there, none of whose slots is open yet.
     pub(crate) fn at(vfs: Arc<dyn Vfs>, dir: PathBuf, uuid: Uuid, slot_bytes: u64) -> Journal {
         let (slots, at) = (Vec::new(), SLOT_START);
-        Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false }
+        Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false, half_begun: false }
     }
 
     /// Opens the slots that are there, up to this many, and reads their turns.
@@ -225,7 +252,7 @@ impl Journal {
     }
 
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.at + bytes as u64 <= self.slot_bytes
+        !self.half_begun && self.at + bytes as u64 <= self.slot_bytes
     }
 
     pub(crate) fn current(&self) -> Option<&Slot> {
@@ -238,22 +265,14 @@ impl Journal {
         self.dirty = true;
         if let Err(error) = slot.file.write_all_at(bytes, self.at) {
             let error = LogError::io("write", &slot.path, error);
-            return Err(if error.is_full() { self.take_back(bytes.len(), error) } else { error });
+            return Err(if error.is_full() {
+                slot.take_back(bytes, self.at).err().unwrap_or(error)
+            } else {
+                error
+            });
         }
         self.at += bytes.len() as u64;
         Ok(())
-    }
-
-    /// Takes back what was written of a commit that is refused, since its frames are good ones: what comes in its place may be shorter,
-    /// and the rest would follow it.
-    fn take_back(&mut self, len: usize, refused: LogError) -> LogError {
-        let Some(slot) = self.slots.get(self.current) else { return LogError::Closed };
-        let blank = slot.file.write_all_at(&vec![0; len], self.at);
-        let blank = blank.map_err(|error| LogError::io("write", &slot.path, error)).map_err(unsynced);
-        match blank.and_then(|()| self.sync().map_err(unsynced)) {
-            Ok(()) => refused,
-            Err(error) => error,
-        }
     }
 
     /// Waits for what was written.
@@ -261,7 +280,9 @@ impl Journal {
         if self.dirty
             && let Some(slot) = self.slots.get(self.current)
         {
-            slot.file.sync_data().map_err(|error| LogError::io("sync", &slot.path, error))?;
+            if !planted(Bug::UnsyncedJournal) {
+                slot.file.sync_data().map_err(|error| LogError::io("sync", &slot.path, error))?;
+            }
             self.dirty = false;
         }
         Ok(())
@@ -277,6 +298,8 @@ impl Journal {
         let free = |slot: &Slot| slot.turn.number < needed;
         let Some(slot) = self.slots.iter().position(free) else { return Ok(false) };
         let number = self.position().turn + 1;
+        let old = self.slots.get(slot).map_or(0, |slot| slot.turn.seed);
+        let seed = if planted(Bug::OldSeed) && old != 0 { old } else { seed };
         self.begin(slot, Turn { number, first_lsn, seed })?;
         Ok(true)
     }
@@ -284,19 +307,14 @@ impl Journal {
     fn begin(&mut self, at: usize, turn: Turn) -> Result<(), LogError> {
         let bytes = turn.to_bytes(at, self.uuid);
         let slot = self.slots.get_mut(at).ok_or(LogError::Closed)?;
-        let fail = |call| {
-            let path = &slot.path;
-            move |error| LogError::io(call, path, error)
-        };
-        if let Err(error) = slot.file.write_all_at(&bytes, 0).map_err(fail("write")) {
-            // What is there may say by now that the turn has begun.
-            let old = slot.turn.to_bytes(at, self.uuid);
-            let restored = slot.file.write_all_at(&old, 0).map_err(fail("write"));
-            restored.and_then(|()| slot.file.sync_data().map_err(fail("sync"))).map_err(unsynced)?;
+        if let Err(error) = slot.file.write_all_at(&bytes, 0) {
+            let error = LogError::io("write", &slot.path, error);
+            // Why: the turn may stand there, and it says with which frame it begins, so that one must not come before it.
+            self.half_begun = error.is_full();
             return Err(error);
         }
         slot.turn = turn;
-        (self.current, self.at, self.dirty) = (at, SLOT_START, true);
+        (self.current, self.at, self.dirty, self.half_begun) = (at, SLOT_START, true, false);
         Ok(())
     }
 
@@ -307,7 +325,7 @@ impl Journal {
             let path = path.clone();
             move |error| LogError::io(call, &path, error)
         };
-        let file = self.vfs.open(&path, OpenMode::Replace).map_err(fail("create"))?;
+        let file = self.vfs.open_anew(&path).map_err(fail("create"))?;
         let zeros = vec![0; ZEROS.min(usize::try_from(self.slot_bytes).unwrap_or(ZEROS))];
         let mut at = 0;
         while at < self.slot_bytes {
@@ -316,8 +334,10 @@ impl Journal {
             at += left as u64;
         }
         file.sync_data().map_err(fail("sync")).map_err(unsynced)?;
-        let synced = self.vfs.sync_dir(&self.dir);
-        synced.map_err(|error| unsynced(LogError::io("sync", &self.dir, error)))?;
+        if !planted(Bug::NamelessSlot) {
+            let synced = self.vfs.sync_dir(&self.dir);
+            synced.map_err(|error| unsynced(LogError::io("sync", &self.dir, error)))?;
+        }
         self.slots.push(Slot { file: file.into(), path, turn: Turn::NONE });
         Ok(())
     }

@@ -107,6 +107,8 @@ impl Want {
 
 /// Where to look.
 struct Place {
+    /// For this offset.
+    offset: u64,
     file: Option<Arc<dyn VfsFile>>,
     path: PathBuf,
     seed: u32,
@@ -188,7 +190,7 @@ impl Shelf {
         let mut tries = 0;
         loop {
             let Some(place) = self.find(topic, from)? else { return Ok(Chunk { from, ..Chunk::default() }) };
-            match self.read_place(topic, from, Want::From { most }, &place) {
+            match self.read_place(topic, Want::From { most }, &place) {
                 Err(LogError::Corrupt(_)) if tries < 3 && self.moved(topic, from, &place) => tries += 1,
                 done => return done,
             }
@@ -205,7 +207,11 @@ impl Shelf {
                 return Ok(Chunk::default());
             }
             let Some(place) = self.find(topic, upto - 1)? else { return Ok(Chunk::default()) };
-            match self.read_place(topic, upto - 1, Want::Before { upto, floor, most }, &place) {
+            if place.offset >= upto {
+                // It was trimmed meanwhile, and the bounds say so by now.
+                continue;
+            }
+            match self.read_place(topic, Want::Before { upto, floor, most }, &place) {
                 Err(LogError::Corrupt(_)) if tries < 3 && self.moved(topic, upto - 1, &place) => tries += 1,
                 done => return done,
             }
@@ -254,6 +260,7 @@ impl Shelf {
             let path = layout::segment(&self.dir, topic, extent.base);
             let seed = segment::seed(self.uuid);
             return Ok(Some(Place {
+                offset: from,
                 file: None,
                 path,
                 seed,
@@ -264,6 +271,7 @@ impl Shelf {
         }
         let at = volume.pieces.partition_point(|piece| piece.end <= from);
         Ok(volume.pieces.get(at).map(|piece| Place {
+            offset: from,
             file: Some(piece.file.clone()),
             path: piece.path.clone(),
             seed: piece.seed,
@@ -273,7 +281,7 @@ impl Shelf {
         }))
     }
 
-    fn read_place(&self, topic: u32, from: u64, want: Want, place: &Place) -> Result<Chunk, LogError> {
+    fn read_place(&self, topic: u32, want: Want, place: &Place) -> Result<Chunk, LogError> {
         let opened;
         let file = match &place.file {
             Some(file) => &**file,
@@ -288,7 +296,8 @@ impl Shelf {
                 Err(error) => return Err(LogError::io("open", &place.path, error)),
             },
         };
-        let mut chunk = Chunk { from, ..Chunk::default() };
+        let mut chunk = Chunk { from: place.offset, ..Chunk::default() };
+        let mut follows = place.offset;
         let mut index: Vec<(u64, u64)> = Vec::new();
         let mut scan = Scan::new(file, place.from, place.to);
         while scan.position() < place.to {
@@ -298,9 +307,18 @@ impl Shelf {
                 return Err(LogError::corrupt(&place.path, at, None, "a frame is not what was written"));
             };
             let (len, header) = (frame.len, frame.header);
+            // Why: the seed is that of all segments, so the checksum does not tell whether a file is another's.
+            if header.topic != topic && place.base.is_some() {
+                return Err(LogError::corrupt(&place.path, at, None, "a segment is that of another topic"));
+            }
             if header.kind == Kind::Data && header.topic == topic {
                 let is_far = index.last().is_none_or(|(_, last)| at - last >= STRETCH);
                 index.extend(is_far.then_some((header.offset, at)));
+                // Each goes on where the one before ends, and the first has what is looked for, or is before it.
+                if header.offset > follows {
+                    return Err(LogError::corrupt(&place.path, at, None, "frames are missing"));
+                }
+                follows = header.offset + u64::from(header.count);
                 if !want.takes(&mut chunk, &frame) {
                     break;
                 }
@@ -308,7 +326,7 @@ impl Shelf {
             scan.skip(len);
             scan.keep();
         }
-        if chunk.frames.is_empty() {
+        if chunk.end().is_none_or(|end| end <= place.offset) {
             return Err(LogError::corrupt(&place.path, place.to, None, "frames are missing"));
         }
         if let Some(base) = place.base {

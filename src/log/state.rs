@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::change::{Change, Marks, Note, Terms};
 use super::ranges::Ranges;
 use super::record;
+use super::writer::SLOTS;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
@@ -69,6 +70,13 @@ pub(crate) struct Extent {
     pub(crate) bytes: u64,
 }
 
+impl Extent {
+    /// Whether each goes on where the one before ends.
+    pub(crate) fn lie_close(extents: &[Extent]) -> bool {
+        extents.iter().zip(extents.iter().skip(1)).all(|(one, next)| one.end == next.base)
+    }
+}
+
 /// A frame does not follow from what is before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Misfit(pub(crate) &'static str);
@@ -91,10 +99,13 @@ impl State {
                     ..TopicState::default()
                 };
                 self.topics.insert(*topic, new);
-                self.next_topic = topic + 1;
+                self.next_topic = topic.checked_add(1).ok_or(Misfit("there is no topic behind it"))?;
             }
             Change::TopicGone { topic } => {
                 self.topics.remove(topic).ok_or(UNKNOWN_TOPIC)?;
+            }
+            Change::Slot { slots } if *slots < self.slots || *slots as usize > SLOTS => {
+                return Err(Misfit("the journal has fewer slots than it had, or more than it may have"));
             }
             Change::Slot { slots } => self.slots = *slots,
             Change::Idle => {}
@@ -146,7 +157,7 @@ impl TopicState {
                 let done = Ranges::below(*start);
                 let (name, about) = (name.to_string(), about.to_vec());
                 self.groups.insert(*group, GroupState { name, about, done, notes: BTreeMap::new() });
-                self.next_group = group + 1;
+                self.next_group = group.checked_add(1).ok_or(Misfit("there is no group behind it"))?;
             }
             Change::GroupGone { group, .. } => {
                 self.groups.remove(group).ok_or(UNKNOWN_GROUP)?;

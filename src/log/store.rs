@@ -180,15 +180,13 @@ impl Drop for Shared {
 
 impl Driver {
     /// Works until the log is closed. Its calls to the file system block.
-    pub(crate) async fn run(self) {
-        let Driver { queue, mut writer } = self;
+    pub(crate) async fn run(mut self) {
         loop {
-            let requests = std::future::poll_fn(|cx| queue.poll_take(cx)).await;
-            if !writer.work_off(requests) {
+            let requests = std::future::poll_fn(|cx| self.queue.poll_take(cx)).await;
+            if !self.writer.work_off(requests) {
                 break;
             }
         }
-        drop(queue.close());
     }
 
     /// Runs on a thread of its own.
@@ -196,6 +194,13 @@ impl Driver {
         let thread = thread::Builder::new().name("callboard-log".into());
         let spawned = thread.spawn(move || block_on(self.run()));
         spawned.map(drop).map_err(|error| LogError::io("spawn a thread", Path::new(""), error))
+    }
+}
+
+impl Drop for Driver {
+    /// However it ends, by a panic too: what waits is told, and nobody waits later for what will not come.
+    fn drop(&mut self) {
+        drop(self.queue.close());
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::error::LogError;
-use super::frame::{Kind, NoFrame};
+use super::frame::Kind;
 use super::journal::{Position, SLOT_START, Slot};
 use super::layout;
 use super::scan::Scan;
@@ -72,23 +72,24 @@ impl Turnover {
         };
         let mut writers: BTreeMap<u32, SegmentWriter<'_>> =
             state.topics.iter().map(|(number, topic)| writer((*number, topic))).collect();
-        for slot in &self.slots {
+        let firsts = self.slots.iter().skip(1).map(|slot| Some(slot.turn.first_lsn)).chain([None]);
+        for (slot, next_first) in self.slots.iter().zip(firsts) {
             let from = if slot.turn.number == self.from.turn { self.from.at } else { SLOT_START };
+            let mut lsn = (from == SLOT_START).then_some(slot.turn.first_lsn);
             let whole = slot.turn.number < self.checkpoint.next.turn;
-            let to = if whole { u64::MAX } else { self.checkpoint.next.at };
+            let to = if whole { self.checkpoint.slot_bytes } else { self.checkpoint.next.at };
             let mut scan = Scan::new(&*slot.file, from, to);
             while scan.position() < to {
                 let at = scan.position();
                 let frame = match scan.frame(slot.turn.seed) {
                     Err(error) => return Err(LogError::io("read", &slot.path, error)),
-                    Ok(Ok(frame)) => frame,
-                    // The end of a slot that is full.
-                    Ok(Err(NoFrame::NoMagic | NoFrame::Checksum { .. } | NoFrame::Short(_))) if whole => {
-                        break;
-                    }
-                    Ok(Err(_)) => return Err(LogError::corrupt(&slot.path, at, None, CHANGED)),
+                    Ok(Ok(frame)) if lsn.is_none_or(|lsn| lsn == frame.header.lsn) => frame,
+                    // The end of a slot that is full, if it is where the next one goes on.
+                    Ok(_) if whole && (lsn.is_none() || lsn == next_first) => break,
+                    Ok(_) => return Err(LogError::corrupt(&slot.path, at, lsn, CHANGED)),
                 };
                 let (header, len) = (frame.header, frame.len);
+                lsn = Some(header.lsn + 1);
                 if header.kind == Kind::Data
                     && let Some(writer) = writers.get_mut(&header.topic)
                     && let Some(topic) = state.topics.get(&header.topic)
@@ -107,7 +108,9 @@ impl Turnover {
                 .get(number)
                 .and_then(|all| Some((all.last()?.end, all.first()?.base)))
                 .unwrap_or((topic.floor, topic.floor));
-            if end.max(topic.floor) < topic.next || start > topic.floor {
+            let gaps = segments.get(number).is_some_and(|all| !Extent::lie_close(all));
+            // Why also this: where no frame is left of a slot, nothing tells how many there were.
+            if end.max(topic.floor) < topic.next || start > topic.floor || gaps {
                 let path = self.slots.first().map(|slot| slot.path.clone()).unwrap_or_default();
                 return Err(LogError::corrupt(&path, 0, None, CHANGED));
             }

@@ -125,6 +125,19 @@ pub enum EntryKind {
     Other,
 }
 
+impl dyn Vfs + '_ {
+    /// Opens a file whose name is a new one.
+    ///
+    /// Why not merely emptied if it is there: a sync of its directory may have failed, in the process before this one. Then the name
+    /// is nowhere but in memory, and, as the system takes it for written, stays there.
+    pub(crate) fn open_anew(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        match self.remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.open(path, OpenMode::Replace),
+        }
+    }
+}
+
 impl dyn VfsFile + '_ {
     /// Writes all of `bytes`, in several calls if need be.
     pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {

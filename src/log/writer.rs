@@ -17,6 +17,7 @@ use super::shelf::Shelf;
 use super::state::State;
 use super::turnover::Turnover;
 use super::vfs::Vfs;
+use crate::base::{Bug, planted};
 
 /// The slots that the ring may have.
 pub(crate) const SLOTS: usize = 4;
@@ -84,6 +85,9 @@ impl Writer {
                 self.lock = None;
             }
             answers.into_iter().for_each(|answer| answer(result.clone()));
+            if planted(Bug::AnsweredUnsynced) {
+                drop(self.sync().map_err(|error| self.poison_unless_full(error)));
+            }
             if closes {
                 return false;
             }
@@ -139,7 +143,9 @@ impl Writer {
             LogError::Unknown { why } => why,
             error => error.to_string().into(),
         };
-        self.poisoned = Some(why.clone());
+        if !planted(Bug::AsksAgain) {
+            self.poisoned = Some(why.clone());
+        }
         LogError::Unknown { why }
     }
 
@@ -193,7 +199,7 @@ impl Writer {
         }
         self.sealed = plan.seals;
         // Readers see only what counts; if it is to be on the disk, once it is.
-        if plan.sync {
+        if plan.sync && !planted(Bug::AnsweredUnsynced) {
             self.sync()?;
         }
         pieces.into_iter().for_each(|(topic, piece)| self.shelf.add(topic, piece));
@@ -221,7 +227,9 @@ impl Writer {
         if self.journal.slots.len() > self.state.slots as usize {
             self.announce_slots()?;
         }
-        self.sync()?;
+        if !planted(Bug::UnsyncedSlot) {
+            self.sync()?;
+        }
         let seed = self.seeds.seed();
         if !self.journal.next_turn(self.needed.turn, self.lsn, seed)? {
             return Err(LogError::Unknown { why: "callboard bug: a turnover freed no slot".into() });

@@ -24,7 +24,7 @@ impl Dice {
 }
 
 /// So many seeds are tried; `CB_SEEDS` asks for more.
-fn seeds(default: u64) -> u64 {
+pub(crate) fn seeds(default: u64) -> u64 {
     std::env::var("CB_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(default)
 }
 
@@ -93,11 +93,26 @@ struct Ran {
     ended: Option<LogError>,
 }
 
+impl Ran {
+    fn from(model: Model) -> Ran {
+        Ran { models: vec![model], confirmed: 0, begun: 0, ended: None }
+    }
+
+    /// What may be found: nothing before the last step that was confirmed, nothing behind the last that was begun.
+    fn allowed(&self) -> &[Model] {
+        &self.models[self.confirmed..=self.begun]
+    }
+}
+
+/// What is wrong, in words: so that a test of the tests can see it.
+pub(crate) type Verdict = Result<(), String>;
+
 /// Asks for the steps, until one is refused.
 fn run(disk: &SimDisk, script: &[Step], entropy: u64) -> Ran {
-    let mut ran = Ran { models: vec![Model::default()], confirmed: 0, begun: 0, ended: None };
-    let Ok(mut log) = Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(entropy)) else { return ran };
-    go_on(&mut log, script, &mut ran);
+    let mut ran = Ran::from(Model::default());
+    if let Ok(mut log) = open(disk, entropy) {
+        go_on(&mut log, script, &mut ran);
+    }
     ran
 }
 
@@ -108,12 +123,13 @@ fn go_on(log: &mut Hand, script: &[Step], ran: &mut Ran) {
         ran.models.push(model);
         ran.begun += 1;
         let asked = ask(log, step);
+        if asked.is_ok() && step.is_confirmed() {
+            ran.confirmed = ran.begun;
+        }
+        // Of what nobody hears, the log alone knows that it failed.
         if asked.is_err() || log.writer.poisoned.is_some() {
             ran.ended = asked.err();
             return;
-        }
-        if step.is_confirmed() {
-            ran.confirmed = ran.begun;
         }
     }
 }
@@ -123,103 +139,150 @@ fn open(disk: &SimDisk, entropy: u64) -> Result<Hand, LogError> {
 }
 
 /// Whether what is there is what the model held at some allowed moment; answers that.
-fn check(log: &Hand, ran: &Ran, what: &str) -> Model {
-    let found = held(log).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let allowed = &ran.models[ran.confirmed..=ran.begun];
-    if !allowed.iter().any(|model| of_use(model) == found) {
-        let wanted: Vec<String> = allowed.iter().map(|model| of_use(model).brief()).collect();
-        panic!(
-            "{what}: {} steps confirmed, {} begun\n found {}\nwanted {}",
-            ran.confirmed,
-            ran.begun,
-            found.brief(),
-            wanted.join("\n    or ")
-        );
+fn check(log: &Hand, ran: &Ran, what: &str) -> Result<Model, String> {
+    let found = held(log).map_err(|error| format!("{what}: {error}"))?;
+    if ran.allowed().iter().any(|model| of_use(model) == found) {
+        return Ok(found);
     }
-    found
+    let wanted: Vec<String> = ran.allowed().iter().map(|model| of_use(model).brief()).collect();
+    Err(format!(
+        "{what}: {} steps confirmed, {} begun\n found {}\nwanted {}",
+        ran.confirmed,
+        ran.begun,
+        found.brief(),
+        wanted.join("\n    or ")
+    ))
 }
 
 /// Opens what a crash left, looks, opens again, and goes on.
-fn recover(disk: &SimDisk, ran: &Ran, what: &str) {
-    let log = open(disk, 77).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let found = check(&log, ran, what);
+fn recover(disk: &SimDisk, ran: &Ran, what: &str) -> Verdict {
+    let wrong = |when: &str, error: LogError| format!("{what}, {when}: {error}");
+    let log = open(disk, 77).map_err(|error| wrong("opened", error))?;
+    let found = check(&log, ran, what)?;
     drop(log);
     // Recovering was finished before anything else began: nothing of it can be lost any more.
     let disk = disk.crash(CrashKind::LoseAll);
-    let mut log = open(&disk, 78).unwrap_or_else(|error| panic!("{what}, again: {error}"));
-    assert_eq!(held(&log).unwrap(), found, "{what}: recovering twice is recovering once");
+    let mut log = open(&disk, 78).map_err(|error| wrong("again", error))?;
+    if held(&log).map_err(|error| wrong("again", error))? != found {
+        return Err(format!("{what}: recovering twice is not recovering once"));
+    }
     let name = "after the crash";
-    let topic = log.topic(name).unwrap();
     let many: Vec<Vec<u8>> = (0..30).map(|at| vec![at; 900]).collect();
+    let topic = log.topic(name).map_err(|error| wrong("going on", error))?;
     for body in &many {
-        log.append(topic, &[body], true).unwrap();
+        log.append(topic, &[body], true).map_err(|error| wrong("going on", error))?;
     }
     drop(log);
     let disk = disk.crash(CrashKind::Random(3));
-    let log = open(&disk, 79).unwrap_or_else(|error| panic!("{what}, at last: {error}"));
-    let mut all = held(&log).unwrap();
-    assert_eq!(all.topics.remove(name).unwrap().bodies, many, "{what}");
-    assert_eq!(all, found, "{what}: what is new harms nothing");
+    let log = open(&disk, 79).map_err(|error| wrong("at last", error))?;
+    let mut all = held(&log).map_err(|error| wrong("at last", error))?;
+    let new = all.topics.remove(name).map(|topic| topic.bodies);
+    match new == Some(many) && all == found {
+        true => Ok(()),
+        false => Err(format!("{what}: what is new is lost, or harms what was there")),
+    }
 }
 
 /// Every call of a script, by every kind of end.
-fn crash_everywhere(seed: u64, steps: usize) {
+pub(crate) fn ends_in_any_call(seed: u64, steps: usize) -> Verdict {
     let script = script(seed, steps);
     let whole = SimDisk::new(seed);
     let ran = run(&whole, &script, seed);
-    assert_eq!(ran.begun, script.len(), "seed {seed}: nothing fails by itself");
+    if ran.begun != script.len() || ran.ended.is_some() {
+        return Err(format!("seed {seed}: something fails by itself: {:?}", ran.ended));
+    }
     for call in 1..=whole.calls() {
         let disk = SimDisk::new(seed);
         disk.stop_at(call);
         let ran = run(&disk, &script, seed);
         for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(seed), CrashKind::Random(call)]
         {
-            recover(&disk.crash(kind), &ran, &format!("seed {seed}, call {call}, {kind:?}"));
+            recover(&disk.crash(kind), &ran, &format!("seed {seed}, call {call}, {kind:?}"))?;
         }
     }
+    Ok(())
 }
 
 #[test]
 fn a_log_that_ends_in_any_call_holds_what_it_confirmed() {
     for seed in 0..seeds(1) {
-        crash_everywhere(seed, 45);
+        ends_in_any_call(seed, 45).unwrap_or_else(|what| panic!("{what}"));
     }
 }
 
-/// Power cuts at a random call of long scripts, in which the ring turns often, one after the other.
+/// Every call of recoveries, after ends in some of the calls of a script.
+pub(crate) fn ends_while_it_recovers(seed: u64, steps: usize) -> Verdict {
+    let script = script(seed, steps);
+    let whole = SimDisk::new(seed);
+    run(&whole, &script, seed);
+    for call in (1 + seed % 11..=whole.calls()).step_by(11) {
+        let disk = SimDisk::new(seed);
+        disk.stop_at(call);
+        let ran = run(&disk, &script, seed);
+        for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(call)] {
+            for nth in 1.. {
+                // The same seed draws the same disk again.
+                let left = disk.crash(kind);
+                left.stop_at(nth);
+                let what = format!("seed {seed}, call {call}, {kind:?}, call {nth} of recovering");
+                match open(&left, nth).map(drop) {
+                    Ok(()) => break,
+                    Err(_) if left.is_stopped() => {}
+                    Err(error) => return Err(format!("{what}: {error}")),
+                }
+                recover(&left.crash(CrashKind::Random(nth)), &ran, &what)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_log_that_ends_while_it_recovers_holds_what_it_confirmed() {
+    for seed in 0..seeds(1) {
+        ends_while_it_recovers(seed, 45).unwrap_or_else(|what| panic!("{what}"));
+    }
+}
+
+/// Power cuts at a random call of a long script, in which the ring turns often, one after the other.
+pub(crate) fn ends_again_and_again(seed: u64) -> Verdict {
+    let mut dice = Dice(seed);
+    let mut disk = SimDisk::new(seed);
+    let mut ran = Ran::from(Model::default());
+    let script = script(seed, 400);
+    let mut at = 0;
+    while at < script.len() {
+        let what = format!("seed {seed}, step {at}");
+        disk.stop_at(1 + dice.below(400));
+        match open(&disk, dice.below(1 << 30)) {
+            Err(_) if disk.is_stopped() => {}
+            Err(error) => return Err(format!("{what}: {error}")),
+            Ok(mut log) => {
+                // What the steps before left is one model now: nobody has to know which of them it was.
+                let now = check(&log, &ran, &what)?;
+                let same = ran.allowed().iter().rposition(|model| of_use(model) == now).unwrap();
+                at -= ran.begun - ran.confirmed - same;
+                ran = Ran::from(ran.allowed()[same].clone());
+                go_on(&mut log, &script[at..], &mut ran);
+                at += ran.begun;
+                if let Some(error) = ran.ended.take().filter(|_| !disk.is_stopped()) {
+                    return Err(format!("{what}: {error}"));
+                }
+            }
+        }
+        let kind = match dice.below(3) {
+            0 => CrashKind::KeepAll,
+            1 => CrashKind::LoseAll,
+            _ => CrashKind::Random(dice.below(1 << 20)),
+        };
+        disk = disk.crash(kind);
+    }
+    recover(&disk, &ran, &format!("seed {seed}, the end"))
+}
+
 #[test]
 fn a_log_that_ends_again_and_again_holds_what_it_confirmed() {
     for seed in 0..seeds(10) {
-        let mut dice = Dice(seed);
-        let mut disk = SimDisk::new(seed);
-        let mut ran = Ran { models: vec![Model::default()], confirmed: 0, begun: 0, ended: None };
-        let script = script(seed, 400);
-        let mut at = 0;
-        while at < script.len() {
-            disk.stop_at(1 + dice.below(400));
-            let opened = open(&disk, dice.below(1 << 30));
-            let refused = opened.as_ref().err();
-            assert!(refused.is_none() || disk.is_stopped(), "seed {seed}, step {at}: {refused:?}");
-            if let Ok(mut log) = opened {
-                // What the steps before left is one model now: nobody has to know which of them it was.
-                let now = check(&log, &ran, &format!("seed {seed}, step {at}"));
-                let same =
-                    ran.models[ran.confirmed..=ran.begun].iter().rposition(|model| of_use(model) == now);
-                let same = ran.confirmed + same.unwrap();
-                at -= ran.begun - same;
-                ran = Ran { models: vec![ran.models[same].clone()], confirmed: 0, begun: 0, ended: None };
-                go_on(&mut log, &script[at..], &mut ran);
-                at += ran.begun;
-                let ended = ran.ended.take();
-                assert!(ended.is_none() || disk.is_stopped(), "seed {seed}, step {at}: {ended:?}");
-            }
-            let kind = match dice.below(3) {
-                0 => CrashKind::KeepAll,
-                1 => CrashKind::LoseAll,
-                _ => CrashKind::Random(dice.below(1 << 20)),
-            };
-            disk = disk.crash(kind);
-        }
-        recover(&disk, &ran, &format!("seed {seed}, the end"));
+        ends_again_and_again(seed).unwrap_or_else(|what| panic!("{what}"));
     }
 }

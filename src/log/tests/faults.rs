@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::crash::script;
+use super::crash::{Verdict, script};
 use super::hand::{DIR, Hand, done, small};
 use super::model::{Model, ask, held, of_use};
 use crate::log::{LogError, Marks, Note, Terms};
@@ -38,52 +38,91 @@ fn run(log: &mut Hand, seed: u64) -> (Ran, Option<LogError>) {
     (ran, None)
 }
 
+/// What came of one call that failed.
+enum Failed {
+    /// No call failed: there are not so many of them.
+    None,
+    /// Nobody heard of it.
+    Unheard,
+    /// Somebody did, and all that was confirmed was found, so often.
+    Kept(u64),
+}
+
 /// A call that fails in any way but for want of space is final; nothing that was confirmed is lost by it.
+fn fails_once(seed: u64, call: DiskCall, nth: u64) -> Result<Failed, String> {
+    let disk = SimDisk::new(seed);
+    let mut log = open(&disk);
+    disk.fail(DiskFault::nth(nth).of(call));
+    let (ran, error) = run(&mut log, seed);
+    let Some(error) = error else {
+        return Ok(if log.writer.poisoned.is_none() { Failed::None } else { Failed::Unheard });
+    };
+    let what = format!("seed {seed}, {call:?} {nth}");
+    if !matches!(error, LogError::Unknown { .. }) {
+        return Err(format!("{what}: {error:?}"));
+    }
+    // Whatever comes now is refused, and touches the disk no more: nobody asks a disk again that has failed.
+    let calls = disk.calls();
+    for refused in [log.topic("late").map(drop), log.seal(), log.turn()] {
+        if !matches!(refused, Err(LogError::Poisoned { .. })) || disk.calls() != calls {
+            return Err(format!("{what}: the disk is asked again: {refused:?}"));
+        }
+    }
+    drop(log);
+    disk.heal();
+    let mut kept = 0;
+    for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(nth)] {
+        keeps(&disk.crash(kind), kind, &ran).map_err(|wrong| format!("{what}, {kind:?}: {wrong}"))?;
+        kept += 1;
+    }
+    Ok(Failed::Kept(kept))
+}
+
+/// What was confirmed is there; and what was found is there from now on, whatever the failed call has made of it before.
+fn keeps(disk: &SimDisk, kind: CrashKind, ran: &Ran) -> Verdict {
+    let try_open = |disk: &SimDisk| {
+        let opened = Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(9));
+        opened.map_err(|error| error.to_string())
+    };
+    let words = |error: LogError| error.to_string();
+    let found = held(&try_open(disk)?).map_err(words)?;
+    if !ran.models[ran.confirmed..].iter().any(|model| of_use(model) == found) {
+        let wanted = of_use(&ran.models[ran.confirmed]).brief();
+        return Err(format!("\n found {}\nwanted {wanted}", found.brief()));
+    }
+    let disk = disk.crash(kind);
+    let mut log = try_open(&disk)?;
+    let topic = log.topic("later").map_err(words)?;
+    log.append(topic, &[b"later"], true).map_err(words)?;
+    drop(log);
+    let mut all = held(&try_open(&disk.crash(CrashKind::LoseAll))?).map_err(words)?;
+    match all.topics.remove("later").is_some() && all == found {
+        true => Ok(()),
+        false => Err("what was found is not there any more".into()),
+    }
+}
+
+/// Each call of a kind fails once; answers how many failures were heard of, and how often all was found.
+pub(crate) fn fails_in_any_call(seed: u64, call: DiskCall) -> Result<(u64, u64), String> {
+    let (mut heard, mut kept) = (0, 0);
+    for nth in 1.. {
+        match fails_once(seed, call, nth)? {
+            Failed::None => break,
+            Failed::Unheard => {}
+            Failed::Kept(times) => (heard, kept) = (heard + 1, kept + times),
+        }
+    }
+    Ok((heard, kept))
+}
+
 #[test]
 fn a_failed_call_poisons_the_log_and_loses_nothing_that_was_confirmed() {
     let (mut unknown, mut kept) = (0, 0);
-    for (seed, call) in (0..4).flat_map(|seed| [DiskCall::Write, DiskCall::Sync].map(|call| (seed, call))) {
-        for nth in 1.. {
-            let disk = SimDisk::new(seed);
-            let mut log = open(&disk);
-            disk.fail(DiskFault::nth(nth).of(call));
-            let (ran, error) = run(&mut log, seed);
-            let Some(error) = error else {
-                if log.writer.poisoned.is_none() {
-                    break;
-                }
-                continue;
-            };
-            let what = format!("seed {seed}, {call:?} {nth}");
-            assert!(matches!(error, LogError::Unknown { .. }), "{what}: {error:?}");
-            unknown += 1;
-            // Whatever comes now is refused, and touches the disk no more.
-            let calls = disk.calls();
-            for refused in [log.topic("late").map(drop), log.seal(), log.turn()] {
-                assert!(matches!(refused, Err(LogError::Poisoned { .. })), "{what}: {refused:?}");
-            }
-            assert_eq!(disk.calls(), calls, "{what}: nobody asks a disk again that has failed");
-            drop(log);
-            disk.heal();
-            for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(nth)] {
-                let log = open(&disk.crash(kind));
-                let found = held(&log).unwrap();
-                let fits = ran.models[ran.confirmed..].iter().position(|model| of_use(model) == found);
-                let wanted = of_use(&ran.models[ran.confirmed]).brief();
-                assert!(fits.is_some(), "{what}, {kind:?}\n found {}\nwanted {wanted}", found.brief());
-                // What was found is there from now on, whatever the failed call has made of it before.
-                drop(log);
-                let disk = disk.crash(kind);
-                let mut log = open(&disk);
-                let topic = log.topic("later").unwrap();
-                log.append(topic, &[b"later"], true).unwrap();
-                drop(log);
-                let mut all = held(&open(&disk.crash(CrashKind::LoseAll))).unwrap();
-                assert!(all.topics.remove("later").is_some(), "{what}, {kind:?}");
-                assert_eq!(all, found, "{what}, {kind:?}");
-                kept += 1;
-            }
-        }
+    let names = [DiskCall::SyncDir, DiskCall::Create, DiskCall::CreateDir, DiskCall::Rename];
+    let data = (0..4).flat_map(|seed| [DiskCall::Write, DiskCall::Sync].map(|call| (seed, call)));
+    for (seed, call) in data.chain(names.map(|call| (0, call))) {
+        let found = fails_in_any_call(seed, call).unwrap_or_else(|what| panic!("{what}"));
+        (unknown, kept) = (unknown + found.0, kept + found.1);
     }
     assert!(unknown > 100 && kept > 300, "{unknown} failures, {kept} recoveries");
 }

@@ -3,6 +3,13 @@
 mod crash;
 mod faults;
 mod fixtures;
+mod flips;
+mod groups;
 pub(crate) mod hand;
 mod model;
+mod negative;
+mod noise;
+mod odd;
 mod plain;
+mod space;
+mod stale;

@@ -1,0 +1,93 @@
+//! Is what was refused for want of space refused, whatever of it was written? (G22)
+//!
+//! A file system that copies on write may lack space for bytes that were there before, so any write may end in its middle.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::crash::seeds;
+use super::hand::{DIR, Hand, records, small};
+use crate::log::request::{Done, Request};
+use crate::log::{LogError, Terms};
+use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
+
+fn open(disk: &SimDisk) -> Hand {
+    Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(9)).unwrap()
+}
+
+/// Appends until one is refused, and then, if so, something that has room where the first had none. Answers whether one
+/// was, and what was confirmed.
+fn until_refused(disk: &SimDisk, (call, nth): (DiskCall, u64), goes_on: bool) -> (bool, Vec<Vec<u8>>) {
+    let mut log = open(disk);
+    let topic = log.topic_with("kept", Terms { keeps: true, ..Terms::default() }).unwrap();
+    disk.fail(DiskFault::nth(nth).of(call).with(ErrorKind::StorageFull));
+    let mut bodies = Vec::new();
+    for at in 0..100_u32 {
+        // Zeros at the end: a slot that is new has them where the commit is to be.
+        let body = [at.to_le_bytes().to_vec(), vec![0; 900]].concat();
+        let turned = if at % 9 == 8 { log.turn() } else { Ok(()) };
+        assert!(turned.as_ref().err().is_none_or(LogError::is_full), "{call:?} {nth}: {turned:?}");
+        if let Err(error) = log.append(topic, &[&body], true) {
+            assert!(error.is_full(), "{call:?} {nth}: {error:?}");
+            if goes_on {
+                log.append(topic, &[b"small"], true).unwrap();
+                bodies.push(b"small".to_vec());
+            }
+            return (true, bodies);
+        }
+        bodies.push(body);
+    }
+    (false, bodies)
+}
+
+#[test]
+fn nothing_is_found_of_a_commit_that_was_refused() {
+    let (mut refused, calls) =
+        (0, [(DiskCall::Write, 60), (DiskCall::Create, 12), (DiskCall::CreateDir, 8), (DiskCall::Rename, 8)]);
+    let nth = |(call, most)| (1..=most).map(move |nth| (call, nth));
+    for (call, seed) in
+        calls.into_iter().flat_map(nth).flat_map(|call| (0..2 * seeds(1)).map(move |seed| (call, seed)))
+    {
+        for goes_on in [false, true] {
+            let disk = SimDisk::new(seed);
+            let (was_refused, bodies) = until_refused(&disk, call, goes_on);
+            refused += u64::from(was_refused);
+            for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(call.1)] {
+                let what = format!("seed {seed}, {call:?}, {kind:?}, goes on: {goes_on}");
+                let disk = disk.crash(kind);
+                let log = Hand::open(Arc::new(disk), Path::new(DIR), small(10));
+                let log = log.unwrap_or_else(|error| panic!("{what}: {error}"));
+                let read: Vec<_> = log.read(0).unwrap().into_values().collect();
+                assert!(read == bodies, "{what}: {} found, {} confirmed", read.len(), bodies.len());
+            }
+        }
+    }
+    assert!(refused > 130, "{refused}");
+}
+
+/// What comes in the place of a commit that was refused may be shorter, and end where another of its frames begins.
+#[test]
+fn nothing_of_a_commit_that_was_refused_follows_the_next_one() {
+    for seed in 0..30 * seeds(1) {
+        let disk = SimDisk::new(seed);
+        let mut log = open(&disk);
+        let topics = ["one", "two"].map(|name| log.topic(name).unwrap());
+        disk.fail(DiskFault::nth(1).of(DiskCall::Write).with(ErrorKind::StorageFull));
+        let append = |topic, body: &[u8]| {
+            let (records, done) = (records(&[body]), Done::unheard());
+            Request::Append { topic, records, sync: true, done }
+        };
+        log.writer.work_off([append(topics[0], &[1; 100]), append(topics[1], &[0; 900])].into());
+        assert!(log.writer.poisoned.is_none(), "seed {seed}");
+        assert_eq!(
+            log.append(topics[0], &[&[1; 100]], true).unwrap(),
+            0,
+            "seed {seed}: the first was refused"
+        );
+        drop(log);
+        let log = open(&disk.crash(CrashKind::KeepAll));
+        let next = topics.map(|topic| log.writer.state.topics[&topic].next);
+        assert_eq!(next, [1, 0], "seed {seed}");
+    }
+}
