@@ -15,6 +15,7 @@
 //! Where messages have weights, a weight goes with its place. Each change says how many places it frees; what those bore
 //! is asked for afterwards, by [`Books::take_freed`].
 
+mod moved;
 mod recovered;
 
 use std::collections::BTreeMap;
@@ -226,32 +227,6 @@ impl<B: Clone + Weighed> Books<B> {
         handout
     }
 
-    /// A group begins anew: it has those open that `wants` picks from what is kept, and nothing else. Returns these, and how many
-    /// places are free.
-    pub(crate) fn on_seek(
-        &mut self,
-        group: GroupId,
-        wants: impl Fn(&B, u64, Bits) -> Bits,
-    ) -> (Vec<(B, Bits)>, u64) {
-        let Some(at) = self.position(group) else { return (Vec::new(), 0) };
-        let (mut handout, mut count, mut left) = (Vec::new(), 0, Vec::new());
-        for (base, live) in &mut self.live {
-            let open = wants(&live.batch, *base, live.kept).and(live.kept);
-            let Some(its) = live.open.get_mut(at) else { continue };
-            left.push((*base, its.without(open)));
-            *its = open;
-            if !open.is_empty() {
-                count += open.count();
-                handout.push((live.batch.clone(), open));
-            }
-        }
-        if let Some(account) = self.groups.get_mut(at) {
-            account.open = count;
-        }
-        let freed = left.into_iter().map(|(base, left)| self.free(base, left)).sum();
-        (handout, freed)
-    }
-
     /// A group is gone. Returns how many places that frees: those of messages that came back to it, and of those
     /// that were open for nobody else, unless these are to be kept for groups to come.
     pub(crate) fn on_group_gone(&mut self, group: GroupId, keep: bool) -> u64 {
@@ -340,20 +315,6 @@ impl<B: Clone + Weighed> Books<B> {
     /// The first batch that begins at the offset `from` or later, and what is kept of it.
     pub(crate) fn first_kept(&self, from: u64) -> Option<(B, Bits)> {
         let (_, live) = self.live.range(from..).next()?;
-        Some((live.batch.clone(), live.kept))
-    }
-
-    /// The batch that has the offset `at`, or the first one behind it, and what is kept of it.
-    pub(crate) fn kept_at(&self, at: u64) -> Option<(B, Bits)> {
-        let has = |(base, live): &(&u64, &Live<B>)| **base + u64::from(live.len) > at;
-        let before = self.live.range(..=at).next_back().filter(has);
-        let (_, live) = before.or_else(|| self.live.range(at..).next())?;
-        Some((live.batch.clone(), live.kept))
-    }
-
-    /// The last batch that begins before `upto`, and what is kept of it.
-    pub(crate) fn kept_before(&self, upto: u64) -> Option<(B, Bits)> {
-        let (_, live) = self.live.range(..upto).next_back()?;
         Some((live.batch.clone(), live.kept))
     }
 

@@ -167,19 +167,6 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    /// The most messages of the next batch: one that keeps nobody else, while too much is kept that way.
-    ///
-    /// Why not by what the books say is pinned: they know nothing of dead letters, and of messages that users keep.
-    fn burst(&self) -> usize {
-        let history = self.history.as_ref().map_or(0, |history| history.pages.messages());
-        let replayed: u64 = self.links.iter().filter_map(|link| link.replay.as_ref()).map(Replay::out).sum();
-        let known =
-            self.books.unsettled().max(history) + if self.actor.store.is_some() { replayed } else { 0 };
-        let pinned = self.origin.alive().saturating_sub(known);
-        let few = pinned < self.actor.settings.capacity as u64;
-        if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
-    }
-
     /// Freezes messages into a batch, and hands it to the groups.
     fn take_in(&mut self, items: Vec<Item<T>>) {
         self.changes += 1;

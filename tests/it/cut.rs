@@ -221,6 +221,7 @@ const FUTURES: &[(&str, Make)] = &[
     ("broker::group_handle::Group::pause", |w| cut!(w: group => group.pause())),
     ("broker::group_handle::Group::restart", |w| cut!(w: group => group.restart())),
     ("broker::group_handle::Group::resume", |w| cut!(w: group => group.resume())),
+    ("broker::group_handle::Group::seek", |w| cut!(w: group => group.seek(Start::Offset(1)))),
     ("broker::group_handle::Group::set_consumers", |w| cut!(w: group => group.set_consumers(3))),
     ("broker::group_handle::Group::set_rate_limit", |w| {
         let limit = Some(RateLimit::per_second(9));
@@ -233,6 +234,7 @@ const FUTURES: &[(&str, Make)] = &[
             stream.next().await
         })
     }),
+    ("a browse", |w| cut!(w: topic => async move { topic.browse(Start::Earliest).next().await.is_some() })),
     ("a topic as a sink", |w| cut!(w: topic => async move { topic.sink().send(1).await })),
     ("broker::handle::Broker::idle", |w| cut!(w: broker => broker.idle())),
     (

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::replay::Replay;
 use super::{Life, TopicActor};
-use crate::base::Moment;
+use crate::base::{Bug, Moment, planted};
 use crate::broker::bits::Bits;
 use crate::broker::history::{History, Page, Retention, end, within};
-use crate::broker::message::Batch;
+use crate::broker::message::{BATCH, Batch};
 use crate::broker::topic_word::{Look, Seen};
 use crate::broker::{Retain, Start};
 use crate::runtime::Clock;
@@ -59,6 +60,19 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
 }
 
 impl<T: Send + Sync + 'static> Life<T> {
+    /// The most messages of the next batch: one that keeps nobody else, while too much is kept that way.
+    ///
+    /// Why not by what the books say is pinned: they know nothing of dead letters, and of messages that users keep.
+    pub(super) fn burst(&self) -> usize {
+        let history = self.history.as_ref().map_or(0, |history| history.pages.messages());
+        let replayed: u64 = self.links.iter().filter_map(|link| link.replay.as_ref()).map(Replay::out).sum();
+        let known =
+            self.books.unsettled().max(history) + if self.actor.store.is_some() { replayed } else { 0 };
+        let pinned = self.origin.alive().saturating_sub(known);
+        let few = pinned < self.actor.settings.capacity as u64;
+        if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
+    }
+
     /// A batch was accepted, and its groups have it.
     pub(super) fn keep_as_history(&mut self, batch: &Arc<Batch<T>>) {
         let Some(history) = &mut self.history else { return };
