@@ -11,9 +11,17 @@ use super::key::{KeyFn, key_of};
 use super::message::Item;
 use super::record::{self, Record};
 use super::room::EvictedFn;
+use super::settings::TopicSettings;
+use super::spill::Spiller;
 use super::topic::TopicShared;
 use super::weight::{Weigher, weigh};
 use super::{DeadLetter, InvalidMessage, KeyHash, TraceContext};
+use crate::base::Name;
+use crate::log::Vfs;
+use crate::runtime::Rt;
+
+/// A codec, and a file system.
+pub(crate) type SpillOn<T> = (Arc<dyn Codec<T>>, Arc<dyn Vfs>);
 
 /// What a topic calls in its publishers' tasks.
 pub(crate) struct Components<T> {
@@ -23,11 +31,30 @@ pub(crate) struct Components<T> {
     pub(crate) weigher: Option<Weigher<T>>,
     /// Present if the topic is durable.
     pub(crate) codec: Option<Arc<dyn Codec<T>>>,
+    /// Present if the topic spills: how, and on which file system.
+    pub(crate) spill: Option<SpillOn<T>>,
 }
 
 impl<T> Default for Components<T> {
     fn default() -> Components<T> {
-        Components { key: None, on_evicted: None, dedup: None, weigher: None, codec: None }
+        Components { key: None, on_evicted: None, dedup: None, weigher: None, codec: None, spill: None }
+    }
+}
+
+impl<T> Components<T> {
+    /// What writes messages that the topic has no room for.
+    pub(super) fn spiller(&self, topic: &Name, settings: &TopicSettings, rt: &Rt) -> Option<Arc<Spiller<T>>> {
+        let ((codec, vfs), dir) = self.spill.as_ref().zip(settings.spill_dir.as_ref())?;
+        let ttl = settings.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        Some(Arc::new(Spiller {
+            vfs: vfs.clone(),
+            dir: dir.clone(),
+            topic: topic.clone(),
+            codec: codec.clone(),
+            rt: rt.clone(),
+            keyed: settings.keyed,
+            ttl,
+        }))
     }
 }
 

@@ -153,6 +153,7 @@ mod scope;
 mod seek;
 mod settings;
 mod sink;
+mod spill;
 mod start;
 mod start_error;
 mod stats;

@@ -48,8 +48,13 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     pub(super) fn wait(&self) -> Wait {
         match (self.settings.overflow, self.limit_inside()) {
             (Overflow::Reject | Overflow::DropNewest, _) => Wait::Not,
-            (Overflow::Wait { timeout: None } | Overflow::DropOldest, None) => Wait::ForEver,
-            (Overflow::Wait { timeout: None } | Overflow::DropOldest, Some(limit)) => Wait::AtMost(limit),
+            (Overflow::Wait { timeout: None } | Overflow::DropOldest | Overflow::Spill { .. }, None) => {
+                Wait::ForEver
+            }
+            (
+                Overflow::Wait { timeout: None } | Overflow::DropOldest | Overflow::Spill { .. },
+                Some(limit),
+            ) => Wait::AtMost(limit),
             (Overflow::Wait { timeout: Some(timeout) }, None) => Wait::AtMost(timeout),
             (Overflow::Wait { timeout: Some(timeout) }, Some(limit)) => Wait::AtMost(timeout.min(limit)),
         }

@@ -209,6 +209,12 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
+    /// How many milliseconds since 1970 a moment is, as far as the wall clock tells.
+    pub(crate) fn unix_millis(&self, at: Moment) -> u64 {
+        let ahead = at.since(self.now).as_millis();
+        self.millis.saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX))
+    }
+
     /// When it is so many milliseconds since 1970, as far as the wall clock tells.
     pub(crate) fn moment(&self, millis: u64) -> Moment {
         self.now + Duration::from_millis(millis.saturating_sub(self.millis))

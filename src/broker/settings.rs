@@ -1,8 +1,10 @@
 //! Settings: plain numbers, checked once, all faults reported together.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::order::Order;
+use super::topic_actor::reserve;
 use super::weight::MOST_BYTES;
 use super::{Breaker, Dedup, Durability, OpenError, RateLimit, Retain, Retry, Start};
 use crate::base::Name;
@@ -38,6 +40,16 @@ pub enum Overflow {
     /// [`Dropped`](super::Dropped) says what becomes of a handler that does not. Sinks wait, and so do dead letters and
     /// redrives, which are never dropped.
     DropNewest,
+    /// What finds no room goes to the disk: memory first, then files, in order, up to so many bytes; then `publish` waits for room.
+    ///
+    /// For bursts that are longer than memory is large. It needs [`TopicBuilder::spill_to`](super::TopicBuilder::spill_to), which
+    /// says where, and by which codec. The topic stays one in memory: what is spilled ends with the process, and nothing is left
+    /// of its files. Groups get all messages in the order in which they were accepted, whatever lay where.
+    /// [`TopicStats::spilled`](super::TopicStats::spilled) counts what is waiting there. Where the disk refuses, the topic waits as one without it.
+    Spill {
+        /// The most bytes on the disk, at least 1; what is on its way there may exceed it a little.
+        bytes: u64,
+    },
 }
 
 impl Default for Overflow {
@@ -72,6 +84,8 @@ pub(crate) struct TopicSettings {
     pub(crate) durable: Option<Durable>,
     /// Present if what is settled stays.
     pub(crate) retain: Option<Retain>,
+    /// Where it spills.
+    pub(crate) spill_dir: Option<PathBuf>,
 }
 
 /// How a topic is on disk.
@@ -96,11 +110,31 @@ impl Default for TopicSettings {
             capacity_bytes: None,
             durable: None,
             retain: None,
+            spill_dir: None,
         }
     }
 }
 
 impl TopicSettings {
+    /// Places for messages: the capacity, and those for what is on its way to the disk.
+    pub(crate) fn places(&self) -> usize {
+        let reserve = if self.spill_dir.is_some() { reserve(self.capacity) } else { 0 };
+        self.capacity.saturating_add(reserve)
+    }
+
+    fn check_spill(&self, faults: &mut Faults) {
+        match (self.overflow, &self.spill_dir) {
+            (Overflow::Spill { bytes: 0 }, _) => faults.add("to spill no bytes is to wait".to_string()),
+            (Overflow::Spill { .. }, None) => faults.add("a topic that spills needs `spill_to`".to_string()),
+            (Overflow::Spill { .. }, Some(_)) if self.durable.is_some() => {
+                faults.add("a durable topic is on the disk as it is, and does not spill".to_string());
+            }
+            (Overflow::Spill { .. }, Some(_)) => {}
+            (_, Some(_)) => faults.add("`spill_to` is for a topic whose overflow is `Spill`".to_string()),
+            (_, None) => {}
+        }
+    }
+
     /// Whether an open topic is on disk, or not, as was asked.
     pub(crate) fn check_same_disk(&self, open: &TopicSettings, name: &Name) -> Result<(), OpenError> {
         let name = name.clone();
@@ -140,6 +174,7 @@ impl TopicSettings {
         if let Some(durable) = &self.durable {
             durable.durability.check(&mut faults);
         }
+        self.check_spill(&mut faults);
         if let Some(retain) = &self.retain {
             retain.check(&mut faults);
             if self.overflow == Overflow::DropOldest {

@@ -176,6 +176,12 @@ pub struct TopicStats {
     /// Messages that were evicted to make room, before every group had settled them; see
     /// [`Overflow::DropOldest`](super::Overflow::DropOldest).
     pub evicted: u64,
+    /// Messages that wait for room on the disk, or on their way there; see [`Overflow::Spill`](super::Overflow::Spill).
+    pub spilled: u64,
+    /// The bytes that they take there.
+    pub spilled_bytes: u64,
+    /// Messages that were spilled and are lost, since the topic's codec could not read what it had written.
+    pub spill_lost: u64,
     /// Messages that were too old before there was a group; see [`TopicBuilder::ttl`](super::TopicBuilder::ttl). What
     /// groups had is counted by these.
     pub expired: u64,

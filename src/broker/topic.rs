@@ -82,8 +82,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             let (keeper, codec, rt) = (keeper.clone(), codec.clone(), core.rt.clone());
             Arc::new(PageReader { keeper, codec, rt, ttl })
         });
-        let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
-        let (sender, receiver) = weighed_mailbox(settings.capacity, limit, stamp);
+        // What is on its way to the disk weighs too.
+        let times = if settings.spill_dir.is_some() { 2 } else { 1 };
+        let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| times * bytes as u64);
+        let (sender, receiver) = weighed_mailbox(settings.places(), limit, stamp);
         let (waits, lacks) = (Arc::<Waits>::default(), Arc::<Lacks>::default());
         let watch = Watch::new(core.rt.clone(), waits.clone());
         let actor = TopicActor {
@@ -100,6 +102,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             store,
             recovered,
             pages: pages.clone(),
+            spiller: components.spiller(&name, &settings, &core.rt),
         };
         core.rt.spawn(&format!("topic {name}"), actor.run());
         let registry = Arc::downgrade(registry);

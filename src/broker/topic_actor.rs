@@ -8,12 +8,13 @@ mod replay;
 mod retained;
 mod seek;
 mod show;
+mod spilled;
+mod stats;
 mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use super::bits::Bits;
 use super::blocked::Watch;
@@ -25,11 +26,12 @@ use super::message::{BATCH, Batch, IdStamp, Item, Origin};
 use super::pages::PageReader;
 use super::record::{Known, Recovered};
 use super::room::{EvictedFn, Lacks, Room};
-use super::settings::TopicSettings;
+use super::settings::{Overflow, TopicSettings};
+use super::spill::Spiller;
 use super::tally::Tally;
 use super::ttls::Ttls;
 use super::witness::{Sight, Watched};
-use super::{Blocked, Event as Told, TopicStats, WhyBlocked};
+use super::{Blocked, Event as Told, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply};
 use crate::runtime::Clock;
@@ -40,8 +42,9 @@ use link::Link;
 pub(crate) use redrive::Redriven;
 use redrive::Redriver;
 pub(crate) use replay::PagesRead;
-use replay::Replay;
 use retained::Retained;
+use spilled::Spilled;
+pub(crate) use spilled::{BlockRead, reserve};
 use store::OnTheWay;
 pub(crate) use store::Store;
 
@@ -60,6 +63,8 @@ pub(crate) struct TopicActor<T> {
     pub(crate) store: Option<Store>,
     /// What was there when it was opened.
     pub(crate) recovered: Option<Recovered<T>>,
+    /// Present if it spills.
+    pub(crate) spiller: Option<Arc<Spiller<T>>>,
     /// Reads what is on disk, if it is.
     pub(crate) pages: Option<Arc<PageReader<T>>>,
 }
@@ -97,6 +102,10 @@ struct Life<T> {
     unsure: u64,
     /// Present if what is settled stays.
     history: Option<Retained<T>>,
+    /// Present if it spills: what was accepted and is not in the books.
+    spilled: Option<Spilled<T>>,
+    /// Messages that were spilled and can't be read.
+    lost: u64,
 }
 
 impl<T: Send + Sync + 'static> TopicActor<T> {
@@ -110,6 +119,11 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             expired: 0,
             ttls: Ttls::default(),
             clock: self.watch.rt().clock(),
+            spilled: match self.settings.overflow {
+                Overflow::Spill { bytes } => Some(Spilled::new(bytes)),
+                _ => None,
+            },
+            lost: 0,
             history: self.settings.retain.map(|retain| self.retained(retain)),
             expiry_set: false,
             actor: self,
@@ -138,7 +152,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         loop {
             match self.actor.mailbox.poll_burst(cx, self.burst()) {
                 Poll::Ready(Event::Message(items)) if self.actor.store.is_some() => self.store(items),
-                Poll::Ready(Event::Message(items)) => self.take_in(items),
+                Poll::Ready(Event::Message(items)) => self.take_in_or_spill(items),
                 Poll::Ready(Event::Control(word)) => self.hear(word),
                 // What is on its way to the disk has its answer before the end.
                 Poll::Ready(Event::Closed) if !self.on_the_way.is_empty() => {
@@ -150,6 +164,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 Poll::Pending => {
                     // Only now is it certain that nothing waits in the mailbox.
                     self.make_room();
+                    self.pump();
                     self.poll_late(cx);
                     self.poll_expiry(cx);
                     self.poll_history(cx);
@@ -307,37 +322,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.waiting.retain(|reply| !reply.is_abandoned());
                 self.waiting.push(reply);
             }
-            TopicWord::Stats(reply) => {
-                let waiting = self.waiting() as u64;
-                drop(reply.send(TopicStats {
-                    accepted: self.books.next_offset() + waiting,
-                    unsettled: self.books.unsettled() + waiting,
-                    capacity: self.actor.settings.capacity,
-                    bytes: self.actor.mailbox.load(),
-                    capacity_bytes: self.actor.settings.capacity_bytes,
-                    dropped_newest: self.actor.tally.dropped_newest(),
-                    repeated: self.actor.tally.repeated(),
-                    pinned: self.books.pinned(),
-                    evicted: self.evicted,
-                    expired: self.expired,
-                    oldest: self.books.oldest().map(|(batch, at)| self.age(batch, at)),
-                    waiting_publishers: self.actor.mailbox.waiters(),
-                    scheduled: 0,
-                    delay_capacity: 0,
-                    groups: self.links.len(),
-                    held: self.actor.held,
-                    blocked_by: self.blocked_by(),
-                }));
-            }
-            TopicWord::GroupStats { group, mut stats, reply } => {
-                if let Some(link) = self.links.iter().find(|link| link.group == group) {
-                    let waiting = self.waiting() as u64;
-                    stats.lag = self.books.open(group) + link.start.among(self.books.next_offset(), waiting);
-                    stats.lag += link.replay.as_ref().map_or(0, Replay::lag);
-                    stats.skipped += link.skipped;
-                    stats.oldest = self.books.oldest_of(group).map(|(batch, at)| self.age(batch, at));
-                }
-                let _ = reply.send(*stats);
+            TopicWord::Stats(reply) => drop(reply.send(self.stats())),
+            TopicWord::GroupStats { group, stats, reply } => {
+                drop(reply.send(self.group_stats(group, *stats)))
             }
             TopicWord::Redrive { group, message, answer } => self.on_redrive(group, message, answer),
             TopicWord::ComesBack(back) => self.on_comes_back(*back),
@@ -348,6 +335,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             TopicWord::Peek { from, answer } => drop(answer.send(self.books.first_kept(from))),
             TopicWord::Halt { group } => self.on_halt(group),
             TopicWord::Seek { group, start, done } => self.on_seek(group, start, done),
+            TopicWord::BlockWritten(written) => self.on_block_written(written),
+            TopicWord::BlockRead(read) => self.on_block_read(read),
+            TopicWord::ReadAgain => self.on_read_again(),
             TopicWord::Look(look) => self.look(look),
             TopicWord::PagesRead(read) => self.on_pages(read),
             TopicWord::Moved { base, index } => self.on_moved(base, index),
@@ -363,12 +353,6 @@ impl<T: Send + Sync + 'static> Life<T> {
             let (_, word) = self.later.remove(at);
             self.hear(word);
         }
-    }
-
-    /// How long ago a message came in, as far as its id tells.
-    fn age(&self, batch: &Batch<T>, at: u16) -> Duration {
-        let now = self.actor.watch.rt().wall_millis();
-        Duration::from_millis(now.saturating_sub(batch.id(at).unix_millis()))
     }
 
     /// Looks after those who wait for room. Last in a poll, so that its clock is set to what the words before said.
@@ -423,13 +407,18 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.refuse_rest();
         }
         let mut rest = self.actor.mailbox.take_rest().into_iter().peekable();
+        let line = self.spilled.as_ref().map_or(0, |spilled| spilled.counts().0);
+        // Behind a line nothing gets in any more.
+        let line = if line > 0 { line + rest.by_ref().count() as u64 } else { 0 };
         while rest.peek().is_some() {
             self.take_in(rest.by_ref().take(BATCH).collect());
         }
-        let nobodys = if self.links.is_empty() { self.books.unsettled() } else { 0 };
-        let withheld = self.links.iter().map(|link| (link.group, link.withheld())).collect();
+        let next = self.books.next_offset();
+        let nobodys = if self.links.is_empty() { self.books.unsettled() + line } else { 0 };
+        let left = |link: &Link<T>| (link.group, link.withheld() + link.start.among(next, line));
+        let withheld = self.links.iter().map(left).collect();
         let reply = self.over.take();
-        let counted = [self.books.next_offset(), self.evicted, self.expired];
+        let counted = [next + line, self.evicted, self.expired];
         // Why before the answer: whoever is told of the end must find the messages gone.
         drop(self);
         if let Some(reply) = reply {

@@ -1,5 +1,7 @@
 //! Opening a topic.
 
+mod keeping;
+
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use super::record::Kept;
 use super::registry::Registry;
 use super::settings::{Durable, TopicSettings};
 use super::topic::TopicShared;
-use super::{Codec, DeadLetter, Dedup, Durability, Message, OpenError, Overflow, Retain, Topic};
+use super::{Codec, DeadLetter, Dedup, Durability, Message, OpenError, Overflow, Topic};
 use crate::base::Name;
 
 /// Opens a topic, with settings of its own; made by [`Broker::topic`](super::Broker::topic).
@@ -174,39 +176,6 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         self
     }
 
-    /// Keeps what all groups have settled as history, within limits. Default: it leaves the topic.
-    ///
-    /// History is for those who come later: a group that [starts](super::GroupBuilder::start_at) at an offset, an id or a time
-    /// reads it before what is new, and [`Topic::browse`] shows it. It takes no place in the topic's capacity, and no limit
-    /// removes what a group has still to settle that was there when it was accepted. What a later group was to read and is
-    /// trimmed before is counted as [`skipped`](super::GroupStats::skipped). With history, messages that come while there is no
-    /// group hold no place either. Not together with [`Overflow::DropOldest`].
-    ///
-    /// # Examples
-    /// ```
-    /// use callboard::broker::{Retain, Start};
-    /// use callboard::prelude::*;
-    /// use futures::StreamExt as _;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let broker = Broker::start()?;
-    /// let prices = broker.topic::<u32>("prices").capacity(2).retain(Retain::all().messages(100)).open().await?;
-    /// prices.publish_all(1..=10).await?;
-    /// let mut late = prices.group("late").start_at(Start::Offset(7)).stream().await?;
-    /// for price in 8..=10 {
-    ///     let delivery = late.next().await.unwrap();
-    ///     assert_eq!(**delivery, price);
-    ///     delivery.ack()?;
-    /// }
-    /// # Ok(()) }
-    /// ```
-    pub fn retain(mut self, retain: Retain) -> TopicBuilder<T> {
-        self.settings.retain = Some(retain);
-        self.unset = false;
-        self
-    }
-
     /// Sets how long, and how many, dedup keys are remembered. Default: 2 minutes and 65,536 keys; see [`Dedup`].
     ///
     /// It holds for the keys that messages name and for those that [`TopicBuilder::dedup_by`] finds; alone it finds none.
@@ -344,6 +313,7 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         }
         self.settings.check(&name)?;
         let kept = self.keep(&name).await?;
+        self.try_spill(&name).await?;
         let mut new = false;
         let shared = self.registry.open(&name, (!self.unset).then_some(&self.settings), || {
             new = true;

@@ -9,7 +9,8 @@ use super::group_word::{GroupWord, Handout};
 use super::message::Batch;
 use super::record::ComesBack;
 use super::room::Room;
-use super::topic_actor::{GroupNews, PagesRead, Redriven};
+use super::spill::Written;
+use super::topic_actor::{BlockRead, GroupNews, PagesRead, Redriven};
 use super::{GroupStats, Start, TopicStats};
 use crate::base::Name;
 use crate::log::LogError;
@@ -112,6 +113,12 @@ pub(crate) enum TopicWord<T> {
     MakeRoom(Reply<Room>),
     /// The log has answered for the oldest append that is on its way.
     Stored(Result<u64, LogError>),
+    /// What was to be spilled is on the disk, or was refused.
+    BlockWritten(Written<T>),
+    /// What was spilled is here again, or can't be read.
+    BlockRead(BlockRead<T>),
+    /// Try to read it once more.
+    ReadAgain,
     /// End.
     Stop(Reply<Unread>),
 }

@@ -67,6 +67,7 @@ mod scale;
 mod seek;
 mod seen;
 mod sinks;
+mod spill;
 mod stages;
 mod stats;
 mod steer;

@@ -7,8 +7,9 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Shows what the topic says of itself beside what it holds, if anybody watches.
     pub(super) fn show_books(&self) {
         self.actor.watched.show(|| {
-            let (mailbox, capacity) = (&self.actor.mailbox, self.actor.settings.capacity as u64);
+            let (mailbox, capacity) = (&self.actor.mailbox, self.actor.settings.places() as u64);
             let held = mailbox.held();
+            let line = self.spilled.as_ref().map_or(0, |spilled| spilled.counts().0) as usize;
             let (on_the_way, their_load) = self.on_the_way.counted();
             let limit = self.actor.settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
             let (load, waiting_load) = (mailbox.load(), mailbox.waiting_load() + their_load);
@@ -18,7 +19,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             };
             let books =
                 said(self.waiting(), (self.books.unsettled(), self.books.pinned(), self.books.load()));
-            let counted = said(mailbox.waiting() + on_the_way, self.books.counted());
+            let counted = said(mailbox.waiting() + on_the_way + line, self.books.counted());
             Sight::TopicBooks { topic: &self.actor.name, books, counted }
         });
     }

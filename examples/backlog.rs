@@ -1,0 +1,95 @@
+//! Shows a backlog that is much larger than the memory it is given: a topic that spills takes it at the producer's speed, and gives
+//! it back in order. `CB_BACKLOG_MB=4096` says how large it is to be.
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+
+mod shared;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use callboard::broker::Raw;
+use callboard::prelude::*;
+
+/// A message, and how many there are of them in a mebibyte.
+const BYTES: usize = 1000;
+const PER_MB: u64 = 1048;
+/// The backlog is measured in so many steps.
+const STEPS: u64 = 8;
+
+fn main() -> ExitCode {
+    shared::run(example())
+}
+
+async fn example() -> Result<(), Fault> {
+    let megabytes: u64 = std::env::var("CB_BACKLOG_MB").map_or(Ok(64), |text| text.parse())?;
+    let broker = Broker::start()?;
+    let spill = Overflow::Spill { bytes: megabytes << 21 };
+    // Four thousand messages of a kilobyte are in memory, whatever comes.
+    let lines = broker.topic::<Vec<u8>>("lines").capacity(4096).overflow(spill);
+    let lines = lines.spill_to(std::env::temp_dir(), Raw).open().await?;
+    let in_step = (megabytes * PER_MB).div_ceil(STEPS);
+
+    println!("   backlog       published       memory");
+    let mut next = 0;
+    for _ in 0..STEPS {
+        let began = now();
+        for _ in 0..in_step {
+            lines.publish(message(next)).await?;
+            next += 1;
+        }
+        let backlog = lines.stats().await?.spilled / PER_MB;
+        println!("{backlog:7} MB   {:8.0} MB/s   {:6} MB", rate(in_step, began.elapsed()), resident() >> 20);
+    }
+    assert!(
+        lines.stats().await?.spilled > next - 3 * 4096,
+        "all of it but what memory has room for is on the disk"
+    );
+
+    // Somebody reads, while the producer goes on: in order, all of it.
+    let (began, expected) = (now(), Arc::new(AtomicU64::new(0)));
+    let next_one = expected.clone();
+    let reader = lines.group("reader").run_fn(move |line| {
+        let number = u64::from_le_bytes(line.get(..8).unwrap_or_default().try_into()?);
+        let wanted = next_one.fetch_add(1, Ordering::Relaxed);
+        if number == wanted { Ok(()) } else { Err(Fault::new(format!("{number} came in place of {wanted}"))) }
+    });
+    let reader = reader.await?;
+    for _ in 0..in_step {
+        lines.publish(message(next)).await?;
+        next += 1;
+    }
+    reader.drain().await?;
+    println!("   read back    {:8.0} MB/s   {:6} MB", rate(next, began.elapsed()), resident() >> 20);
+
+    let report = broker.shutdown().await;
+    assert_eq!((expected.load(Ordering::Relaxed), report.lost()), (next, 0));
+    let failures = report.group("lines", "reader").map_or(0, |group| group.stats.failures);
+    assert_eq!(failures, 0, "each came in its turn");
+    println!("all {next} messages came, in order, and nothing is left on the disk");
+    Ok(())
+}
+
+fn message(number: u64) -> Vec<u8> {
+    let mut bytes = vec![b'.'; BYTES];
+    bytes.splice(..8, number.to_le_bytes());
+    bytes
+}
+
+/// Megabytes in a second.
+fn rate(messages: u64, time: Duration) -> f64 {
+    messages as f64 / PER_MB as f64 / time.as_secs_f64()
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The memory of this process in bytes, where that can be told.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}

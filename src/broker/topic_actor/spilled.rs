@@ -1,0 +1,282 @@
+//! What a topic that spills accepted, and has no room for in memory: a line in which parts are on the disk.
+//!
+//! ```text
+//!  mailbox ──▶ [ here | being written | on disk | on disk | .. | being read ] ──▶ books, groups     as long as the line is not empty;
+//!                 a place each                places given back                    places taken again    else straight on
+//! ```
+//! The order is that of acceptance, whatever is where. Offsets are given in it, so what is in the line has its offsets already.
+//! Places: the mailbox has a reserve of them beside the capacity, for what is on its way to the disk. A disk that is slow, or full, or
+//! at its limit leaves these taken, and then publishers wait.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{Life, TopicWord};
+use crate::broker::message::{BATCH, Item};
+use crate::broker::spill::{Block, Tail, Written};
+
+/// A block has so many messages at most; and no more than a quarter of the capacity, so that there is room for one early.
+const BLOCK: usize = 2048;
+/// So long after it failed a read is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Places for what is on its way to the disk: so many, beside the capacity.
+pub(crate) fn reserve(capacity: usize) -> usize {
+    capacity.clamp(64, 4 * BLOCK)
+}
+
+/// The line. Limit: of what is here the places that there are, and of blocks the bytes that may be on the disk.
+pub(super) struct Spilled<T> {
+    parts: VecDeque<Part<T>>,
+    messages: u64,
+    bytes: u64,
+    most_bytes: u64,
+    tail: Option<Tail>,
+    writes: bool,
+    reads: bool,
+    /// The disk has refused: nothing more goes there until what is there is read.
+    refused: bool,
+}
+
+enum Part<T> {
+    Here(Vec<Item<T>>),
+    /// It becomes a block, or is here again; what it weighs.
+    Written(u64),
+    Disk(Block),
+    /// The first one, on its way back.
+    Read,
+}
+
+impl<T> Spilled<T> {
+    pub(super) fn new(most_bytes: u64) -> Spilled<T> {
+        Spilled {
+            parts: VecDeque::new(),
+            messages: 0,
+            bytes: 0,
+            most_bytes,
+            tail: None,
+            writes: false,
+            reads: false,
+            refused: false,
+        }
+    }
+
+    /// Messages in the line, and bytes on the disk.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.messages, self.bytes)
+    }
+
+    fn push(&mut self, mut items: Vec<Item<T>>) {
+        self.messages += items.len() as u64;
+        match self.parts.back_mut() {
+            Some(Part::Here(there)) => there.append(&mut items),
+            _ => self.parts.push_back(Part::Here(items)),
+        }
+    }
+
+    /// Takes the first messages that are here, if they are the first of the line.
+    fn pop(&mut self, most: usize) -> Option<Vec<Item<T>>> {
+        let Some(Part::Here(items)) = self.parts.front_mut() else { return None };
+        let rest = items.split_off(items.len().min(most));
+        let first = std::mem::replace(items, rest);
+        if items.is_empty() {
+            self.parts.pop_front();
+        }
+        self.messages -= first.len() as u64;
+        Some(first)
+    }
+
+    /// Takes what is to be written next: of what is here the first that has something on the disk before it, or is behind
+    /// what memory has room for.
+    fn take_for_writing(&mut self, most: usize) -> Option<Vec<Item<T>>> {
+        if self.writes || self.refused || self.bytes >= self.most_bytes {
+            return None;
+        }
+        let at = self.parts.iter().position(|part| matches!(part, Part::Here(items) if !items.is_empty()))?;
+        let Some(Part::Here(items)) = self.parts.get_mut(at) else { return None };
+        let rest = items.split_off(items.len().min(most));
+        let first = std::mem::replace(items, rest);
+        if items.is_empty() {
+            self.parts.remove(at);
+        }
+        self.parts.insert(at, Part::Written(first.iter().map(Item::weight).sum()));
+        self.writes = true;
+        Some(first)
+    }
+
+    /// What was to be written has become this; answers what it weighs.
+    fn written(&mut self, part: Part<T>) -> u64 {
+        self.writes = false;
+        let there = self.parts.iter_mut().find(|part| matches!(part, Part::Written(_)));
+        match there.map(|there| std::mem::replace(there, part)) {
+            Some(Part::Written(weight)) => weight,
+            _ => 0,
+        }
+    }
+
+    /// Takes the first block, to be read.
+    fn take_for_reading(&mut self) -> Option<Block> {
+        let first = self.parts.front_mut().filter(|first| matches!(first, Part::Disk(_)) && !self.reads)?;
+        let Part::Disk(block) = std::mem::replace(first, Part::Read) else { return None };
+        self.reads = true;
+        Some(block)
+    }
+}
+
+/// A block that was read, or is to be read again.
+pub(crate) struct BlockRead<T> {
+    block: Block,
+    read: std::io::Result<Vec<Option<Item<T>>>>,
+}
+
+impl<T: Send + Sync + 'static> Life<T> {
+    /// Takes in what was accepted: now, or in its turn.
+    pub(super) fn take_in_or_spill(&mut self, items: Vec<Item<T>>) {
+        if self.spilled.is_none() {
+            return self.take_in(items);
+        }
+        let room = self.room();
+        match &mut self.spilled {
+            Some(spilled) if spilled.messages > 0 || items.len() as u64 > room => spilled.push(items),
+            _ => return self.take_in(items),
+        }
+        self.changes += 1;
+        self.pump();
+    }
+
+    /// So many more may be in the books.
+    fn room(&self) -> u64 {
+        let capacity = self.actor.settings.capacity as u64;
+        let full = self.actor.settings.capacity_bytes.is_some_and(|most| self.books.load() >= most as u64);
+        if full { 0 } else { capacity.saturating_sub(self.books.unsettled()) }
+    }
+
+    /// Moves the line on: into the books what there is room for, to the disk what there is none for.
+    pub(super) fn pump(&mut self) {
+        if self.spilled.as_ref().is_none_or(|spilled| spilled.messages == 0) {
+            return;
+        }
+        let block = BLOCK.min((self.actor.settings.capacity / 4).max(1));
+        loop {
+            let room = self.room();
+            let Some(spilled) = &mut self.spilled else { return };
+            let most = usize::try_from(room).unwrap_or(BATCH).min(BATCH);
+            if most == 0 {
+                break;
+            }
+            let Some(items) = spilled.pop(most) else { break };
+            self.take_in(items);
+        }
+        let room = self.room();
+        let Some((spilled, spiller)) = self.spilled.as_mut().zip(self.actor.spiller.clone()) else { return };
+        let rt = self.actor.watch.rt();
+        // Half of the capacity is room for what is read ahead.
+        if room * 2 >= self.actor.settings.capacity as u64
+            && let Some(block) = spilled.take_for_reading()
+        {
+            let (own, spiller) = (self.actor.mailbox.sender(), spiller.clone());
+            rt.spawn_blocking(
+                "read what was spilled",
+                Box::new(move || {
+                    let read = spiller.read(&block);
+                    // An error: the topic has ended.
+                    drop(own.control(TopicWord::BlockRead(BlockRead { block, read })));
+                }),
+            );
+        }
+        if let Some(items) = spilled.take_for_writing(block) {
+            let (own, tail) = (self.actor.mailbox.sender(), spilled.tail.take());
+            rt.spawn_blocking(
+                "spill",
+                Box::new(move || {
+                    let written = spiller.write(tail, items);
+                    drop(own.control(TopicWord::BlockWritten(written)));
+                }),
+            );
+        }
+    }
+
+    pub(super) fn on_block_written(&mut self, written: Written<T>) {
+        let Some(spilled) = &mut self.spilled else { return };
+        match written {
+            Ok((block, tail)) => {
+                let places = block.messages as u64;
+                spilled.bytes += block.bytes();
+                spilled.tail = Some(tail);
+                let weight = spilled.written(Part::Disk(block));
+                self.give_back(places, weight);
+            }
+            Err((items, error)) => {
+                let topic = &self.actor.name;
+                tracing::error!(target: "callboard::broker", %topic, %error, "nothing more can be spilled: publishers wait");
+                spilled.refused = true;
+                spilled.written(Part::Here(items));
+            }
+        }
+        self.pump();
+    }
+
+    pub(super) fn on_block_read(&mut self, BlockRead { block, read }: BlockRead<T>) {
+        let Some(spilled) = &mut self.spilled else { return };
+        spilled.reads = false;
+        let first = spilled.parts.pop_front();
+        debug_assert!(matches!(first, Some(Part::Read)), "only the first one is read");
+        let items = match read {
+            Ok(items) => items,
+            Err(error) => {
+                // It stays the first, so nothing is passed over.
+                let topic = &self.actor.name;
+                tracing::error!(target: "callboard::broker", %topic, %error, "what was spilled can't be read");
+                spilled.parts.push_front(Part::Disk(block));
+                spilled.reads = true;
+                let (rt, own) = (self.actor.watch.rt().clone(), self.actor.mailbox.sender());
+                let again = rt.now() + AGAIN;
+                rt.clone().spawn("read what was spilled again", async move {
+                    rt.sleep_until(again).await;
+                    drop(own.control(TopicWord::ReadAgain));
+                });
+                return;
+            }
+        };
+        spilled.bytes -= block.bytes();
+        spilled.refused &= spilled.bytes > 0;
+        spilled.messages -= block.messages as u64;
+        let mut run = Vec::new();
+        for item in items {
+            match item {
+                Some(item) => run.push(item),
+                None => {
+                    self.take_back_in(std::mem::take(&mut run));
+                    self.pass_over();
+                }
+            }
+        }
+        self.take_back_in(run);
+        self.pump();
+    }
+
+    pub(super) fn on_read_again(&mut self) {
+        if let Some(spilled) = &mut self.spilled {
+            spilled.reads = false;
+        }
+        self.pump();
+    }
+
+    /// Takes in what was on the disk: it holds places again.
+    fn take_back_in(&mut self, items: Vec<Item<T>>) {
+        let mut items = items.into_iter().peekable();
+        while items.peek().is_some() {
+            let some: Vec<Item<T>> = items.by_ref().take(BATCH).collect();
+            self.actor.mailbox.preload(0, some.len() as u64, some.iter().map(Item::weight).sum());
+            self.take_in(some);
+        }
+    }
+
+    /// A codec can't read what it wrote: that message is lost, and its offset stays empty.
+    fn pass_over(&mut self) {
+        let (topic, offset) = (&self.actor.name, self.books.next_offset());
+        tracing::error!(target: "callboard::broker", %topic, offset, "a message was lost: its codec can't read what it wrote");
+        self.lost += 1;
+        self.books.resume(offset + 1, []);
+    }
+}
