@@ -1,5 +1,5 @@
 //! Shows a backlog that is much larger than the memory it is given: a topic that spills takes it at the producer's speed, and gives
-//! it back in order. `CB_BACKLOG_MB=4096` says how large it is to be.
+//! it back in order. `CB_BACKLOG_MB=4096` says how large it is to be, `CB_BYTES=100` how large a message is.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 mod shared;
@@ -12,9 +12,6 @@ use std::time::{Duration, Instant};
 use callboard::broker::Raw;
 use callboard::prelude::*;
 
-/// A message, and how many there are of them in a mebibyte.
-const BYTES: usize = 1000;
-const PER_MB: u64 = 1048;
 /// The backlog is measured in so many steps.
 const STEPS: u64 = 8;
 
@@ -24,22 +21,35 @@ fn main() -> ExitCode {
 
 async fn example() -> Result<(), Fault> {
     let megabytes: u64 = std::env::var("CB_BACKLOG_MB").map_or(Ok(64), |text| text.parse())?;
+    let bytes: usize = std::env::var("CB_BYTES").map_or(Ok(1000), |text| text.parse())?;
+    let (bytes, per_mb) = (bytes.max(8), (1 << 20) / bytes.max(8) as u64);
+    let rate = |messages: u64, time: Duration| messages as f64 / per_mb as f64 / time.as_secs_f64();
     let broker = Broker::start()?;
     let spill = Overflow::Spill { bytes: megabytes << 21 };
-    // Four thousand messages of a kilobyte are in memory, whatever comes.
+    // Four thousand messages are in memory, whatever comes.
     let lines = broker.topic::<Vec<u8>>("lines").capacity(4096).overflow(spill);
     let lines = lines.spill_to(std::env::temp_dir(), Raw).open().await?;
-    let in_step = (megabytes * PER_MB).div_ceil(STEPS);
+    let in_step = (megabytes * per_mb).div_ceil(STEPS);
 
     println!("   backlog       published       memory");
+    // What a producer comes to while somebody reads, and there is no backlog.
+    let brisk = broker.topic::<Vec<u8>>("brisk").capacity(4096).open().await?;
+    let group = brisk.group("reader").run_fn(|_| Ok(())).await?;
+    let began = now();
+    for number in 0..in_step {
+        brisk.publish(message(number, bytes)).await?;
+    }
+    group.drain().await?;
+    println!("   none        {:8.0} MB/s   {:6} MB", rate(in_step, began.elapsed()), resident() >> 20);
+
     let mut next = 0;
     for _ in 0..STEPS {
         let began = now();
         for _ in 0..in_step {
-            lines.publish(message(next)).await?;
+            lines.publish(message(next, bytes)).await?;
             next += 1;
         }
-        let backlog = lines.stats().await?.spilled / PER_MB;
+        let backlog = lines.stats().await?.spilled / per_mb;
         println!("{backlog:7} MB   {:8.0} MB/s   {:6} MB", rate(in_step, began.elapsed()), resident() >> 20);
     }
     assert!(
@@ -57,7 +67,7 @@ async fn example() -> Result<(), Fault> {
     });
     let reader = reader.await?;
     for _ in 0..in_step {
-        lines.publish(message(next)).await?;
+        lines.publish(message(next, bytes)).await?;
         next += 1;
     }
     reader.drain().await?;
@@ -71,15 +81,10 @@ async fn example() -> Result<(), Fault> {
     Ok(())
 }
 
-fn message(number: u64) -> Vec<u8> {
-    let mut bytes = vec![b'.'; BYTES];
+fn message(number: u64, bytes: usize) -> Vec<u8> {
+    let mut bytes = vec![b'.'; bytes];
     bytes.splice(..8, number.to_le_bytes());
     bytes
-}
-
-/// Megabytes in a second.
-fn rate(messages: u64, time: Duration) -> f64 {
-    messages as f64 / PER_MB as f64 / time.as_secs_f64()
 }
 
 #[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
