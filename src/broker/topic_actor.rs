@@ -151,6 +151,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                     // Only now is it certain that nothing waits in the mailbox.
                     self.make_room();
                     self.poll_late(cx);
+                    self.pass_drains();
                     self.poll_expiry(cx);
                     self.poll_history(cx);
                     self.answer_if_quiet();
@@ -237,8 +238,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn hear(&mut self, word: TopicWord<T>) {
         match word {
             TopicWord::Stored(result) => self.on_stored(result),
-            TopicWord::Settled { group, base, which } if self.settle_replayed(group, base, which) => {}
             TopicWord::Settled { group, base, which } => {
+                let which = self.settle_replayed(group, base, which);
                 self.hear_claims(base, which);
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
@@ -261,7 +262,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.changes += 1;
                 // The groups look after it from now on.
                 self.ttls.clear();
-                self.add_group(Link::new(group, name, to, start), done);
+                let latest = start.latest;
+                let link = Link { latest, ..Link::new(group, name, to, self.known_start(start)) };
+                self.add_group(link, done);
             }
             TopicWord::RemoveGroup { group, done } => {
                 self.changes += 1;
@@ -287,7 +290,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             TopicWord::Drain { group, upto, reply } => {
                 // Dropped, if the group is gone.
                 if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
-                    link.drain(upto, reply);
+                    link.drains.push((upto, reply));
                 }
             }
             TopicWord::Hold(hold) => {
@@ -334,7 +337,6 @@ impl<T: Send + Sync + 'static> Life<T> {
                     let waiting = self.waiting() as u64;
                     stats.lag = self.books.open(group) + link.start.among(self.books.next_offset(), waiting);
                     stats.lag += link.replay.as_ref().map_or(0, Replay::lag);
-                    stats.skipped += link.skipped;
                     stats.oldest = self.books.oldest_of(group).map(|(batch, at)| self.age(batch, at));
                 }
                 let _ = reply.send(*stats);
@@ -400,8 +402,9 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn answer_if_quiet(&mut self) {
         // Why look whether something waits: a mailbox whose budget is spent is pending too.
+        let rest = self.rest();
         if !self.waiting.is_empty()
-            && self.links.iter().all(|link| link.is_quiet(&self.books))
+            && self.links.iter().all(|link| link.is_quiet(&self.books, rest))
             && self.waiting() == 0
         {
             let parked = self.links.iter().map(|link| link.news.parked).sum();

@@ -9,8 +9,9 @@ use super::group_word::{GroupWord, Handout};
 use super::message::Batch;
 use super::record::ComesBack;
 use super::room::Room;
+use super::start::Begin;
 use super::topic_actor::{GroupNews, PagesRead, Redriven};
-use super::{GroupStats, Start, TopicStats};
+use super::{GroupStats, TopicStats};
 use crate::base::Name;
 use crate::log::LogError;
 use crate::mailbox::{Reply, Sender};
@@ -38,7 +39,7 @@ pub(crate) enum TopicWord<T> {
         group: GroupId,
         name: Name,
         to: Sender<Handout<T>, GroupWord<T>>,
-        start: Start,
+        start: Begin,
         /// Answered once the group is there, and the log has it.
         done: Reply<Result<(), LogError>>,
     },
@@ -96,7 +97,7 @@ pub(crate) enum TopicWord<T> {
     /// The group that was halted begins anew here. Answered once the log has it.
     Seek {
         group: GroupId,
-        start: Start,
+        start: Begin,
         done: Reply<Result<(), LogError>>,
     },
     /// Show what is kept next to an offset.
