@@ -133,6 +133,11 @@ impl<T: Send + Sync + 'static> Dying<T> {
         self.waiting.len() as u64 + self.unconfirmed.len() as u64
     }
 
+    /// Those of them that are on their way to the disk, which will answer.
+    pub(crate) fn on_their_way(&self) -> u64 {
+        self.unconfirmed.len() as u64
+    }
+
     /// Moves the next message, if there is one and room for it; else the task is woken when there is.
     pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Option<(Sole<T>, Past)> {
         if let Some(confirmed) = self.poll_confirmed(cx) {

@@ -199,6 +199,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             GroupWord::EvictedBefore { base, which } => {
                 self.ledger.on_evicted_before(base, which, &mut self.effects);
             }
+            GroupWord::Skipped(messages) => self.ledger.on_skipped_before(messages),
             GroupWord::Remember(all) => self.ledger.remember(all),
             GroupWord::WhenKept(port) => self.tell_kept(port),
             GroupWord::Halted => self.on_stopped(),

@@ -268,11 +268,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
     topic.core.watched.show(|| Sight::Opened { topic: &topic.name, group: &name, settings: &settings });
     topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());
     let (port, done) = reply();
-    let start = match start {
-        // What was accepted by now may still wait in the topic's mailbox.
-        Start::Latest => Start::Offset(topic.sender.accepted()),
-        start => start,
-    };
+    let start = start.begin(|| topic.sender.accepted());
     let word = TopicWord::AddGroup { group: id, name: name.clone(), to: sender.clone(), start, done: port };
     drop(topic.sender.control(word));
     let (topic, ending, forwards_to) = (Arc::downgrade(topic), Mutex::default(), Mutex::default());

@@ -7,7 +7,8 @@ use super::bits::Bits;
 use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::ledger::Remembered;
 use super::message::Batch;
-use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats, RateLimit, Start, SteerError};
+use super::start::Begin;
+use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats, RateLimit, SteerError};
 use crate::log::LogError;
 use crate::mailbox::Reply;
 
@@ -40,6 +41,8 @@ pub(crate) enum GroupWord<T> {
         base: u64,
         which: Bits,
     },
+    /// So many messages are gone that the topic had for the group, and did not hand it.
+    Skipped(u64),
     /// The topic is durable; this is known of messages that it is about to hand out.
     Remember(BTreeMap<u64, Remembered>),
     /// Be steered.
@@ -75,7 +78,7 @@ pub(crate) enum Steer {
     Restart(Reply<()>),
     Rate(Option<RateLimit>, Reply<()>),
     /// To another place; answered once the log has it.
-    Seek(Start, Reply<Result<(), LogError>>),
+    Seek(Begin, Reply<Result<(), LogError>>),
 }
 
 impl<T> GroupWord<T> {

@@ -7,6 +7,7 @@
 //! no run is needed, and of bytes and age a run is at most a 256th of the limit.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::Retain;
@@ -50,6 +51,8 @@ impl Retention {
     /// The next messages, up to `end`, have so many bytes; the last one has these milliseconds.
     pub(crate) fn push(&mut self, end: u64, bytes: u64, millis: u64) {
         self.next = end;
+        // Why: what came back has the time of its first life, and nothing before it is older for that.
+        let millis = self.runs.back().map_or(millis, |run| millis.max(run.millis));
         if self.limits.bytes.is_none() && self.limits.age.is_none() {
             return;
         }
@@ -61,6 +64,17 @@ impl Retention {
                 (run.end, run.bytes, run.millis) = (end, run.bytes + bytes, millis);
             }
             _ => self.runs.push_back(Run { end, bytes, from_millis: millis, millis }),
+        }
+    }
+
+    /// Many at once, whose bytes are shared among them as if they were alike: so that a limit takes no more of them than it must.
+    pub(crate) fn push_all(&mut self, messages: Range<u64>, bytes: u64, millis: u64) {
+        let many = messages.end.saturating_sub(messages.start);
+        let parts = many.clamp(1, RUNS);
+        let share = |all: u64, part: u64| all / parts * part + all % parts * part / parts;
+        for part in 1..=parts {
+            let its = share(bytes, part) - share(bytes, part - 1);
+            self.push(messages.start + share(many, part), its, millis);
         }
     }
 
@@ -133,11 +147,6 @@ impl<B: Page> History<B> {
     /// Messages in memory for its sake, or for others' too.
     pub(crate) fn messages(&self) -> u64 {
         self.messages
-    }
-
-    /// The offset of the first message of the first batch.
-    pub(crate) fn first(&self) -> Option<u64> {
-        self.pages.front().map(Page::base)
     }
 
     /// The batch that has the offset `from`, or the first one behind it.
@@ -240,11 +249,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_there_before_goes_in_pieces_too() {
+        let mut retention = Retention::new(Retain::all().bytes(1000), 0, 900);
+        retention.push_all(0..900, 900, 5);
+        assert_eq!(retention.trim(5), 0);
+        retention.push(901, 200, 5);
+        assert!((100..=110).contains(&retention.trim(5)), "{retention:?}");
+    }
+
+    #[test]
+    fn what_comes_back_makes_nothing_older() {
+        let age = Retain::all().age(Duration::from_secs(1000));
+        let mut retention = Retention::new(age, 0, 0);
+        retention.push(1, 0, 2_000_000);
+        retention.push(2, 0, 5);
+        assert_eq!(retention.trim(2_000_000), 0);
+        assert_eq!(retention.due(), Some(3_000_001));
+    }
+
+    #[test]
     fn pages_are_found_by_offset_and_by_time() {
         let mut history = History::default();
         history.push(Made(5, vec![10, 10, 12]));
         history.push(Made(8, vec![12, 20]));
-        assert_eq!((history.messages(), history.first()), (5, Some(5)));
+        assert_eq!((history.messages(), history.at(0).map(|page| page.0)), (5, Some(5)));
         let base = |page: Option<Made>| page.map(|page| page.0);
         assert_eq!(
             [0, 5, 7, 8, 9, 10].map(|from| base(history.at(from))),
@@ -260,8 +288,12 @@ mod tests {
         );
         assert_eq!(within(&Made(5, vec![1; 3]), 6, 99), Bits::range(1, 3));
         history.trim(7);
-        assert_eq!((history.messages(), history.first()), (5, Some(5)), "a batch goes as a whole");
+        assert_eq!(
+            (history.messages(), history.at(0).map(|page| page.0)),
+            (5, Some(5)),
+            "a batch goes as a whole"
+        );
         history.trim(8);
-        assert_eq!((history.messages(), history.first()), (2, Some(8)));
+        assert_eq!((history.messages(), history.at(0).map(|page| page.0)), (2, Some(8)));
     }
 }

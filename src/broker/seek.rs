@@ -71,7 +71,6 @@ impl<T: Send + Sync + 'static> GroupShared<T> {
             return Err(SeekError::DropsOldest);
         }
         let to = match (to, topic.keeper.clone()) {
-            (Start::Latest, _) => Start::Offset(topic.sender.accepted()),
             (Start::UnixMillis(millis), Some(keeper)) if topic.settings.retain.is_some() => {
                 let find = move || keeper.find_millis(millis);
                 let found = blocking(&topic.core.rt, "find a time", find).await;
@@ -79,6 +78,7 @@ impl<T: Send + Sync + 'static> GroupShared<T> {
             }
             (to, _) => to,
         };
+        let to = to.begin(|| topic.sender.accepted());
         drop(topic);
         let (done, sought) = reply();
         drop(self.sender.control(GroupWord::Steer(Steer::Seek(to, done))));

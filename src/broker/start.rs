@@ -24,7 +24,24 @@ pub enum Start {
     UnixMillis(u64),
 }
 
+/// Where a group begins, as its topic hears it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begin {
+    pub(crate) start: Start,
+    /// It is [`Start::Latest`], by what was accepted when that was asked for: as an offset.
+    pub(crate) latest: bool,
+}
+
 impl Start {
+    /// As a topic hears it that has accepted so many.
+    pub(crate) fn begin(self, accepted: impl FnOnce() -> u64) -> Begin {
+        match self {
+            // What was accepted by now may still wait in the topic's mailbox.
+            Start::Latest => Begin { start: Start::Offset(accepted()), latest: true },
+            start => Begin { start, latest: false },
+        }
+    }
+
     /// Picks from what is kept of a batch.
     pub(crate) fn pick<T>(self, batch: &Batch<T>, kept: Bits) -> Bits {
         let len = batch.len();

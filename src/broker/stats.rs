@@ -27,8 +27,8 @@ pub struct GroupStats {
     /// Messages that the topic evicted, to make room, before this group had settled them; see
     /// [`Overflow::DropOldest`](super::Overflow::DropOldest).
     pub evicted: u64,
-    /// Messages that were skipped, since the group was too far behind; see
-    /// [`GroupBuilder::max_lag`](super::GroupBuilder::max_lag).
+    /// Messages that were skipped: since the group was too far behind, see [`GroupBuilder::max_lag`](super::GroupBuilder::max_lag), or
+    /// was [moved](super::Group::seek); and what was gone of the history before the group had read it.
     pub skipped: u64,
     /// Messages that were too old when a consumer could have had them; see
     /// [`TopicBuilder::ttl`](super::TopicBuilder::ttl).

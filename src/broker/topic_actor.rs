@@ -166,6 +166,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                     self.make_room();
                     self.pump();
                     self.poll_late(cx);
+                    self.pass_drains();
                     self.poll_expiry(cx);
                     self.poll_history(cx);
                     self.answer_if_quiet();
@@ -252,8 +253,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn hear(&mut self, word: TopicWord<T>) {
         match word {
             TopicWord::Stored(result) => self.on_stored(result),
-            TopicWord::Settled { group, base, which } if self.settle_replayed(group, base, which) => {}
             TopicWord::Settled { group, base, which } => {
+                let which = self.settle_replayed(group, base, which);
                 self.hear_claims(base, which);
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
@@ -276,7 +277,9 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.changes += 1;
                 // The groups look after it from now on.
                 self.ttls.clear();
-                self.add_group(Link::new(group, name, to, start), done);
+                let latest = start.latest;
+                let link = Link { latest, ..Link::new(group, name, to, self.known_start(start)) };
+                self.add_group(link, done);
             }
             TopicWord::RemoveGroup { group, done } => {
                 self.changes += 1;
@@ -302,7 +305,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             TopicWord::Drain { group, upto, reply } => {
                 // Dropped, if the group is gone.
                 if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
-                    link.drain(upto, reply);
+                    link.drains.push((upto, reply));
                 }
             }
             TopicWord::Hold(hold) => {
@@ -384,8 +387,9 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn answer_if_quiet(&mut self) {
         // Why look whether something waits: a mailbox whose budget is spent is pending too.
+        let rest = self.rest();
         if !self.waiting.is_empty()
-            && self.links.iter().all(|link| link.is_quiet(&self.books))
+            && self.links.iter().all(|link| link.is_quiet(&self.books, rest))
             && self.waiting() == 0
         {
             let parked = self.links.iter().map(|link| link.news.parked).sum();

@@ -10,8 +10,9 @@ use super::message::Batch;
 use super::record::ComesBack;
 use super::room::Room;
 use super::spill::Written;
+use super::start::Begin;
 use super::topic_actor::{BlockRead, GroupNews, PagesRead, Redriven};
-use super::{GroupStats, Start, TopicStats};
+use super::{GroupStats, TopicStats};
 use crate::base::Name;
 use crate::log::LogError;
 use crate::mailbox::{Reply, Sender};
@@ -39,7 +40,7 @@ pub(crate) enum TopicWord<T> {
         group: GroupId,
         name: Name,
         to: Sender<Handout<T>, GroupWord<T>>,
-        start: Start,
+        start: Begin,
         /// Answered once the group is there, and the log has it.
         done: Reply<Result<(), LogError>>,
     },
@@ -97,7 +98,7 @@ pub(crate) enum TopicWord<T> {
     /// The group that was halted begins anew here. Answered once the log has it.
     Seek {
         group: GroupId,
-        start: Start,
+        start: Begin,
         done: Reply<Result<(), LogError>>,
     },
     /// Show what is kept next to an offset.

@@ -106,6 +106,10 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
         && queue.front().is_some_and(|request| draft.is_empty() || !request.is_alone())
         && let Some(request) = queue.pop_front()
     {
+        if let Request::Seek { topic, group, .. } = &request {
+            // What the group was done with counts no more where it goes; behind this it would.
+            owed.marks.remove(&(*topic, *group));
+        }
         if let Some(request) = owed.unless_owed(request) {
             last = draft.take(request, state);
         }

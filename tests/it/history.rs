@@ -13,10 +13,10 @@ use crate::durable::TempDir;
 use crate::every;
 use crate::kit::until;
 
-type Seen = Arc<Mutex<Vec<u64>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<u64>>>;
 
 /// A group that notes what it is handed, in order.
-async fn reads(topic: &Topic<u64>, name: &str, start: Start) -> (Group, Seen) {
+pub(crate) async fn reads(topic: &Topic<u64>, name: &str, start: Start) -> (Group, Seen) {
     let seen = Seen::default();
     let group = topic.group(name).start_at(start).with(seen.clone());
     let group = group

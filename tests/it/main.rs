@@ -63,6 +63,7 @@ mod redelivery;
 mod redrive;
 mod redrive_all;
 mod removed;
+mod replay;
 mod scale;
 mod seek;
 mod seen;

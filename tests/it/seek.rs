@@ -196,3 +196,144 @@ fn a_topic_that_drops_its_oldest_has_no_way_back() {
         assert!(matches!(group.seek(Start::Earliest).await, Err(SeekError::Closed)));
     });
 }
+
+/// A group in lanes lets go of all that it has, as all others do.
+#[test]
+fn a_group_in_lanes_is_moved_as_any_other() {
+    every::memory_and_disk(|| async {
+        for (name, exclusive) in [("keyed", false), ("exclusive", true)] {
+            let broker = disk::broker().await;
+            let topic = disk::topic(&broker, name)
+                .capacity(100)
+                .retain(Retain::all())
+                .key(|n: &u64| if n % 2 == 0 { "even" } else { "odd" });
+            let topic = topic.open().await.unwrap();
+            let seen = Seen::default();
+            let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
+            let group = topic.group("all").consumers(2).retry(Retry::fixed(Duration::from_secs(3600)));
+            let group = if exclusive { group.exclusive() } else { group.key_ordered() };
+            let group = group
+                .with((seen.clone(), fails.clone()))
+                .run(async |n, (seen, fails)| {
+                    if *n == 10 && fails.load(std::sync::atomic::Ordering::Relaxed) {
+                        return Err(Fault::new("not yet"));
+                    }
+                    seen.lock().unwrap().push(*n);
+                    Ok(())
+                })
+                .await
+                .unwrap();
+            topic.publish_all(0..50).await.unwrap();
+            until(&group, |stats| stats.delayed == 1 && stats.in_flight == 0).await;
+            fails.store(false, std::sync::atomic::Ordering::Relaxed);
+            take(&seen);
+            group.seek(Start::Offset(5)).await.unwrap();
+            topic.settled().await.unwrap();
+            let mut seen = take(&seen);
+            for key in 0..2 {
+                assert!(seen.iter().filter(|n| **n % 2 == key).is_sorted(), "{name}: {seen:?}");
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (5..50).collect::<Vec<_>>(), "{name}");
+            let stats = group.stats().await.unwrap();
+            assert_eq!((stats.lag, stats.backlog, topic.stats().await.unwrap().unsettled), (0, 0, 0));
+        }
+    });
+}
+
+/// What comes back from the dead letters while a group is on its way holds no place for ever.
+#[test]
+fn a_redrive_beside_a_seek_leaks_no_place() {
+    every::seed(100, |sim| async move {
+        for on_disk in [false, true] {
+            let dir = TempDir::new("redrive");
+            let broker = dir.builder().open().await.unwrap();
+            let topic = broker.topic::<String>("t").capacity(64).retain(Retain::all());
+            let topic = if on_disk { topic.durable(Raw) } else { topic };
+            let topic = topic.open().await.unwrap();
+            let works = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let group = topic.group("all").retry(Retry::none()).with(works.clone());
+            let group = group
+                .run(async |_, works| match works.load(std::sync::atomic::Ordering::Relaxed) {
+                    true => Ok(()),
+                    false => Err(Fault::new("not yet")),
+                })
+                .await
+                .unwrap();
+            topic.publish_all((0..20).map(|n| n.to_string())).await.unwrap();
+            until(&group, |stats| stats.dead_lettered == 20).await;
+            works.store(true, std::sync::atomic::Ordering::Relaxed);
+            let redriven = group.clone();
+            let redrive = every::spawn("redrive", async move { redriven.redrive().await });
+            for to in [10, 19, 20] {
+                group.seek(Start::Offset(to)).await.unwrap();
+                sim.sleep(Duration::from_micros(sim.seed() % 7)).await;
+            }
+            assert_eq!(redrive.await.unwrap(), 20);
+            topic.settled().await.unwrap();
+            let stats = group.stats().await.unwrap();
+            let topic = topic.stats().await.unwrap();
+            assert_eq!((stats.lag, topic.unsettled), (0, 0), "on disk: {on_disk}: {stats:?}");
+            broker.shutdown().await;
+        }
+    });
+}
+
+/// A process that ends in the middle of a seek leaves the group at one of the two places, with all that it has there.
+#[test]
+fn a_seek_that_a_shutdown_overtakes_loses_nothing() {
+    every::seed(60, |sim| async move {
+        let dir = TempDir::new("overtaken");
+        let open = async || {
+            let broker = dir.builder().open().await.unwrap();
+            let topic = broker.topic::<String>("t").durable(Raw).capacity(64).retain(Retain::all());
+            (broker, topic.open().await.unwrap())
+        };
+        let (broker, topic) = open().await;
+        let group = topic.group("all").run(async |_| Ok(())).await.unwrap();
+        group.pause().await.unwrap();
+        topic.publish_all((0..20).map(|n| n.to_string())).await.unwrap();
+        let moved = group.clone();
+        let seek = every::spawn("seek", async move { moved.seek(Start::Offset(10)).await });
+        for _ in 0..sim.seed() % 12 {
+            crate::kit::yield_now().await;
+        }
+        broker.shutdown_within(Duration::ZERO).await;
+        let sought = seek.await;
+        drop((broker, topic, group));
+        let (broker, topic) = open().await;
+        let group = topic.group("all").run(async |_| Ok(())).await.unwrap();
+        topic.settled().await.unwrap();
+        let acked = group.stats().await.unwrap().acked;
+        assert!(acked == 10 || acked == 20 && sought.is_err(), "{acked} after {sought:?}");
+        broker.shutdown().await;
+    });
+}
+
+/// What is accepted after a group was sent to the end is the group's, though what was on its way before repeats another one.
+#[test]
+fn a_repeat_on_its_way_makes_the_end_no_later() {
+    every::seed(20, |_| async {
+        let dir = TempDir::new("end");
+        let broker = dir.builder().open().await.unwrap();
+        for retain in [false, true] {
+            let topic = broker.topic::<String>(&format!("t-{retain}")).durable(Raw);
+            let topic = if retain { topic.retain(Retain::all()) } else { topic };
+            let topic = topic.open().await.unwrap();
+            let group = topic.group("old").run(async |_| Ok(())).await.unwrap();
+            let keyed = || topic.message("first".to_string()).dedup_key("k").publish();
+            keyed().await.unwrap();
+            topic.settled().await.unwrap();
+            let repeat = crate::kit::begun(keyed()).await;
+            let seek = crate::kit::begun(group.seek(Start::Latest)).await;
+            let late = topic.group("late").start_at(Start::Latest).run(async |_| Ok(())).await.unwrap();
+            repeat.await.unwrap();
+            seek.await.unwrap();
+            topic.publish("second".into()).await.unwrap();
+            topic.settled().await.unwrap();
+            assert_eq!(late.stats().await.unwrap().acked, 1, "with a history: {retain}");
+            assert_eq!(group.stats().await.unwrap().acked, 2, "with a history: {retain}");
+        }
+        broker.shutdown().await;
+    });
+}

@@ -98,6 +98,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                     | GroupWord::Stop { .. }
                     | GroupWord::Evicted { .. }
                     | GroupWord::EvictedBefore { .. }
+                    | GroupWord::Skipped(_)
             );
             if said {
                 self.hear(word, now);

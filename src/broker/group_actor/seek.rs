@@ -7,14 +7,15 @@
 //! ```
 
 use super::Life;
-use crate::broker::Start;
+use crate::broker::GroupState;
+use crate::broker::start::Begin;
 use crate::broker::topic_actor::TopicWord;
 use crate::log::LogError;
 use crate::mailbox::Reply;
 
 /// A group on its way to another place.
 pub(super) struct Seeking {
-    to: Start,
+    to: Begin,
     done: Reply<Result<(), LogError>>,
     step: Step,
 }
@@ -30,7 +31,7 @@ enum Step {
 }
 
 impl<T: Send + Sync + 'static> Life<T> {
-    pub(super) fn begin_seek(&mut self, to: Start, done: Reply<Result<(), LogError>>) {
+    pub(super) fn begin_seek(&mut self, to: Begin, done: Reply<Result<(), LogError>>) {
         self.seeks.push_back(Seeking { to, done, step: Step::Ends });
         self.take_back_all();
     }
@@ -55,6 +56,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         let counts = self.ledger.counts();
         let at_rest = counts.in_flight == 0 && counts.parked == 0;
         let waiting = self.actor.mailbox.waiting();
+        if self.state == GroupState::Stopping {
+            // Unanswered: it stays where it is.
+            self.seeks.clear();
+        }
         let Some(seeking) = self.seeks.front_mut() else { return false };
         match seeking.step {
             Step::Ends if at_rest => {
@@ -65,8 +70,11 @@ impl<T: Send + Sync + 'static> Life<T> {
             Step::Stopped { to_come } if to_come == 0 || waiting == 0 => {
                 self.ledger.skip_all(&mut self.effects);
                 let now = self.actor.rt.now();
-                // What it skips the topic hears before it begins anew.
+                // What it skips the topic hears before it begins anew. Why not the log: that it is moved, and that alone, says it
+                // there; so the next process finds it here or there, with all that it has, wherever this one ends.
+                let keeper = self.actor.keeper.take();
                 self.carry_out(now);
+                self.actor.keeper = keeper;
                 if let Some(Seeking { to, done, .. }) = self.seeks.pop_front() {
                     let word = TopicWord::Seek { group: self.actor.id, start: to, done };
                     drop(self.actor.topic.control(word));

@@ -131,7 +131,8 @@ impl<T: Send + Sync + 'static> Life<T> {
             failed: self.state == GroupState::Failed,
             paused: self.paused,
             breaker: self.gate.is_open_breaker(),
-            parked: counts.parked,
+            // What is on its way to the disk is waited for.
+            parked: counts.parked.saturating_sub(self.actor.dying.on_their_way()),
         };
         if self.told != news {
             self.told = news;

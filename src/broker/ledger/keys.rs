@@ -221,6 +221,16 @@ impl<B: Clone + BatchHandle> Keys<B> {
         oldest
     }
 
+    pub(super) fn take_any(&mut self) -> Option<(Slice<B>, Past)> {
+        let (key, _) = self.lanes.iter().find(|(_, lane)| !lane.waiting.is_empty())?;
+        let mut some = None;
+        self.change(*key, |lane| {
+            some = lane.waiting.take_oldest(u16::MAX);
+            some.iter().for_each(|(slice, _)| lane.forget(slice));
+        });
+        some
+    }
+
     pub(super) fn take_one(&mut self, batch: &B, base: u64, index: u16) -> Option<(Slice<B>, Past)> {
         let mut one = None;
         self.change(self.order.lane(batch, index), |lane| {

@@ -117,6 +117,14 @@ impl<B: Clone + BatchHandle> Queue<B> {
         }
     }
 
+    /// Takes some messages that wait, of one batch and lane: they are done with.
+    pub(super) fn take_any(&mut self) -> Option<(Slice<B>, Past)> {
+        match self {
+            Queue::Shared { waiting, .. } => waiting.take_oldest(u16::MAX),
+            Queue::Lanes(keys) => keys.take_any(),
+        }
+    }
+
     /// Takes one message, if it waits: it is done with.
     pub(super) fn take_one(&mut self, batch: &B, base: u64, index: u16) -> Option<(Slice<B>, Past)> {
         match self {

@@ -41,6 +41,12 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         effects.push(Effect::Removed { base, which });
     }
 
+    /// So many messages were skipped before they were here.
+    pub(crate) fn on_skipped_before(&mut self, messages: u64) {
+        self.counts.entered += messages;
+        self.counts.skipped += messages;
+    }
+
     /// Skips the oldest messages, as far as more are unsettled than the group may be behind.
     pub(crate) fn skip_ahead(&mut self, effects: &mut Vec<Effect<B>>) {
         let Some(most) = self.max_lag else { return };
@@ -60,13 +66,23 @@ impl<B: Clone + BatchHandle> Ledger<B> {
 
     /// Skips all that nobody holds and that is not parked, and forgets what it knew of messages that are to come.
     pub(crate) fn skip_all(&mut self, effects: &mut Vec<Effect<B>>) {
-        while let Some((slice, past)) = self.take_oldest(u64::MAX) {
+        while let Some((slice, past)) = self.take_any() {
             self.counts.skipped += u64::from(slice.len());
             effects.push(removed(&slice, &past));
         }
         if let Some(memory) = &mut self.memory {
             memory.clear();
         }
+    }
+
+    /// Takes some that nobody holds. Why not the oldest: a group by key need not know which those are.
+    fn take_any(&mut self) -> Option<(Slice<B>, Past)> {
+        if let Some(delayed) = self.delayed.oldest() {
+            return self.take_delayed(delayed);
+        }
+        let (slice, past) = self.queue.take_any()?;
+        self.count_out(&slice, &past);
+        Some((slice, past))
     }
 
     /// Takes the oldest messages that nobody holds, up to `most`, as far as they are neighbours. Those that wait for their

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::replay::Replay;
+use super::replay::{Replay, Rest};
 use crate::base::Name;
 use crate::broker::bits::Bits;
 use crate::broker::books::{Books, GroupId};
 use crate::broker::group_word::{GroupWord, Handout};
 use crate::broker::message::Batch;
 use crate::broker::{Start, WhyBlocked};
-use crate::mailbox::{SendSink, Sender, TrySendError};
+use crate::mailbox::{Reply, SendSink, Sender, TrySendError};
 
 /// What a group tells of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(super) struct Link<T> {
     pub(super) to: Sender<Handout<T>, GroupWord<T>>,
     /// From where on it reads. [`Start::Earliest`] once that is passed.
     pub(super) start: Start,
+    /// That is where the topic was when it came: what was accepted by then, and is not stored after all, does not count.
+    pub(super) latest: bool,
     pub(super) news: GroupNews,
     /// Not handed out while the topic is held. Limit: the topic's capacity.
     pub(super) withheld: VecDeque<Handout<T>>,
@@ -43,8 +45,8 @@ pub(super) struct Link<T> {
     pub(super) replay: Option<Replay>,
     /// It is handed nothing until it is told where to begin anew.
     pub(super) halted: bool,
-    /// History that was gone, or could not be decoded, before it was read.
-    pub(super) skipped: u64,
+    /// Those who wait until it is done with all before an offset; from when it has all that. Limit: each is a future somewhere.
+    pub(super) drains: Vec<(u64, Reply<()>)>,
 }
 
 impl<T: Send + Sync + 'static> Link<T> {
@@ -55,19 +57,20 @@ impl<T: Send + Sync + 'static> Link<T> {
         start: Start,
     ) -> Link<T> {
         let (withheld, late, door) = (VecDeque::new(), VecDeque::new(), to.sink());
-        let (replay, halted, skipped) = (None, false, 0);
+        let (replay, halted, drains) = (None, false, Vec::new());
         Link {
             group,
             name,
             to,
             start,
+            latest: false,
             news: GroupNews::default(),
             withheld,
             late,
             door,
             replay,
             halted,
-            skipped,
+            drains,
         }
     }
 
@@ -136,12 +139,33 @@ impl<T: Send + Sync + 'static> Link<T> {
     }
 
     /// A group that runs and has been handed all it has open, and has settled that, but for what is parked.
-    pub(super) fn is_quiet(&self, books: &Books<Arc<Batch<T>>>) -> bool {
+    pub(super) fn is_quiet(&self, books: &Books<Arc<Batch<T>>>, rest: Rest) -> bool {
+        let out = self.replay.as_ref().map_or(0, Replay::out);
         !self.news.running
             || self.late.is_empty()
                 && !self.halted
-                && self.replay.is_none()
-                && books.open(self.group) == self.withheld() + self.news.parked
+                && self.replay.as_ref().is_none_or(|replay| replay.rests(rest))
+                && books.open(self.group) + out == self.withheld() + self.news.parked
+    }
+
+    /// It has all that there is for it by now.
+    pub(super) fn has_all(&self) -> bool {
+        self.late.is_empty() && self.replay.as_ref().is_none_or(Replay::is_read)
+    }
+
+    /// Lets those who drain hear from the group.
+    pub(super) fn pass_drains(&mut self) {
+        for (upto, reply) in self.drains.drain(..) {
+            // Dropped, if the group is gone.
+            drop(self.to.control(GroupWord::Drain { upto, reply }));
+        }
+    }
+
+    /// So many messages that were for it are gone.
+    pub(super) fn skip(&self, messages: u64) {
+        if messages > 0 {
+            drop(self.to.control(GroupWord::Skipped(messages)));
+        }
     }
 
     /// Why it has not settled what it has.

@@ -11,6 +11,7 @@ use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::disk::Keeper;
 use crate::broker::group_word::{GroupWord, Handout};
+use crate::broker::history::within;
 use crate::broker::ledger::Slice;
 use crate::broker::message::Batch;
 use crate::broker::note::of_note;
@@ -72,7 +73,8 @@ impl<T: Send + Sync + 'static> Life<T> {
             let notes = known.notes.iter().map(|(offset, note)| (*offset, of_note(note, clocks)));
             drop(link.to.control(GroupWord::Remember(notes.collect())));
             if self.history.is_some() {
-                let from = known.done.floor().max(self.floor());
+                // What of it was trimmed meanwhile it skips.
+                let from = known.done.floor();
                 link.replay = Replay::new(from, known.since, known.done, self.unsure);
             }
             for (batch, open) in self.books.open_of(group) {
@@ -84,10 +86,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             return;
         }
         let first = self.first_in_history();
-        let handouts = self.books.on_group(group, |batch, base, kept| match first {
-            // What is in the history comes from there.
-            Some(first) if base >= first => Bits::default(),
-            _ => batch.first_time(start.pick(batch, kept)),
+        // What is in the history comes from there.
+        let handouts = self.books.on_group(group, |batch, _, kept| {
+            batch.first_time(start.pick(batch, kept)).and(within(batch, 0, first))
         });
         let from = self.begins_at(start);
         link.replay = Replay::new(from, self.books.next_offset(), Ranges::default(), 0);
@@ -164,11 +165,11 @@ impl<T: Send + Sync + 'static> Life<T> {
         (first, passed)
     }
 
-    /// What lies from here on comes to new groups as history. `None`: there is none.
-    pub(super) fn first_in_history(&self) -> Option<u64> {
-        self.history.as_ref().map(|history| match self.actor.store {
+    /// What lies from here on comes to new groups as history.
+    pub(super) fn first_in_history(&self) -> u64 {
+        self.history.as_ref().map_or(u64::MAX, |history| match self.actor.store {
             Some(_) => 0,
-            None => history.pages.first().unwrap_or(u64::MAX),
+            None => history.retention.floor(),
         })
     }
 

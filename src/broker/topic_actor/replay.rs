@@ -14,15 +14,16 @@ use super::link::Link;
 use super::{Life, TopicWord};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
-use crate::broker::group_word::{GroupWord, Handout};
+use crate::broker::group_word::Handout;
 use crate::broker::history::{end, within};
 use crate::broker::message::Batch;
 use crate::broker::pages::Pages;
+use crate::broker::record::Unread;
 use crate::broker::witness::Sight;
 use crate::log::{LogError, Marks, Ranges};
-use crate::mailbox::Reply;
 
-/// So many messages of a replay are with its group at most, and no more than the topic's capacity.
+/// While so many messages of a replay are with its group, or as many as the topic's capacity, it is handed no more. On disk one read
+/// more may be with it, see `Pages`.
 const WINDOW: u64 = 4096;
 
 /// What of its topic's history a group has still to read.
@@ -39,15 +40,22 @@ pub(super) struct Replay {
     many: u64,
     /// A read of the disk is on its way.
     reads: bool,
-    /// Those that wait until it is with its group.
-    drains: Vec<(u64, Reply<()>)>,
+    /// The last read did not succeed.
+    failed: bool,
+}
+
+/// What lets replays rest: the topic is held, or so many messages are with the group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    held: bool,
+    window: u64,
 }
 
 impl Replay {
     /// `None` if there is nothing to replay.
     pub(super) fn new(from: u64, end: u64, done: Ranges, unsure: u64) -> Option<Replay> {
-        let (out, drains) = (BTreeMap::new(), Vec::new());
-        (from < end).then_some(Replay { cursor: from, end, done, unsure, out, many: 0, reads: false, drains })
+        let (out, many, reads, failed) = (BTreeMap::new(), 0, false, false);
+        (from < end).then_some(Replay { cursor: from, end, done, unsure, out, many, reads, failed })
     }
 
     /// All of it is with its group.
@@ -55,10 +63,19 @@ impl Replay {
         self.cursor >= self.end
     }
 
-    /// What was not handed out is not to be. Answers those that wait for it.
-    pub(super) fn cut_short(&mut self) -> Vec<(u64, Reply<()>)> {
+    /// What was not handed out is not to be.
+    pub(super) fn cut_short(&mut self) {
         self.end = self.cursor;
-        std::mem::take(&mut self.drains)
+    }
+
+    /// It hands out nothing, whatever is to come of it, before something changes that is not up to the topic.
+    pub(super) fn rests(&self, Rest { held, window }: Rest) -> bool {
+        held || self.failed || self.is_read() || self.many >= window
+    }
+
+    /// The disk could not be read.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     fn is_over(&self) -> bool {
@@ -76,29 +93,36 @@ impl Replay {
         self.many
     }
 
-    /// Takes a batch as handed out; answers what of it is the group's.
-    fn take<T>(&mut self, batch: &Arc<Batch<T>>) -> Bits {
-        let mut open = batch.first_time(within(batch, self.cursor, self.end));
-        open.iter()
+    /// Takes a batch as handed out; answers what of it is the group's, and what it passes by: what came back to others.
+    fn take<T>(&mut self, batch: &Arc<Batch<T>>) -> (Bits, Bits) {
+        let mut left = within(batch, self.cursor, self.end);
+        left.iter()
             .filter(|at| self.done.contains(batch.base() + u64::from(*at)))
-            .for_each(|at| open = open.without(Bits::range(at, at + 1)));
+            .for_each(|at| left = left.without(Bits::range(at, at + 1)));
+        let open = batch.first_time(left);
         self.cursor = self.cursor.max(end(batch).min(self.end));
         if !open.is_empty() {
             self.many += open.count();
             self.out.insert(batch.base(), open);
         }
-        open
+        (open, left.without(open))
     }
 
-    /// Its group has settled these; `false`: they are none of it.
-    fn settle(&mut self, base: u64, which: Bits) -> bool {
-        let Some(open) = self.out.get_mut(&base) else { return false };
-        self.many -= open.and(which).count();
-        *open = open.without(which);
+    /// Its group has settled these; answers those that are none of it.
+    fn settle(&mut self, base: u64, which: Bits) -> Bits {
+        let Some(open) = self.out.get_mut(&base) else { return which };
+        let its = open.and(which);
+        self.many -= its.count();
+        *open = open.without(its);
         if open.is_empty() {
             self.out.remove(&base);
         }
-        true
+        which.without(its)
+    }
+
+    /// This one can't be decoded: whether it is the group's.
+    fn wants(&self, offset: u64) -> bool {
+        (self.cursor..self.end).contains(&offset) && !self.done.contains(offset)
     }
 }
 
@@ -110,15 +134,43 @@ pub(crate) struct PagesRead<T> {
 }
 
 impl<T: Send + Sync + 'static> Life<T> {
-    /// A group has settled these; `false`: they are of no replay.
-    pub(super) fn settle_replayed(&mut self, group: GroupId, base: u64, which: Bits) -> bool {
-        let link = self.links.iter_mut().find(|link| link.group == group);
-        let replay = link.and_then(|link| link.replay.as_mut());
-        if !replay.is_some_and(|replay| replay.settle(base, which)) {
-            return false;
+    /// A group has settled these; answers those that are of no replay. A run of the disk may have some of both.
+    pub(super) fn settle_replayed(&mut self, group: GroupId, base: u64, which: Bits) -> Bits {
+        if self.history.is_none() {
+            return which;
         }
-        self.feed(group);
-        true
+        let link = self.links.iter_mut().find(|link| link.group == group);
+        let Some(replay) = link.and_then(|link| link.replay.as_mut()) else { return which };
+        let rest = replay.settle(base, which);
+        if rest != which {
+            self.feed(group);
+        }
+        rest
+    }
+
+    fn window(&self) -> u64 {
+        WINDOW.min(self.actor.settings.capacity as u64)
+    }
+
+    pub(super) fn rest(&self) -> Rest {
+        Rest { held: self.actor.held, window: self.window() }
+    }
+
+    /// Lets groups answer those who drain, once they have all, or can't be handed the rest for now.
+    pub(super) fn pass_drains(&mut self) {
+        let rest = self.rest();
+        for link in self.links.iter_mut().filter(|link| !link.drains.is_empty()) {
+            if link.has_all() || link.is_quiet(&self.books, rest) {
+                link.pass_drains();
+            }
+        }
+    }
+
+    /// Tries again to read what could not be read.
+    pub(super) fn feed_failed(&mut self) {
+        let failed = self.links.iter().filter(|link| link.replay.as_ref().is_some_and(Replay::has_failed));
+        let groups: Vec<GroupId> = failed.map(|link| link.group).collect();
+        groups.into_iter().for_each(|group| self.feed(group));
     }
 
     /// Hands the group more of its replay, as far as its window is.
@@ -127,7 +179,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             return;
         }
         let Some(at) = self.links.iter().position(|link| link.group == group) else { return };
-        let window = WINDOW.min(self.actor.settings.capacity as u64);
+        let window = self.window();
         loop {
             let floor = self.floor();
             let replay = self.links.get_mut(at).and_then(|link| link.replay.as_mut());
@@ -164,8 +216,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Some(replay) = &mut link.replay else { return };
         let (from, upto) = (replay.cursor, upto.min(replay.end));
         let done = replay.done.runs().map(|(start, to)| to.min(upto).saturating_sub(start.max(from)));
-        link.skipped += (upto - from).saturating_sub(done.sum());
+        let gone = (upto - from).saturating_sub(done.sum());
         replay.cursor = upto;
+        link.skip(gone);
         let (group, topic) = (&link.name, &self.actor.name);
         tracing::warn!(target: "callboard::broker", %topic, %group, from, upto, "history was trimmed before a group had read it");
         if let Some(store) = &self.actor.store {
@@ -176,10 +229,14 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn hand_replayed(&mut self, at: usize, batch: Arc<Batch<T>>) {
         let Some(link) = self.links.get_mut(at) else { return };
         let Some(replay) = &mut link.replay else { return };
-        let open = replay.take(&batch);
+        let (open, passed) = replay.take(&batch);
         let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
         self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
         link.hand_now(Handout { batch, open, redrives: 0 });
+        let group = link.group;
+        if !passed.is_empty() {
+            self.note_done(group, base, passed);
+        }
     }
 
     /// Begins to read the next pages from the disk.
@@ -206,26 +263,34 @@ impl<T: Send + Sync + 'static> Life<T> {
             return;
         }
         replay.reads = false;
+        if self.actor.held {
+            // It is read again once the topic is released.
+            return;
+        }
         let (topic, name, cursor) = (self.actor.name.clone(), name.clone(), replay.cursor);
         let Pages { batches, unread, next } = match read {
             Ok(pages) => pages,
             Err(error) => {
-                // It is tried again once the group has settled something, or is opened anew.
+                replay.failed = true;
+                self.try_later();
                 tracing::error!(target: "callboard::broker", %topic, group = %name, %error, "history can't be read");
                 return;
             }
         };
+        replay.failed = false;
         let floor = self.floor();
         if cursor < floor {
             self.skip(at, floor);
         }
+        let wants = |unread: &Unread| self.replay_at(at).is_some_and(|replay| replay.wants(unread.offset));
+        let unread: Vec<Unread> = unread.into_iter().filter(wants).collect();
         for batch in batches {
             self.hand_replayed(at, batch);
         }
         let Some(link) = self.links.get_mut(at) else { return };
         for unread in unread {
             tracing::warn!(target: "callboard::broker", %topic, group = %name, offset = unread.offset, why = %unread.why, "a message of the history can't be decoded, and was skipped");
-            link.skipped += 1;
+            link.skip(1);
             if let Some(store) = &self.actor.store {
                 store.keeper.done(group, unread.offset, Bits::range(0, 1));
             }
@@ -236,30 +301,20 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.feed(group);
     }
 
+    fn replay_at(&self, at: usize) -> Option<&Replay> {
+        self.links.get(at).and_then(|link| link.replay.as_ref())
+    }
+
     /// Goes over to what is live, once all that was before is with the group.
     fn end_replay(&mut self, at: usize) {
         let held = self.actor.held;
         let Some(link) = self.links.get_mut(at) else { return };
         let Some(replay) = link.replay.as_mut().filter(|replay| replay.is_read()) else { return };
-        for (upto, reply) in std::mem::take(&mut replay.drains) {
-            link.drain(upto, reply);
-        }
-        if link.replay.as_ref().is_some_and(Replay::is_over) {
+        if replay.is_over() {
             link.replay = None;
         }
         if !held {
             link.release();
-        }
-    }
-}
-
-impl<T: Send + Sync + 'static> Link<T> {
-    /// Lets the group answer once it is done with all before an offset; if it has all that, else once it has.
-    pub(super) fn drain(&mut self, upto: u64, reply: Reply<()>) {
-        match self.replay.as_mut().filter(|replay| !replay.is_read()) {
-            Some(replay) => replay.drains.push((upto, reply)),
-            // Dropped, if the group is gone.
-            None => drop(self.to.control(GroupWord::Drain { upto, reply })),
         }
     }
 }

@@ -24,7 +24,12 @@ pub(super) struct Retained<T> {
     clock_set: bool,
     /// The log was told of this floor.
     told: u64,
+    /// When what could not be read is tried again.
+    again_at: Option<Moment>,
 }
+
+/// So long after a read that failed it is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// The log is told of a floor when it rose by so many messages, or a 256th of the limit.
 const STEP: u64 = 64;
@@ -51,11 +56,13 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
         };
         let mut retention = Retention::new(retain, floor, next);
         let there = self.recovered.as_ref().map(|recovered| recovered.outline.as_slice());
+        let mut from = floor;
         for (end, bytes, millis) in there.unwrap_or_default() {
-            retention.push(*end, *bytes, *millis);
+            retention.push_all(from..*end, *bytes, *millis);
+            from = *end;
         }
         let (pages, clock) = (History::default(), self.watch.rt().clock());
-        Retained { retention, pages, clock, clock_set: false, told: floor }
+        Retained { retention, pages, clock, clock_set: false, told: floor, again_at: None }
     }
 }
 
@@ -124,23 +131,36 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    /// Trims what becomes too old while nothing comes.
+    /// Something of the history could not be read.
+    pub(super) fn try_later(&mut self) {
+        let at = self.actor.watch.rt().now() + TRY_AGAIN;
+        if let Some(history) = &mut self.history {
+            history.again_at.get_or_insert(at);
+        }
+    }
+
+    /// Trims what becomes too old while nothing comes, and reads again what could not be read.
     pub(super) fn poll_history(&mut self, cx: &mut Context<'_>) {
         loop {
             let rt = self.actor.watch.rt();
             let (now, wall) = (rt.now(), rt.wall_millis());
             let Some(history) = &mut self.history else { return };
             let due = history.retention.due();
-            if due.is_none() && !history.clock_set {
+            if due.is_none() && history.again_at.is_none() && !history.clock_set {
                 return;
             }
-            history.clock_set = due.is_some();
-            let at: Option<Moment> = due.map(|due| now + Duration::from_millis(due.saturating_sub(wall)));
-            let Poll::Ready(_) = history.clock.poll_alarm(at, cx) else { return };
+            let due: Option<Moment> = due.map(|due| now + Duration::from_millis(due.saturating_sub(wall)));
+            let at = due.into_iter().chain(history.again_at).min();
+            history.clock_set = at.is_some();
+            let Poll::Ready(now) = history.clock.poll_alarm(at, cx) else { return };
             let floor = history.retention.floor();
+            let again = history.again_at.take_if(|at| *at <= now).is_some();
             self.trim_history();
+            if again {
+                self.feed_failed();
+            }
             let Some(history) = &mut self.history else { return };
-            if history.retention.floor() == floor {
+            if history.retention.floor() == floor && !again {
                 return;
             }
         }

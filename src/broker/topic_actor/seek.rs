@@ -3,11 +3,11 @@
 use super::Life;
 use super::link::Link;
 use super::replay::Replay;
-use crate::broker::Start;
-use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::disk::Keeper;
-use crate::broker::group_word::GroupWord;
+use crate::broker::group_word::{GroupWord, Handout};
+use crate::broker::history::within;
+use crate::broker::start::Begin;
 use crate::log::{Done, LogError, Marks, Ranges};
 use crate::mailbox::Reply;
 
@@ -17,37 +17,43 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.changes += 1;
         let Some(link) = self.links.iter_mut().find(|link| link.group == group) else { return };
         link.halted = true;
-        let drains = link.replay.as_mut().map(Replay::cut_short).unwrap_or_default();
-        drains.into_iter().for_each(|(upto, reply)| link.drain(upto, reply));
+        link.replay.iter_mut().for_each(Replay::cut_short);
         let left: Vec<_> = link.withheld.drain(..).chain(link.late.drain(..)).collect();
         drop(link.to.control(GroupWord::Halted));
-        for handout in left {
+        self.let_go_of_handouts(group, left);
+    }
+
+    /// The group does without these, that it was not handed.
+    fn let_go_of_handouts(&mut self, group: GroupId, handouts: Vec<Handout<T>>) {
+        for handout in handouts {
             let (base, which) = (handout.batch.base(), handout.open);
             let freed = match handout.redrives {
                 0 => self.books.on_settled(group, base, which),
                 _ if self.actor.store.is_some() => self.books.on_settled(group, base, which),
                 _ => which.iter().map(|at| self.books.on_settled_again(group, base, at)).sum(),
             };
-            if let Some(link) = self.links.iter_mut().find(|link| link.group == group) {
-                link.skipped += which.count();
+            if let Some(link) = self.links.iter().find(|link| link.group == group) {
+                link.skip(which.count());
             }
             self.free(freed);
         }
     }
 
     /// The group has let go of all that it had: it begins anew.
-    pub(super) fn on_seek(&mut self, group: GroupId, start: Start, done: Reply<Result<(), LogError>>) {
+    pub(super) fn on_seek(&mut self, group: GroupId, begin: Begin, done: Reply<Result<(), LogError>>) {
         self.changes += 1;
         let Some(at) = self.links.iter().position(|link| link.group == group) else { return };
+        // What came while it was halted is in the books, and so among what it is handed now; but for what came back.
+        let came = self.links.get_mut(at).map(|link| std::mem::take(&mut link.withheld)).unwrap_or_default();
+        let back = came.into_iter().filter(|handout| handout.redrives > 0).collect();
+        self.let_go_of_handouts(group, back);
+        let start = self.known_start(begin);
         let (from, first) = (self.begins_at(start), self.first_in_history());
-        let (handouts, freed) = self.books.on_seek(group, |batch, base, kept| match first {
-            Some(first) if base >= first => Bits::default(),
-            _ => batch.first_time(start.pick(batch, kept)),
+        let (handouts, freed) = self.books.on_seek(group, |batch, _, kept| {
+            batch.first_time(start.pick(batch, kept)).and(within(batch, 0, first))
         });
         let mut link = self.links.remove(at);
-        // What came while it was halted is in the books, and so among what it is handed now.
-        (link.halted, link.start, link.replay) = (false, start, None);
-        link.withheld.clear();
+        (link.halted, link.start, link.latest, link.replay) = (false, start, begin.latest, None);
         self.seek_in_log(&link, &handouts, from, done);
         for (batch, open) in handouts {
             self.offer(&mut link, batch, open);

@@ -42,8 +42,6 @@ impl<T: Send + Sync + 'static> Life<T> {
             let waiting = self.waiting() as u64;
             stats.lag = self.books.open(group) + link.start.among(self.books.next_offset(), waiting);
             stats.lag += link.replay.as_ref().map_or(0, Replay::lag);
-            stats.entered += link.skipped;
-            stats.skipped += link.skipped;
             stats.oldest = self.books.oldest_of(group).map(|(batch, at)| self.age(batch, at));
         }
         stats

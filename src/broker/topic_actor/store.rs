@@ -19,9 +19,10 @@ use crate::broker::dedup::DedupKey;
 use crate::broker::disk::Keeper;
 use crate::broker::message::{Batch, Item};
 use crate::broker::record::{ComesBack, Confirm, NotStored, Record as Stored};
+use crate::broker::start::Begin;
 use crate::broker::window::Window;
 use crate::broker::witness::Sight;
-use crate::broker::{Dedup, Durability, Event, MessageId, Published};
+use crate::broker::{Dedup, Durability, Event, MessageId, Published, Start};
 use crate::log::{Done, LogError, Record, Records};
 
 /// The topic's side of the log.
@@ -305,6 +306,23 @@ impl<T: Send + Sync + 'static> Life<T> {
         let next = self.books.next_offset();
         for (upto, _) in self.later.iter_mut().filter(|(upto, _)| *upto > next) {
             *upto = upto.saturating_sub(messages).max(next);
+        }
+        for link in self.links.iter_mut().filter(|link| link.latest) {
+            if let Start::Offset(upto) = &mut link.start
+                && *upto > next
+            {
+                *upto = upto.saturating_sub(messages).max(next);
+            }
+        }
+    }
+
+    /// Where a group is to begin. What did not count in the meantime does not count here.
+    pub(super) fn known_start(&self, Begin { start, latest }: Begin) -> Start {
+        match start {
+            Start::Offset(upto) if latest => {
+                Start::Offset(upto.min(self.books.next_offset() + self.waiting() as u64))
+            }
+            start => start,
         }
     }
 
