@@ -218,7 +218,7 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
     write_again(replay)?;
     // A log that could not write its checkpoint is not closed.
     if !replay.state.closed {
-        replay.checkpoint.save(vfs, dir)?;
+        save_again(vfs, dir, &replay.checkpoint)?;
     }
     // Why: after a kill what was read may be nowhere but in the memory of the machine.
     for slot in replay.journal.slots.iter().filter(|slot| slot.turn.number >= replay.checkpoint.next.turn) {
@@ -228,6 +228,30 @@ fn mend(vfs: &Arc<dyn Vfs>, dir: &Path, replay: &Replay) -> Result<Option<(PathB
         vfs.sync_dir(&made).map_err(|error| unsynced(LogError::io("sync", &made, error)))?;
     }
     Ok(cut)
+}
+
+/// Writes the checkpoint once more: anew, or where there is no room for that over itself, with the bytes that are there.
+fn save_again(vfs: &Arc<dyn Vfs>, dir: &Path, checkpoint: &Checkpoint) -> Result<(), LogError> {
+    let full = match checkpoint.save(vfs, dir) {
+        Err(error) if error.is_full() => error,
+        saved => return saved,
+    };
+    let (path, new) = (layout::checkpoint(dir), layout::checkpoint_new(dir));
+    // What there was room for of it is of no use. If it can't go, it is written over.
+    if vfs.kind(&new).is_ok_and(|kind| kind == Some(EntryKind::File)) {
+        drop(vfs.remove_file(&new));
+    }
+    let fail = |call| {
+        let path = &path;
+        move |error| LogError::io(call, path, error)
+    };
+    let file = vfs.open(&path, OpenMode::Write).map_err(fail("open"))?;
+    let bytes = checkpoint.to_bytes();
+    if file.len().map_err(fail("stat"))? != bytes.len() as u64 {
+        return Err(full);
+    }
+    file.write_all_at(&bytes, 0).map_err(fail("write"))?;
+    file.sync_data().map_err(|error| unsynced(LogError::io("sync", &path, error)))
 }
 
 /// Writes once more what nothing says was on the disk: the last commits, of which one may say that the log was closed.

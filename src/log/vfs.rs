@@ -129,8 +129,11 @@ impl dyn Vfs + '_ {
     /// Opens a file whose name is a new one.
     ///
     /// Why not merely emptied if it is there: a sync of its directory may have failed, in the process before this one. Then the name
-    /// is nowhere but in memory, and, as the system takes it for written, stays there.
+    /// is nowhere but in memory, and, as the system takes it for written, stays there. A link is not ours, and is followed.
     pub(crate) fn open_anew(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        if self.kind(path)? == Some(EntryKind::Other) {
+            return self.open(path, OpenMode::Replace);
+        }
         match self.remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => self.open(path, OpenMode::Replace),

@@ -205,6 +205,25 @@ fn a_full_disk_with_marks_that_nobody_waits_for_lets_the_log_seal_and_close() {
     assert!(!open(&disk).found.clean, "not all that was told is there");
 }
 
+/// A log that was not closed is opened on a disk that has no room for one more file.
+#[test]
+fn a_full_disk_can_be_opened() {
+    let disk = SimDisk::new(4);
+    let mut log = open(&disk);
+    let topic = log.topic("t").unwrap();
+    disk.set_free(0);
+    let mut many = 0;
+    while log.append(topic, &[&[2; 300]], true).is_ok() {
+        many += 1;
+    }
+    drop(log);
+    for kind in [CrashKind::KeepAll, CrashKind::LoseAll] {
+        let disk = disk.crash(kind);
+        disk.set_free(0);
+        assert_eq!(open(&disk).read(topic).unwrap().len(), many, "{kind:?}");
+    }
+}
+
 /// The sync of a log's last word fails: the next process reads that word, and must not build on it as if it were on the disk.
 #[test]
 fn a_last_word_that_was_not_synced_is_written_again() {
