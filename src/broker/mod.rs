@@ -78,8 +78,8 @@
 //! # What it refuses
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
 //! several consumers that asked for none: there, redelivery reorders. It keeps messages in memory, and those of a
-//! [`durable`](TopicBuilder::durable) topic on disk too, until they are settled: no history, no replay, no delayed publish
-//! on such a topic, and no spill of what has no room in memory, yet.
+//! [`durable`](TopicBuilder::durable) topic on disk too, until they are settled, unless they
+//! are to be [kept](TopicBuilder::retain) for longer, or to [spill](Overflow::Spill). There is no delayed publish on a durable topic yet.
 
 mod agenda;
 mod bits;

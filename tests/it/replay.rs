@@ -208,7 +208,8 @@ fn what_was_trimmed_before_it_was_read_is_in_the_books() {
 async fn until_trimmed(topic: &Topic<String>) {
     let first = async || topic.browse(Start::Earliest).next().await.unwrap().unwrap().id().offset();
     while first().await == 0 {
-        callboard::sim::Sim::current().unwrap().sleep(Duration::from_millis(1)).await;
+        let sim = callboard::sim::Sim::current().unwrap();
+        sim.sleep(Duration::from_millis(1)).await;
     }
 }
 

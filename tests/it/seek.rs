@@ -206,7 +206,7 @@ fn a_group_in_lanes_is_moved_as_any_other() {
             let topic = disk::topic(&broker, name)
                 .capacity(100)
                 .retain(Retain::all())
-                .key(|n: &u64| if n % 2 == 0 { "even" } else { "odd" });
+                .key(|n: &u64| if n.is_multiple_of(2) { "even" } else { "odd" });
             let topic = topic.open().await.unwrap();
             let seen = Seen::default();
             let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
