@@ -57,7 +57,9 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
 #[test]
 fn every_planted_bug_is_caught_by_the_rule_that_is_meant_for_it() {
     let mut missed = Vec::new();
-    for (bug, scenario, rules) in PLANTED {
+    // Without optimization all of them take minutes, and CI has them optimized as well.
+    let step = if cfg!(debug_assertions) { 4 } else { 1 };
+    for (bug, scenario, rules) in PLANTED.iter().step_by(step) {
         let run = named(scenario);
         let _planted = plant(*bug);
         let caught = |text: String| rules.iter().find(|rule| text.contains(&format!("{rule}: "))).copied();
