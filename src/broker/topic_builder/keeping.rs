@@ -12,11 +12,11 @@ use crate::log::{RealFs, Vfs};
 impl<T: Send + Sync + 'static> TopicBuilder<T> {
     /// Keeps what all groups have settled as history, within limits. Default: it leaves the topic.
     ///
-    /// History is for those who come later: a group that [starts](super::GroupBuilder::start_at) at an offset, an id or a time
-    /// reads it before what is new, and [`Topic::browse`] shows it. It takes no place in the topic's capacity, and no limit
+    /// History is for those who come later: a group that [starts](crate::broker::GroupBuilder::start_at) at an offset, an id or a time
+    /// reads it before what is new, and [`Topic::browse`](crate::broker::Topic::browse) shows it. It takes no place in the topic's capacity, and no limit
     /// removes what a group has still to settle that was there when it was accepted. What a later group was to read and is
-    /// trimmed before is counted as [`skipped`](super::GroupStats::skipped). With history, messages that come while there is no
-    /// group hold no place either. Not together with [`Overflow::DropOldest`].
+    /// trimmed before is counted as [`skipped`](crate::broker::GroupStats::skipped). With history, messages that come while there is no
+    /// group hold no place either. Not together with [`Overflow::DropOldest`](crate::broker::Overflow::DropOldest).
     ///
     /// # Examples
     /// ```
@@ -43,7 +43,7 @@ impl<T: Send + Sync + 'static> TopicBuilder<T> {
         self
     }
 
-    /// Says where a topic that [spills](Overflow::Spill) puts what it has no room for, and how it is written. Default: none.
+    /// Says where a topic that [spills](crate::broker::Overflow::Spill) puts what it has no room for, and how it is written. Default: none.
     ///
     /// The directory must be there, and this process may write to it; several topics and processes may share one. A message that `codec` can't
     /// write stays in memory, and nothing behind it is spilled before it is taken. Of a topic that is open the codec stays as
