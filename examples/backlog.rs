@@ -2,15 +2,19 @@
 //! it back in order. `CB_BACKLOG_MB=4096` says how large it is to be, `CB_BYTES=100` how large a message is.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
+#[path = "shared/measure.rs"]
+mod measure;
 mod shared;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use callboard::broker::Raw;
 use callboard::prelude::*;
+
+use measure::{now, resident};
 
 /// The backlog is measured in so many steps.
 const STEPS: u64 = 8;
@@ -85,16 +89,4 @@ fn message(number: u64, bytes: usize) -> Vec<u8> {
     let mut bytes = vec![b'.'; bytes];
     bytes.splice(..8, number.to_le_bytes());
     bytes
-}
-
-#[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// The memory of this process in bytes, where that can be told.
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096
 }

@@ -2,14 +2,18 @@
 //! is due now. `CB_MESSAGES=1000000` says how many there are.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
+#[path = "shared/measure.rs"]
+mod measure;
 mod shared;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use callboard::prelude::*;
+
+use measure::{now, resident};
 
 fn main() -> ExitCode {
     shared::run(example())
@@ -72,16 +76,4 @@ async fn example() -> Result<(), Fault> {
     assert!(lost >= messages - messages / 1000);
     assert!(came.1.load(Ordering::Relaxed) >= messages * (messages - 1) / 2 + messages);
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "it says how long things took on the wall")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// The bytes of memory that this process has, where the system says so.
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096
 }

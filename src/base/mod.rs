@@ -16,6 +16,7 @@ pub(crate) mod varint;
 
 pub use fault::Fault;
 pub use moment::Moment;
+pub(crate) use moment::whole_millis;
 pub use name::{InvalidName, Name};
 pub(crate) use panic::{PanicText, catch, drop_each};
 #[cfg(feature = "serde")]

@@ -12,6 +12,11 @@ use std::time::Duration;
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
+/// A time in whole milliseconds, as far as they are a number.
+pub(crate) fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Moment {
     /// The start of the clock.
     pub const ZERO: Moment = Moment(0);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::Name;
+use super::{Name, whole_millis};
 
 impl Serialize for Name {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -12,13 +12,9 @@ impl Serialize for Name {
     }
 }
 
-fn whole(time: &Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// A time as whole milliseconds. Its field says so: `wait_ms`.
 pub(crate) fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    whole(time).serialize(serializer)
+    whole_millis(*time).serialize(serializer)
 }
 
 /// The same for a time that there need not be.
@@ -26,5 +22,5 @@ pub(crate) fn millis_if_any<S: Serializer>(
     time: &Option<Duration>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    time.as_ref().map(whole).serialize(serializer)
+    time.map(whole_millis).serialize(serializer)
 }

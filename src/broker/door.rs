@@ -1,7 +1,6 @@
 //! What a value must be to come in at a topic, and what it is given on the way. In the publisher's task.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::codec::Codec;
 use super::dedup::{DedupFn, dedup_key_of};
@@ -16,7 +15,7 @@ use super::spill::Spiller;
 use super::topic::TopicShared;
 use super::weight::{Weigher, weigh};
 use super::{DeadLetter, InvalidMessage, KeyHash, TraceContext};
-use crate::base::Name;
+use crate::base::{Name, whole_millis};
 use crate::log::Vfs;
 use crate::runtime::Rt;
 
@@ -45,7 +44,7 @@ impl<T> Components<T> {
     /// What writes messages that the topic has no room for.
     pub(super) fn spiller(&self, topic: &Name, settings: &TopicSettings, rt: &Rt) -> Option<Arc<Spiller<T>>> {
         let ((codec, vfs), dir) = self.spill.as_ref().zip(settings.spill_dir.as_ref())?;
-        let ttl = settings.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        let ttl = settings.ttl.map(whole_millis);
         Some(Arc::new(Spiller {
             vfs: vfs.clone(),
             dir: dir.clone(),
@@ -118,10 +117,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         key: KeyHash,
         extra: &Extra,
     ) -> Result<Box<Record>, InvalidMessage> {
-        let wall = |ttl: Duration| {
-            let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-            self.core.rt.wall_millis().saturating_add(millis)
-        };
+        let wall = |ttl| self.core.rt.wall_millis().saturating_add(whole_millis(ttl));
         let key = self.settings.keyed.then_some(key);
         let bytes = record::to_bytes(codec, value, key, (&extra.headers, extra.ttl.map(wall)))?;
         let limit = self.core.disk.as_ref().map_or(usize::MAX, |disk| disk.most_bytes());

@@ -8,10 +8,10 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Duration;
 
 use super::Retain;
 use super::bits::Bits;
+use crate::base::whole_millis;
 
 /// Decides from where on a topic is kept.
 #[derive(Debug)]
@@ -48,17 +48,22 @@ impl Retention {
         self.floor
     }
 
+    /// No limit asks for bytes or times.
+    pub(crate) fn is_by_count(&self) -> bool {
+        self.limits.bytes.is_none() && self.limits.age.is_none()
+    }
+
     /// The next messages, up to `end`, have so many bytes; the last one has these milliseconds.
     pub(crate) fn push(&mut self, end: u64, bytes: u64, millis: u64) {
         self.next = end;
         // Why: what came back has the time of its first life, and nothing before it is older for that.
         let millis = self.runs.back().map_or(millis, |run| millis.max(run.millis));
-        if self.limits.bytes.is_none() && self.limits.age.is_none() {
+        if self.is_by_count() {
             return;
         }
         self.bytes += bytes;
         let most = self.limits.bytes.map_or(u64::MAX, |most| most / RUNS);
-        let long = self.limits.age.map_or(u64::MAX, |age| to_millis(age) / RUNS);
+        let long = self.limits.age.map_or(u64::MAX, |age| whole_millis(age) / RUNS);
         match self.runs.back_mut() {
             Some(run) if run.bytes + bytes <= most && millis.saturating_sub(run.from_millis) <= long => {
                 (run.end, run.bytes, run.millis) = (end, run.bytes + bytes, millis);
@@ -83,7 +88,7 @@ impl Retention {
         if let Some(messages) = self.limits.messages {
             self.floor = self.floor.max(self.next.saturating_sub(messages));
         }
-        let since = self.limits.age.map(|age| now.saturating_sub(to_millis(age)));
+        let since = self.limits.age.map(|age| now.saturating_sub(whole_millis(age)));
         while let Some(run) = self.runs.front() {
             let too_many = self.limits.bytes.is_some_and(|most| self.bytes > most);
             let too_old = since.is_some_and(|since| run.millis < since);
@@ -99,13 +104,9 @@ impl Retention {
 
     /// In which millisecond the next run is too old.
     pub(crate) fn due(&self) -> Option<u64> {
-        let age = to_millis(self.limits.age?);
+        let age = whole_millis(self.limits.age?);
         Some(self.runs.front()?.millis.saturating_add(age).saturating_add(1))
     }
-}
-
-fn to_millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A batch, as a history sees it.
@@ -186,8 +187,11 @@ pub(crate) fn within(page: &impl Page, from: u64, to: u64) -> Bits {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
     use proptest::prelude::*;
+
+    use super::*;
 
     #[derive(Clone, Debug)]
     struct Made(u64, Vec<u64>);

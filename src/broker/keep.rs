@@ -14,8 +14,8 @@ use super::topic_actor::Store;
 use super::weight::{Weigher, weigh};
 use super::window::Window;
 use super::{Durability, MessageId, OpenError};
-use crate::base::Name;
 use crate::base::varint::{Take, put_bytes, put_u64};
+use crate::base::{Name, whole_millis};
 use crate::log::{LogError, Terms};
 use crate::runtime::Rt;
 
@@ -74,9 +74,8 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
             durability: *durability,
             unsure: 0,
         };
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let dedup = &self.settings.dedup;
-        let (most_keys, key_millis) = (dedup.keys() as u64, millis(dedup.time()));
+        let (most_keys, key_millis) = (dedup.keys() as u64, whole_millis(dedup.time()));
         let terms =
             Terms { about: about.to_bytes(), keeps: self.settings.retain.is_some(), most_keys, key_millis };
         let stored = disk.claim(name.as_str(), terms.clone()).await?;
@@ -87,12 +86,12 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
             disk.log.set_terms(stored.number, terms, done);
             set.await.unwrap_or(Err(LogError::Closed))?;
         }
-        let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
+        let clocks = Clocks::of(rt);
         let window = self.window(&stored, clocks);
         let next_group = stored.state.next_group;
         let (log, number) = (disk.log.clone(), stored.number);
         let (codec, weigher) = (self.codec, self.weigher);
-        let (limit, ttl) = (self.settings.capacity_bytes, self.settings.ttl.map(millis));
+        let (limit, ttl) = (self.settings.capacity_bytes, self.settings.ttl.map(whole_millis));
         let retains = self.settings.retain.is_some();
         let read = blocking(rt, "read a topic", move || {
             let weight = |value: &T, headers| match (&weigher, limit) {

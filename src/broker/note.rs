@@ -8,6 +8,7 @@ use super::DeadReason;
 use super::ledger::{Past, Remembered};
 use super::record::Clocks;
 use crate::base::varint::{Take, put_bytes, put_u64};
+use crate::base::whole_millis;
 use crate::log::Note;
 
 const LIVES: u64 = 0;
@@ -18,7 +19,7 @@ const EXPIRED: u64 = 4;
 
 pub(crate) fn to_note(remembered: &Remembered, clocks: Clocks) -> Note {
     let Remembered { past, due, dead } = remembered;
-    let wait = due.map_or(0, |due| u64::try_from(due.since(clocks.now).as_millis()).unwrap_or(u64::MAX));
+    let wait = due.map_or(0, |due| whole_millis(due.since(clocks.now)));
     let due = if wait == 0 { 0 } else { clocks.millis.saturating_add(wait) };
     let mut more = Vec::new();
     put_u64(&mut more, past.failures.into());

@@ -67,7 +67,7 @@ impl<T: Send + Sync + 'static> PageReader<T> {
         records: impl Iterator<Item = (u64, crate::log::Record<'a>)>,
         (next, unsure): (u64, u64),
     ) -> Pages<T> {
-        let clocks = Clocks { now: self.rt.now(), millis: self.rt.wall_millis() };
+        let clocks = Clocks::of(&self.rt);
         let read = ReadItems::read(records, &*self.codec, (clocks, self.ttl), unsure);
         let batch = |(base, items)| Arc::new(Batch::recovered(origin, base, items, base < unsure));
         Pages { batches: read.runs.into_iter().map(batch).collect(), unread: read.unread, next }

@@ -46,17 +46,14 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     pub(super) fn wait(&self) -> Wait {
-        match (self.settings.overflow, self.limit_inside()) {
-            (Overflow::Reject | Overflow::DropNewest, _) => Wait::Not,
-            (Overflow::Wait { timeout: None } | Overflow::DropOldest | Overflow::Spill { .. }, None) => {
-                Wait::ForEver
-            }
-            (
-                Overflow::Wait { timeout: None } | Overflow::DropOldest | Overflow::Spill { .. },
-                Some(limit),
-            ) => Wait::AtMost(limit),
-            (Overflow::Wait { timeout: Some(timeout) }, None) => Wait::AtMost(timeout),
-            (Overflow::Wait { timeout: Some(timeout) }, Some(limit)) => Wait::AtMost(timeout.min(limit)),
+        let timeout = match self.settings.overflow {
+            Overflow::Reject | Overflow::DropNewest => return Wait::Not,
+            Overflow::Wait { timeout } => timeout,
+            Overflow::DropOldest | Overflow::Spill { .. } => None,
+        };
+        match timeout.into_iter().chain(self.limit_inside()).min() {
+            Some(limit) => Wait::AtMost(limit),
+            None => Wait::ForEver,
         }
     }
 

@@ -16,9 +16,10 @@ use super::topic_actor::{Redriven, Store};
 use super::{DeadLetter, Headers, InvalidMessage, KeyHash, PublishError, Published};
 use crate::base::sync::AtomicBool;
 use crate::base::varint::Take;
-use crate::base::{Bug, Moment, Name, planted};
+use crate::base::{Bug, Moment, Name, planted, whole_millis};
 use crate::log::{Log, LogError, Note, TopicState};
 use crate::mailbox::Reply;
+use crate::runtime::Rt;
 
 /// What a message of a durable topic has beside it until it is stored.
 #[derive(Debug, Default)]
@@ -192,11 +193,11 @@ impl Known {
     /// What it has still to settle of a run of so many messages.
     pub(crate) fn open(&self, base: u64, len: u16) -> Bits {
         let mut open = Bits::default();
-        let is_done = |offset| {
+        let wants = |offset| {
             let too_far = planted(Bug::DoneTooFar) && offset == self.done.floor();
-            offset < self.since || self.done.contains(offset) || too_far
+            self.wants(offset) && !too_far
         };
-        (0..len).filter(|at| !is_done(base + u64::from(*at))).for_each(|at| open.insert(at));
+        (0..len).filter(|at| wants(base + u64::from(*at))).for_each(|at| open.insert(at));
         open
     }
 }
@@ -209,10 +210,14 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
+    /// What they say now.
+    pub(crate) fn of(rt: &Rt) -> Clocks {
+        Clocks { now: rt.now(), millis: rt.wall_millis() }
+    }
+
     /// How many milliseconds since 1970 a moment is, as far as the wall clock tells.
     pub(crate) fn unix_millis(&self, at: Moment) -> u64 {
-        let ahead = at.since(self.now).as_millis();
-        self.millis.saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX))
+        self.millis.saturating_add(whole_millis(at.since(self.now)))
     }
 
     /// When it is so many milliseconds since 1970, as far as the wall clock tells.
@@ -222,12 +227,30 @@ impl Clocks {
 }
 
 /// What makes messages of records.
-struct Reader<'a, T> {
-    codec: &'a dyn Codec<T>,
-    clocks: Clocks,
+pub(crate) struct Reader<'a, T> {
+    pub(crate) codec: &'a dyn Codec<T>,
+    pub(crate) clocks: Clocks,
     /// Of the topic, in milliseconds.
-    ttl: Option<u64>,
-    weight: &'a dyn Fn(&T, usize) -> u64,
+    pub(crate) ttl: Option<u64>,
+    pub(crate) weight: &'a dyn Fn(&T, usize) -> u64,
+}
+
+impl<T: 'static> Reader<'_, T> {
+    /// The message of an envelope that was accepted in this millisecond; or why it can't be read.
+    pub(crate) fn item(&self, millis: u64, bytes: &[u8]) -> Result<Item<T>, Arc<str>> {
+        let envelope = Envelope::decode(bytes).map_err(|error| Arc::<str>::from(error.to_string()))?;
+        let value = decode(self.codec, envelope.payload, envelope.version)?;
+        let own = envelope.expires.into_iter().chain(self.ttl.map(|ttl| millis.saturating_add(ttl)));
+        let headers = envelope.headers.into_owned();
+        let extra = Extra {
+            weight: (self.weight)(&value, headers.bytes()),
+            headers,
+            again: envelope.again.map(Box::new),
+            expires: own.min().map(|millis| self.clocks.moment(millis)),
+            ..Extra::default()
+        };
+        Ok(Item::read(millis, value, envelope.key.unwrap_or_default(), extra.boxed()))
+    }
 }
 
 /// So much is read at a time.
@@ -318,26 +341,13 @@ impl<T: 'static> ReadItems<T> {
     }
 
     fn add(&mut self, offset: u64, millis: u64, bytes: &[u8], reader: &Reader<'_, T>) {
-        let read = Envelope::decode(bytes).map_err(|error| Arc::<str>::from(error.to_string()));
-        let read = read
-            .and_then(|envelope| Ok((decode(reader.codec, envelope.payload, envelope.version)?, envelope)));
-        let (value, envelope) = match read {
-            Ok(read) => read,
+        let item = match reader.item(millis, bytes) {
+            Ok(item) => item,
             Err(why) => {
                 let (bytes, groups) = (bytes.to_vec(), Vec::new());
                 return self.unread.push(Unread { offset, millis, bytes, why, groups });
             }
         };
-        let own = envelope.expires.into_iter().chain(reader.ttl.map(|ttl| millis.saturating_add(ttl)));
-        let headers = envelope.headers.into_owned();
-        let extra = Extra {
-            weight: (reader.weight)(&value, headers.bytes()),
-            headers,
-            again: envelope.again.map(Box::new),
-            expires: own.min().map(|millis| reader.clocks.moment(millis)),
-            ..Extra::default()
-        };
-        let item = Item::read(millis, value, envelope.key.unwrap_or_default(), extra.boxed());
         match self.runs.last_mut() {
             Some((base, run))
                 if run.len() < BATCH && *base + run.len() as u64 == offset && offset != self.unsure =>

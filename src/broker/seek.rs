@@ -6,6 +6,7 @@ use std::fmt;
 use super::disk::blocking;
 use super::group_handle::GroupShared;
 use super::group_word::{GroupWord, Steer};
+use super::topic::TopicShared;
 use super::{Closed, ErrorKind, Group, Overflow, Start, StorageError};
 use crate::log::LogError;
 use crate::mailbox::reply;
@@ -64,20 +65,24 @@ impl Group {
     }
 }
 
+impl<T: Send + Sync + 'static> TopicShared<T> {
+    /// Finds the offset for a time, if the topic has its history on the disk: else, and behind all that is there, the time itself goes
+    /// on to decide.
+    pub(super) async fn look_up(&self, start: Start) -> Result<Start, LogError> {
+        let keeper = self.keeper.clone().filter(|_| self.settings.retain.is_some());
+        let (Start::UnixMillis(millis), Some(keeper)) = (start, keeper) else { return Ok(start) };
+        let found = blocking(&self.core.rt, "find a time", move || keeper.find_millis(millis)).await;
+        Ok(found.unwrap_or(Err(LogError::Closed))?.map_or(start, Start::Offset))
+    }
+}
+
 impl<T: Send + Sync + 'static> GroupShared<T> {
     pub(super) async fn seek(&self, to: Start) -> Result<(), SeekError> {
         let topic = self.topic.upgrade().ok_or(SeekError::Closed)?;
         if topic.settings.overflow == Overflow::DropOldest {
             return Err(SeekError::DropsOldest);
         }
-        let to = match (to, topic.keeper.clone()) {
-            (Start::UnixMillis(millis), Some(keeper)) if topic.settings.retain.is_some() => {
-                let find = move || keeper.find_millis(millis);
-                let found = blocking(&topic.core.rt, "find a time", find).await;
-                found.ok_or(SeekError::Closed)??.map_or(to, Start::Offset)
-            }
-            (to, _) => to,
-        };
+        let to = topic.look_up(to).await?;
         let to = to.begin(|| topic.sender.accepted());
         drop(topic);
         let (done, sought) = reply();

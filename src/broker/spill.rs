@@ -11,11 +11,10 @@ use std::sync::Arc;
 
 use crc32c::crc32c;
 
-use super::codec::{Codec, decode, encode};
+use super::codec::{Codec, encode};
 use super::envelope::Envelope;
-use super::extra::Extra;
 use super::message::Item;
-use super::record::Clocks;
+use super::record::{Clocks, Reader};
 use crate::base::Name;
 use crate::base::varint::{Take, put_bytes, put_u64};
 use crate::log::{LogError, OpenMode, Vfs, VfsFile};
@@ -97,7 +96,7 @@ impl<T: Send + Sync + 'static> Spiller<T> {
     }
 
     fn encode(&self, items: &[Item<T>]) -> io::Result<Vec<u8>> {
-        let clocks = Clocks { now: self.rt.now(), millis: self.rt.wall_millis() };
+        let clocks = Clocks::of(&self.rt);
         let (mut out, mut payload, mut body) = (Vec::new(), Vec::new(), Vec::new());
         for item in items {
             payload.clear();
@@ -131,25 +130,12 @@ impl<T: Send + Sync + 'static> Spiller<T> {
                 "what was spilled is not what was written",
             ));
         }
-        let clocks = Clocks { now: self.rt.now(), millis: self.rt.wall_millis() };
-        let mut take = Take::new(&bytes);
+        let (clocks, mut take) = (Clocks::of(&self.rt), Take::new(&bytes));
         let mut next = || {
             let (millis, weight, body) = (take.u64()?, take.u64()?, take.sized()?);
-            self.decode(clocks, millis, weight, body)
+            let reader = Reader { codec: &*self.codec, clocks, ttl: self.ttl, weight: &|_, _| weight };
+            reader.item(millis, body).ok()
         };
         Ok((0..block.messages).map(|_| next()).collect())
-    }
-
-    fn decode(&self, clocks: Clocks, millis: u64, weight: u64, body: &[u8]) -> Option<Item<T>> {
-        let envelope = Envelope::decode(body).ok()?;
-        let value = decode(&*self.codec, envelope.payload, envelope.version).ok()?;
-        let own = envelope.expires.into_iter().chain(self.ttl.map(|ttl| millis.saturating_add(ttl)));
-        let extra = Extra {
-            headers: envelope.headers.into_owned(),
-            weight,
-            expires: own.min().map(|millis| clocks.moment(millis)),
-            ..Extra::default()
-        };
-        Some(Item::read(millis, value, envelope.key.unwrap_or_default(), extra.boxed()))
     }
 }

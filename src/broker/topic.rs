@@ -24,8 +24,8 @@ use super::{
     Closed, DeleteError, Event, Group, GroupBuilder, MessageBuilder, MessageId, OpenError, PublishAllError,
     PublishError, TopicReport, TopicSink, TopicStats,
 };
-use crate::base::Name;
 use crate::base::sync::{AtomicU32, Mutex, MutexGuard, PoisonError};
+use crate::base::{Name, whole_millis};
 use crate::mailbox::{Sender, reply, weighed_mailbox};
 
 /// Publishes to one topic and opens its groups. Cloning is cheap and shares the topic.
@@ -78,7 +78,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let keeper = kept.as_ref().map(|kept| kept.store.keeper.clone());
         let (store, recovered) = kept.map(Kept::split).unzip();
         let pages = keeper.as_ref().zip(components.codec.as_ref()).map(|(keeper, codec)| {
-            let ttl = settings.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+            let ttl = settings.ttl.map(whole_millis);
             let (keeper, codec, rt) = (keeper.clone(), codec.clone(), core.rt.clone());
             Arc::new(PageReader { keeper, codec, rt, ttl })
         });

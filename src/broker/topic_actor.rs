@@ -259,12 +259,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
             }
-            TopicWord::SettledAgain { group, base, at } if self.actor.store.is_some() => {
-                let freed = self.books.on_settled(group, base, Bits::range(at, at + 1));
-                self.free(freed);
-            }
             TopicWord::SettledAgain { group, base, at } => {
-                let freed = self.books.on_settled_again(group, base, at);
+                let freed = self.settle_again(group, base, at);
                 self.free(freed);
             }
             TopicWord::GroupNews { group, news } => {
@@ -350,6 +346,14 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
+    /// A group has settled a message that had come back: to a durable topic it came as a new one. Answers how many places are free.
+    fn settle_again(&mut self, group: GroupId, base: u64, at: u16) -> u64 {
+        match self.actor.store {
+            Some(_) => self.books.on_settled(group, base, Bits::range(at, at + 1)),
+            None => self.books.on_settled_again(group, base, at),
+        }
+    }
+
     fn hear_what_is_due(&mut self) {
         let next = self.books.next_offset();
         while let Some(at) = self.later.iter().position(|(upto, _)| *upto <= next) {
@@ -411,7 +415,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.refuse_rest();
         }
         let mut rest = self.actor.mailbox.take_rest().into_iter().peekable();
-        let line = self.spilled.as_ref().map_or(0, |spilled| spilled.counts().0);
+        let line = self.in_line();
         // Behind a line nothing gets in any more.
         let line = if line > 0 { line + rest.by_ref().count() as u64 } else { 0 };
         while rest.peek().is_some() {

@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::{BoxFuture, Clock, Runtime, Sleep};
-use crate::base::{Moment, Name, PanicText, catch};
+use crate::base::{Moment, Name, PanicText, catch, whole_millis};
 
 /// A shared runtime: what every layer above is handed.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Rt {
     /// Milliseconds since 1970 on the wall clock; zero for a clock that is set before.
     pub(crate) fn wall_millis(&self) -> u64 {
         let since = self.0.wall_clock().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        whole_millis(since)
     }
 
     /// Awaits `future`, and tells whenever it is not ready what for: `what` of `whom`.

@@ -11,7 +11,7 @@ use super::run::{Above, KILL_GRACE, Run, Stage};
 use super::words::Event;
 use super::{Escalated, Reason, Strategy};
 use crate::actor::{Exit, Stop};
-use crate::base::Moment;
+use crate::base::{Moment, whole_millis};
 
 impl Run {
     /// Does what the plan says, in its order, and what follows from that.
@@ -158,7 +158,7 @@ impl Run {
                 _ => continue,
             };
             if let Some(hold) = self.plan.hold(id).filter(|_| child.prospect != Some(prospect)) {
-                let delay_ms = u64::try_from(hold.since(now).as_millis()).unwrap_or(u64::MAX);
+                let delay_ms = whole_millis(hold.since(now));
                 info!(name: "child_restarts", target: "callboard::supervise", supervisor = %self.office.ended.name,
                     child = %child.name, delay_ms, "child will be restarted");
             }

@@ -37,7 +37,7 @@ pub(crate) fn topic(broker: &Broker, name: &str) -> TopicBuilder<u64> {
     if DIRS.with_borrow(Option::is_some) { topic.durable(Number) } else { topic }
 }
 
-struct Number;
+pub(crate) struct Number;
 
 impl Codec<u64> for Number {
     fn name(&self) -> &str {

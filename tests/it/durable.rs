@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use callboard::broker::{AckError, Codec, DataDirBuilder, DeadReason, Durability, ErrorKind, OpenError, Raw};
+use callboard::broker::{
+    AckError, Codec, DataDirBuilder, DeadReason, Durability, ErrorKind, OpenError, Raw, Retain,
+};
 use callboard::prelude::*;
 use callboard::sim::{CrashKind, Sim, SimDisk};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
@@ -44,6 +46,13 @@ impl Drop for TempDir {
             drop(std::fs::remove_dir_all(&self.path));
         }
     }
+}
+
+/// A broker with a topic that keeps its history, in a directory.
+pub(crate) async fn retains(dir: &TempDir, capacity: usize, retain: Retain) -> (Broker, Topic<String>) {
+    let broker = dir.builder().open().await.unwrap();
+    let topic = broker.topic::<String>("t").durable(Raw).capacity(capacity).retain(retain);
+    (broker, topic.open().await.unwrap())
 }
 
 async fn open(dir: &TempDir) -> (Broker, Topic<String>) {

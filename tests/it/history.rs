@@ -1,6 +1,5 @@
 //! Does what is settled stay as long as it should, and is it there for those who come later? (G5)
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use callboard::broker::{BrowseError, Delivery, OpenError, Overflow, Raw, Retain, Start};
@@ -9,27 +8,11 @@ use callboard::sim::CrashKind;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::disk;
-use crate::durable::TempDir;
+use crate::durable::{TempDir, retains};
 use crate::every;
-use crate::kit::until;
+use crate::kit::{Seen, reads, until};
 
-pub(crate) type Seen = Arc<Mutex<Vec<u64>>>;
-
-/// A group that notes what it is handed, in order.
-pub(crate) async fn reads(topic: &Topic<u64>, name: &str, start: Start) -> (Group, Seen) {
-    let seen = Seen::default();
-    let group = topic.group(name).start_at(start).with(seen.clone());
-    let group = group
-        .run(async |n, seen| {
-            seen.lock().unwrap().push(*n);
-            Ok(())
-        })
-        .await
-        .unwrap();
-    (group, seen)
-}
-
-async fn browsed(topic: &Topic<u64>, from: Start) -> Vec<u64> {
+pub(crate) async fn browsed(topic: &Topic<u64>, from: Start) -> Vec<u64> {
     topic.browse(from).map_ok(|n| *n).try_collect().await.unwrap()
 }
 
@@ -310,11 +293,7 @@ fn a_browse_shows_what_is_kept_and_settles_nothing() {
 fn a_replay_goes_on_in_the_next_process() {
     every::runtime(|| async {
         let dir = TempDir::new("replay");
-        let open = async || {
-            let broker = dir.builder().open().await.unwrap();
-            let topic = broker.topic::<String>("t").durable(Raw).capacity(32).retain(Retain::all());
-            (broker, topic.open().await.unwrap())
-        };
+        let open = || retains(&dir, 32, Retain::all());
         let (broker, topic) = open().await;
         topic.publish_all((0..400).map(|n| n.to_string())).await.unwrap();
         let mut late = topic.group("late").stream().await.unwrap();

@@ -2,13 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender, bounded};
-use callboard::broker::{GroupStats, PublishError, Report};
+use callboard::broker::{GroupStats, PublishError, Report, Start};
 use callboard::prelude::*;
 use callboard::sim::Sim;
 
@@ -131,6 +131,23 @@ pub(crate) fn assert_balance(report: &Report) {
         assert_eq!(group.settled + group.lost, group.stats.entered, "{group:?}");
         assert_eq!(group.stats.settled() + group.stats.unsettled(), group.stats.entered, "{group:?}");
     }
+}
+
+/// What handlers saw, in order.
+pub(crate) type Seen = Arc<Mutex<Vec<u64>>>;
+
+/// A group that notes what it is handed.
+pub(crate) async fn reads(topic: &Topic<u64>, name: &str, start: Start) -> (Group, Seen) {
+    let seen = Seen::default();
+    let group = topic.group(name).start_at(start).with(seen.clone());
+    let group = group
+        .run(async |n, seen| {
+            seen.lock().unwrap().push(*n);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    (group, seen)
 }
 
 /// Three topics in a row, each handler publishing to the next; the last one counts.

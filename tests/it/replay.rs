@@ -9,10 +9,9 @@ use callboard::sim::{DiskCall, DiskFault};
 use futures::StreamExt as _;
 
 use crate::disk;
-use crate::durable::TempDir;
+use crate::durable::{TempDir, retains};
 use crate::every;
-use crate::history::reads;
-use crate::kit::until;
+use crate::kit::{reads, until};
 
 /// What a slow group keeps comes to a late one too, also where the history has its floor within a batch.
 #[test]
@@ -49,11 +48,7 @@ fn a_late_group_is_handed_all_that_others_keep_and_the_history() {
 fn a_replay_and_what_is_live_may_share_a_run_after_a_restart() {
     every::runtime(|| async {
         let dir = TempDir::new("shared");
-        let open = async || {
-            let broker = dir.builder().open().await.unwrap();
-            let topic = broker.topic::<String>("t").durable(Raw).capacity(100).retain(Retain::all());
-            (broker, topic.open().await.unwrap())
-        };
+        let open = || retains(&dir, 100, Retain::all());
         let texts = |range: std::ops::Range<u32>| range.map(|n| n.to_string());
         let (broker, topic) = open().await;
         topic.publish_all(texts(0..50)).await.unwrap();
@@ -179,11 +174,7 @@ fn a_replay_goes_on_once_the_disk_can_be_read_again() {
 fn what_was_trimmed_before_it_was_read_is_in_the_books() {
     every::seed(20, |_| async {
         let dir = TempDir::new("books");
-        let open = async || {
-            let broker = dir.builder().open().await.unwrap();
-            let topic = broker.topic::<String>("t").durable(Raw).capacity(300);
-            (broker, topic.retain(Retain::all().messages(100)).open().await.unwrap())
-        };
+        let open = || retains(&dir, 300, Retain::all().messages(100));
         let (broker, topic) = open().await;
         let text = |n: u32| format!("{n} {}", "x".repeat(1000));
         topic.publish_all((0..100).map(text)).await.unwrap();
@@ -218,11 +209,7 @@ async fn until_trimmed(topic: &Topic<String>) {
 fn a_replay_is_done_with_what_came_back_to_another_group() {
     every::seed(5, |_| async {
         let dir = TempDir::new("again");
-        let open = async || {
-            let broker = dir.builder().open().await.unwrap();
-            let topic = broker.topic::<String>("t").durable(Raw).capacity(8).retain(Retain::all());
-            (broker, topic.open().await.unwrap())
-        };
+        let open = || retains(&dir, 8, Retain::all());
         let (broker, topic) = open().await;
         let works = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let group = topic.group("all").retry(Retry::none()).with(works.clone());

@@ -1,6 +1,6 @@
 //! Is a group that is moved handed just what lies at its new place? (G5)
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use callboard::broker::{Raw, Retain, SeekError, Start};
@@ -8,24 +8,9 @@ use callboard::prelude::*;
 use futures::StreamExt as _;
 
 use crate::disk;
-use crate::durable::TempDir;
+use crate::durable::{TempDir, retains};
 use crate::every;
-use crate::kit::{Valve, until, valved};
-
-type Seen = Arc<Mutex<Vec<u64>>>;
-
-async fn reads(topic: &Topic<u64>, name: &str) -> (Group, Seen) {
-    let seen = Seen::default();
-    let group = topic.group(name).with(seen.clone());
-    let group = group
-        .run(async |n, seen| {
-            seen.lock().unwrap().push(*n);
-            Ok(())
-        })
-        .await
-        .unwrap();
-    (group, seen)
-}
+use crate::kit::{Seen, Valve, reads, until, valved};
 
 fn take(seen: &Seen) -> Vec<u64> {
     std::mem::take(&mut *seen.lock().unwrap())
@@ -37,8 +22,8 @@ fn a_group_goes_back_and_forth_in_what_is_kept() {
     every::memory_and_disk(|| async {
         let broker = disk::broker().await;
         let topic = disk::topic(&broker, "t").capacity(16).retain(Retain::all()).open().await.unwrap();
-        let (group, seen) = reads(&topic, "all").await;
-        let (_other, others) = reads(&topic, "other").await;
+        let (group, seen) = reads(&topic, "all", Start::Earliest).await;
+        let (_other, others) = reads(&topic, "other", Start::Earliest).await;
         let ids = topic.publish_all(0..200).await.unwrap();
         topic.settled().await.unwrap();
         assert_eq!(take(&seen), (0..200).collect::<Vec<_>>());
@@ -99,7 +84,7 @@ fn without_history_a_group_goes_to_what_others_keep() {
     every::memory_and_disk(|| async {
         let broker = disk::broker().await;
         let topic = disk::topic(&broker, "t").capacity(100).open().await.unwrap();
-        let (group, seen) = reads(&topic, "quick").await;
+        let (group, seen) = reads(&topic, "quick", Start::Earliest).await;
         let slow = topic.group("slow").run(async |_| std::future::pending().await).await.unwrap();
         topic.publish_all(0..50).await.unwrap();
         until(&group, |stats| stats.acked == 50).await;
@@ -153,11 +138,7 @@ fn a_seek_lets_go_of_retries_and_of_what_was_redriven() {
 fn a_group_is_where_it_was_moved_to_in_the_next_process() {
     every::runtime(|| async {
         let dir = TempDir::new("seek");
-        let open = async || {
-            let broker = dir.builder().open().await.unwrap();
-            let topic = broker.topic::<String>("t").durable(Raw).capacity(8).retain(Retain::all());
-            (broker, topic.open().await.unwrap())
-        };
+        let open = || retains(&dir, 8, Retain::all());
         let (broker, topic) = open().await;
         let group = topic.group("all").run(async |_| Ok(())).await.unwrap();
         topic.publish_all((0..100).map(|n| n.to_string())).await.unwrap();
@@ -188,10 +169,10 @@ fn a_topic_that_drops_its_oldest_has_no_way_back() {
     every::runtime(|| async {
         let broker = Broker::start().unwrap();
         let topic = broker.topic::<u64>("t").overflow(Overflow::DropOldest).open().await.unwrap();
-        let (group, _) = reads(&topic, "all").await;
+        let (group, _) = reads(&topic, "all", Start::Earliest).await;
         assert!(matches!(group.seek(Start::Earliest).await, Err(SeekError::DropsOldest)));
         let kept = broker.topic::<u64>("kept").retain(Retain::all()).open().await.unwrap();
-        let (group, _) = reads(&kept, "all").await;
+        let (group, _) = reads(&kept, "all", Start::Earliest).await;
         kept.delete().await.unwrap();
         assert!(matches!(group.seek(Start::Earliest).await, Err(SeekError::Closed)));
     });
@@ -284,11 +265,7 @@ fn a_redrive_beside_a_seek_leaks_no_place() {
 fn a_seek_that_a_shutdown_overtakes_loses_nothing() {
     every::seed(60, |sim| async move {
         let dir = TempDir::new("overtaken");
-        let open = async || {
-            let broker = dir.builder().open().await.unwrap();
-            let topic = broker.topic::<String>("t").durable(Raw).capacity(64).retain(Retain::all());
-            (broker, topic.open().await.unwrap())
-        };
+        let open = || retains(&dir, 64, Retain::all());
         let (broker, topic) = open().await;
         let group = topic.group("all").run(async |_| Ok(())).await.unwrap();
         group.pause().await.unwrap();

@@ -4,29 +4,13 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use callboard::broker::{Codec, OpenError, Raw};
+use callboard::broker::{OpenError, Raw};
 use callboard::prelude::*;
 use callboard::sim::{DiskCall, DiskFault, Sim, SimDisk};
 
+use crate::disk::Number;
 use crate::every;
-use crate::kit::{Valve, until, valved};
-
-struct Number;
-
-impl Codec<u64> for Number {
-    fn name(&self) -> &str {
-        "number/1"
-    }
-
-    fn encode(&self, number: &u64, into: &mut Vec<u8>) -> Result<(), Fault> {
-        into.extend(number.to_le_bytes());
-        Ok(())
-    }
-
-    fn decode(&self, bytes: &[u8], _: u32) -> Result<u64, Fault> {
-        Ok(u64::from_le_bytes(bytes.try_into()?))
-    }
-}
+use crate::kit::{Seen, Valve, until, valved};
 
 /// A broker with a topic that spills: on the machine's disk, or a simulated one.
 async fn spills(capacity: usize, bytes: u64) -> (Broker, Topic<u64>, SimDisk) {
@@ -39,8 +23,6 @@ async fn spills(capacity: usize, bytes: u64) -> (Broker, Topic<u64>, SimDisk) {
     };
     (broker, topic.open().await.unwrap(), disk)
 }
-
-type Seen = Arc<Mutex<Vec<u64>>>;
 
 async fn reads(topic: &Topic<u64>, name: &str) -> (Group, Seen) {
     let seen = Seen::default();

@@ -8,7 +8,6 @@ use crate::base::Name;
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::dead_letter::{Letters, Stored};
-use crate::broker::disk::blocking;
 use crate::broker::door::Components;
 use crate::broker::envelope::Envelope;
 use crate::broker::keep::Opening;
@@ -17,8 +16,7 @@ use crate::broker::record::Unread;
 use crate::broker::registry::KnownHomes;
 use crate::broker::settings::{Durable, TopicSettings};
 use crate::broker::topic::TopicShared;
-use crate::broker::{DeadLetter, DeadReason, MessageId, OpenError, Start, StorageError};
-use crate::log::LogError;
+use crate::broker::{DeadLetter, DeadReason, MessageId, OpenError, StorageError};
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// The topic that takes the group's dead letters.
@@ -64,21 +62,11 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         self.give_up_unread(&name, &letters, KnownHomes(Arc::downgrade(&registry))).await
     }
 
-    /// Finds the offset for a time, in a topic that has its history on the disk.
+    /// Finds where a group begins that is not open yet.
     async fn look_up_start(&mut self) -> Result<(), OpenError> {
-        let topic = self.topic.shared.clone();
-        let (Start::UnixMillis(millis), Some(keeper)) = (self.settings.start, topic.keeper.clone()) else {
-            return Ok(());
-        };
-        if topic.settings.retain.is_none() || topic.groups().open.contains_key(self.name.as_str()) {
-            return Ok(());
-        }
-        // Behind all that is there the time itself goes on to decide.
-        let find = move || keeper.find_millis(millis);
-        let found: Result<Option<u64>, LogError> =
-            blocking(&topic.core.rt, "find a time", find).await.unwrap_or(Err(LogError::Closed));
-        if let Some(offset) = found? {
-            self.found = Some(Start::Offset(offset));
+        let topic = &self.topic.shared;
+        if !topic.groups().open.contains_key(self.name.as_str()) {
+            self.found = Some(topic.look_up(self.settings.start).await?);
         }
         Ok(())
     }

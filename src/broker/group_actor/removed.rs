@@ -80,8 +80,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Some(keeper) = self.actor.keeper.as_ref().filter(|_| !planted(Bug::ForgottenNotes)) else {
             return;
         };
-        let rt = &self.actor.rt;
-        let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
+        let clocks = Clocks::of(&self.actor.rt);
         keeper.note(self.actor.id, offset, note::to_note(&remembered, clocks));
     }
 

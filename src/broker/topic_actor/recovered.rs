@@ -9,7 +9,6 @@ use super::replay::Replay;
 use crate::base::{Bug, Name, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
-use crate::broker::disk::Keeper;
 use crate::broker::group_word::{GroupWord, Handout};
 use crate::broker::history::within;
 use crate::broker::ledger::Slice;
@@ -18,7 +17,7 @@ use crate::broker::note::of_note;
 use crate::broker::record::{Clocks, Known, Recovered};
 use crate::broker::weight::Weighed as _;
 use crate::broker::witness::Sight;
-use crate::log::{Done, LogError, Marks, Ranges};
+use crate::log::{Done, Log, LogError, Marks, Ranges};
 use crate::mailbox::Reply;
 
 /// A batch, and what of it a group is handed.
@@ -68,8 +67,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let (group, start) = (link.group, link.start);
         self.actor.watched.show(|| Sight::Joined { topic: &self.actor.name, group: &link.name });
         if let Some(known) = self.dormant.remove(&group) {
-            let rt = self.actor.watch.rt();
-            let clocks = Clocks { now: rt.now(), millis: rt.wall_millis() };
+            let clocks = Clocks::of(self.actor.watch.rt());
             let notes = known.notes.iter().map(|(offset, note)| (*offset, of_note(note, clocks)));
             drop(link.to.control(GroupWord::Remember(notes.collect())));
             if self.history.is_some() {
@@ -91,16 +89,15 @@ impl<T: Send + Sync + 'static> Life<T> {
             batch.first_time(start.pick(batch, kept)).and(within(batch, 0, first))
         });
         let from = self.begins_at(start);
-        link.replay = Replay::new(from, self.books.next_offset(), Ranges::default(), 0);
         if self.actor.store.is_some() {
             drop(link.to.control(GroupWord::Remember(BTreeMap::new())));
         }
-        self.create_in_log(&link, &handouts, from, done);
-        let replay = link.replay.take();
+        self.create_in_log(&link, (&handouts, from), done);
         for (batch, open) in handouts {
             self.offer(&mut link, batch, open);
         }
-        link.replay = replay;
+        // Why behind these: they are older, and what comes from here on waits for it.
+        link.replay = Replay::new(from, self.books.next_offset(), Ranges::default(), 0);
         self.links.push(link);
         self.sweep(0);
         self.feed(group);
@@ -119,26 +116,32 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     /// Lets the log know of a new group, and what it passes by of what is kept.
-    fn create_in_log(
+    fn create_in_log(&self, link: &Link<T>, what: (&[Offered<T>], u64), done: Reply<Result<(), LogError>>) {
+        // One of that name may be at its end still: for the log there is one at a time.
+        let same = self.links.iter().find(|other| other.name == link.name);
+        same.iter().for_each(|old| self.delete_from_log(old.group));
+        self.place_in_log(link, what, done, |log, topic, place, told| {
+            log.create_group(topic, (link.group.0, link.name.to_string()), place, told);
+        });
+    }
+
+    /// Lets the log know, by way of `tell`, where a group begins that is handed these, and then what lies from an offset on; and what it
+    /// passes by behind that.
+    pub(super) fn place_in_log(
         &self,
         link: &Link<T>,
-        handouts: &[Offered<T>],
-        from: u64,
+        (handouts, from): (&[Offered<T>], u64),
         done: Reply<Result<(), LogError>>,
+        tell: impl FnOnce(&Log, u32, (u64, u64), Done<()>),
     ) {
         let Some(store) = &self.actor.store else {
             let _ = done.send(Ok(()));
             return;
         };
-        let next = self.books.next_offset();
-        let (first, passed) = self.passed_by(handouts, from);
-        // One of that name may be at its end still: for the log there is one at a time.
-        let same = self.links.iter().find(|other| other.name == link.name);
-        same.iter().for_each(|old| self.delete_from_log(old.group));
-        let told = Done::new(move |created| drop(done.send(created)));
-        let Keeper { disk, number } = &store.keeper;
-        let about = if self.history.is_some() { next } else { 0 };
-        disk.log.create_group(*number, (link.group.0, link.name.to_string()), (first, about), told);
+        let (first, passed) = passed_by(handouts, from);
+        let since = if self.history.is_some() { self.books.next_offset() } else { 0 };
+        let told = Done::new(move |placed| drop(done.send(placed)));
+        tell(&store.keeper.disk.log, store.keeper.number, (first, since), told);
         store.keeper.mark(link.group, Marks { done: passed, notes: Vec::new() });
     }
 
@@ -146,23 +149,6 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn note_group_gone(&mut self, group: GroupId) {
         self.dormant.remove(&group);
         self.delete_from_log(group);
-    }
-
-    /// From which offset on a group reads that is handed these, and then what lies from `from` on; and what it passes by behind that.
-    pub(super) fn passed_by(&self, handouts: &[Offered<T>], from: u64) -> (u64, Vec<(u64, u64)>) {
-        let (mut first, mut at, mut passed) = (from, None, Vec::new());
-        for (batch, open) in handouts {
-            for (start, end) in open.runs() {
-                let (start, end) = (batch.base() + u64::from(start), batch.base() + u64::from(end));
-                match at {
-                    None => first = start,
-                    Some(at) => passed.push((at, start)),
-                }
-                at = Some(end);
-            }
-        }
-        passed.extend(at.map(|at| (at, from)));
-        (first, passed)
     }
 
     /// What lies from here on comes to new groups as history.
@@ -178,6 +164,23 @@ impl<T: Send + Sync + 'static> Life<T> {
             store.keeper.disk.log.delete_group(store.keeper.number, group.0, Done::unheard());
         }
     }
+}
+
+/// From which offset on a group reads that is handed these, and then what lies from `from` on; and what it passes by behind that.
+fn passed_by<T>(handouts: &[Offered<T>], from: u64) -> (u64, Vec<(u64, u64)>) {
+    let (mut first, mut at, mut passed) = (from, None, Vec::new());
+    for (batch, open) in handouts {
+        for (start, end) in open.runs() {
+            let (start, end) = (batch.base() + u64::from(start), batch.base() + u64::from(end));
+            match at {
+                None => first = start,
+                Some(at) => passed.push((at, start)),
+            }
+            at = Some(end);
+        }
+    }
+    passed.extend(at.map(|at| (at, from)));
+    (first, passed)
 }
 
 /// Those of a batch that came back to another group than this.

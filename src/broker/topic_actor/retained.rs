@@ -10,7 +10,9 @@ use crate::base::{Bug, Moment, planted};
 use crate::broker::bits::Bits;
 use crate::broker::history::{History, Page, Retention, end, within};
 use crate::broker::message::{BATCH, Batch};
+use crate::broker::record::Clocks;
 use crate::broker::topic_word::{Look, Seen};
+use crate::broker::weight::Weighed as _;
 use crate::broker::{Retain, Start};
 use crate::runtime::Clock;
 
@@ -71,10 +73,14 @@ impl<T: Send + Sync + 'static> Life<T> {
     ///
     /// Why not by what the books say is pinned: they know nothing of dead letters, and of messages that users keep.
     pub(super) fn burst(&self) -> usize {
-        let history = self.history.as_ref().map_or(0, |history| history.pages.messages());
-        let replayed: u64 = self.links.iter().filter_map(|link| link.replay.as_ref()).map(Replay::out).sum();
-        let known =
-            self.books.unsettled().max(history) + if self.actor.store.is_some() { replayed } else { 0 };
+        let known = match (&self.history, &self.actor.store) {
+            (None, _) => self.books.unsettled(),
+            (Some(history), None) => self.books.unsettled().max(history.pages.messages()),
+            (Some(_), Some(_)) => {
+                let replays = self.links.iter().filter_map(|link| link.replay.as_ref());
+                self.books.unsettled() + replays.map(Replay::out).sum::<u64>()
+            }
+        };
         let pinned = self.origin.alive().saturating_sub(known);
         let few = pinned < self.actor.settings.capacity as u64;
         if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
@@ -84,8 +90,10 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn keep_as_history(&mut self, batch: &Arc<Batch<T>>) {
         let Some(history) = &mut self.history else { return };
         if self.actor.store.is_none() {
-            for at in 0..batch.len() {
-                let weight = crate::broker::weight::Weighed::weight(batch, Bits::range(at, at + 1));
+            // Of count alone the last one says all.
+            let from = if history.retention.is_by_count() { batch.len().saturating_sub(1) } else { 0 };
+            for at in from..batch.len() {
+                let weight = batch.weight(Bits::range(at, at + 1));
                 history.retention.push(batch.base() + u64::from(at) + 1, weight, batch.millis(at));
             }
             history.pages.push(batch.clone());
@@ -123,9 +131,13 @@ impl<T: Send + Sync + 'static> Life<T> {
         // What a group has still to settle stays, however old.
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
         let floor = floor.min(oldest.unwrap_or(u64::MAX));
-        let step =
-            self.actor.settings.retain.and_then(|retain| retain.messages).map_or(STEP, |most| most / 256);
-        if floor > history.told + step.min(STEP) || floor > history.told && history.clock_set {
+        let step = self
+            .actor
+            .settings
+            .retain
+            .and_then(|retain| retain.messages)
+            .map_or(STEP, |most| STEP.min(most / 256));
+        if floor > history.told + step || floor > history.told && history.clock_set {
             history.told = floor;
             store.keeper.disk.log.trim(store.keeper.number, floor);
         }
@@ -142,14 +154,13 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Trims what becomes too old while nothing comes, and reads again what could not be read.
     pub(super) fn poll_history(&mut self, cx: &mut Context<'_>) {
         loop {
-            let rt = self.actor.watch.rt();
-            let (now, wall) = (rt.now(), rt.wall_millis());
             let Some(history) = &mut self.history else { return };
             let due = history.retention.due();
             if due.is_none() && history.again_at.is_none() && !history.clock_set {
                 return;
             }
-            let due: Option<Moment> = due.map(|due| now + Duration::from_millis(due.saturating_sub(wall)));
+            let clocks = Clocks::of(self.actor.watch.rt());
+            let due: Option<Moment> = due.map(|due| clocks.moment(due));
             let at = due.into_iter().chain(history.again_at).min();
             history.clock_set = at.is_some();
             let Poll::Ready(now) = history.clock.poll_alarm(at, cx) else { return };
@@ -176,7 +187,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             Start::Latest => next,
             Start::Offset(offset) => offset,
             Start::After(id) => id.offset().saturating_add(1),
-            // On disk whoever opened the group has looked it up, see `Pages`.
+            // On disk it was looked up before, see `TopicShared::look_up`.
             Start::UnixMillis(millis) => history.pages.find_millis(millis).unwrap_or(next),
         };
         from.clamp(floor, next.max(floor))

@@ -1,14 +1,12 @@
 //! The topic's part in moving a group.
 
 use super::Life;
-use super::link::Link;
 use super::replay::Replay;
 use crate::broker::books::GroupId;
-use crate::broker::disk::Keeper;
 use crate::broker::group_word::{GroupWord, Handout};
 use crate::broker::history::within;
 use crate::broker::start::Begin;
-use crate::log::{Done, LogError, Marks, Ranges};
+use crate::log::{LogError, Ranges};
 use crate::mailbox::Reply;
 
 impl<T: Send + Sync + 'static> Life<T> {
@@ -29,8 +27,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             let (base, which) = (handout.batch.base(), handout.open);
             let freed = match handout.redrives {
                 0 => self.books.on_settled(group, base, which),
-                _ if self.actor.store.is_some() => self.books.on_settled(group, base, which),
-                _ => which.iter().map(|at| self.books.on_settled_again(group, base, at)).sum(),
+                _ => which.iter().map(|at| self.settle_again(group, base, at)).sum(),
             };
             if let Some(link) = self.links.iter().find(|link| link.group == group) {
                 link.skip(which.count());
@@ -54,7 +51,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         });
         let mut link = self.links.remove(at);
         (link.halted, link.start, link.latest, link.replay) = (false, start, begin.latest, None);
-        self.seek_in_log(&link, &handouts, from, done);
+        self.place_in_log(&link, (&handouts, from), done, |log, topic, place, told| {
+            log.seek(topic, group.0, place, told);
+        });
         for (batch, open) in handouts {
             self.offer(&mut link, batch, open);
         }
@@ -62,24 +61,5 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.links.insert(at, link);
         self.free(freed);
         self.feed(group);
-    }
-
-    fn seek_in_log(
-        &self,
-        link: &Link<T>,
-        handouts: &[super::recovered::Offered<T>],
-        from: u64,
-        done: Reply<Result<(), LogError>>,
-    ) {
-        let Some(store) = &self.actor.store else {
-            let _ = done.send(Ok(()));
-            return;
-        };
-        let (first, passed) = self.passed_by(handouts, from);
-        let told = Done::new(move |sought| drop(done.send(sought)));
-        let since = if self.history.is_some() { self.books.next_offset() } else { 0 };
-        let Keeper { disk, number } = &store.keeper;
-        disk.log.seek(*number, link.group.0, (first, since), told);
-        store.keeper.mark(link.group, Marks { done: passed, notes: Vec::new() });
     }
 }

@@ -9,7 +9,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.actor.watched.show(|| {
             let (mailbox, capacity) = (&self.actor.mailbox, self.actor.settings.places() as u64);
             let held = mailbox.held();
-            let line = self.spilled.as_ref().map_or(0, |spilled| spilled.counts().0) as usize;
+            let line = usize::try_from(self.in_line()).unwrap_or(usize::MAX);
             let (on_the_way, their_load) = self.on_the_way.counted();
             let limit = self.actor.settings.capacity_bytes.map_or(u64::MAX, |bytes| bytes as u64);
             let (load, waiting_load) = (mailbox.load(), mailbox.waiting_load() + their_load);

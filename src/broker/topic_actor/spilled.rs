@@ -144,6 +144,11 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.pump();
     }
 
+    /// Messages that were accepted and wait for room in the books.
+    pub(super) fn in_line(&self) -> u64 {
+        self.spilled.as_ref().map_or(0, |spilled| spilled.messages)
+    }
+
     /// So many more may be in the books.
     fn room(&self) -> u64 {
         let capacity = self.actor.settings.capacity as u64;
@@ -153,7 +158,7 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     /// Moves the line on: into the books what there is room for, to the disk what there is none for.
     pub(super) fn pump(&mut self) {
-        if self.spilled.as_ref().is_none_or(|spilled| spilled.messages == 0) {
+        if self.in_line() == 0 {
             return;
         }
         let block = BLOCK.min((self.actor.settings.capacity / 4).max(1));

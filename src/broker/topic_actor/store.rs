@@ -96,10 +96,8 @@ impl<T> OnTheWay<T> {
 impl<T: Send + Sync + 'static> Life<T> {
     /// Messages that were accepted and are in no batch yet.
     pub(super) fn waiting(&self) -> usize {
-        let line = self.spilled.as_ref().map_or(0, |spilled| spilled.counts().0);
-        self.actor.mailbox.waiting()
-            + self.on_the_way.messages()
-            + usize::try_from(line).unwrap_or(usize::MAX)
+        let line = usize::try_from(self.in_line()).unwrap_or(usize::MAX);
+        self.actor.mailbox.waiting() + self.on_the_way.messages() + line
     }
 
     /// Begins to store a burst, in as many appends as it needs.
