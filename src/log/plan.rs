@@ -7,7 +7,7 @@ use super::change::{Change, Marks};
 use super::error::LogError;
 use super::frame::frame_len;
 use super::record::Records;
-use super::request::{Done, Request};
+use super::request::{Done, Request, Settles};
 use super::state::State;
 
 /// A commit is full when it has so many bytes, or half of what a slot has room for: an append has at most a quarter of
@@ -51,7 +51,13 @@ pub(crate) struct Plan {
 /// A frame to be.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Data { topic: u32, offset: u64, records: Records },
+    Data {
+        topic: u32,
+        offset: u64,
+        records: Records,
+    },
+    /// Marks that are so if the commit is, and only then.
+    Exact(Change<'static>),
     Other(Change<'static>),
 }
 
@@ -66,7 +72,7 @@ impl Step {
                 keys: records.has_keys(),
                 records: records.bytes(),
             },
-            Step::Other(change) => change.clone(),
+            Step::Exact(change) | Step::Other(change) => change.clone(),
         }
     }
 }
@@ -77,6 +83,7 @@ struct Draft {
     plan: Plan,
     data: BTreeMap<u32, (u64, Records)>,
     marks: BTreeMap<(u32, u32), Marks>,
+    exact: BTreeMap<(u32, u32), Marks>,
     trims: BTreeMap<u32, u64>,
     /// Topics and groups that begin.
     new: Vec<Change<'static>>,
@@ -120,7 +127,7 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
 impl Draft {
     fn is_empty(&self) -> bool {
         let steps = self.data.is_empty() && self.marks.is_empty() && self.trims.is_empty();
-        steps && self.new.is_empty() && self.plan.answers.is_empty()
+        steps && self.exact.is_empty() && self.new.is_empty() && self.plan.answers.is_empty()
     }
 
     fn take_owed(&mut self, owed: &mut Owed, state: &State, full: usize) {
@@ -138,7 +145,25 @@ impl Draft {
     /// Takes in a request. Answers what of it must come behind all else, as the last of its commit.
     fn take(&mut self, request: Request, state: &State) -> Option<Change<'static>> {
         match request {
-            Request::Append { topic, records, sync, done } => self.append(state, topic, records, sync, done),
+            Request::Append { topic, records, sync, settles, done } => {
+                if settles.as_ref().is_none_or(|settles| self.has_group(state, settles.topic, settles.group))
+                {
+                    // Why only then: what is not appended settles nothing.
+                    let settles =
+                        settles.filter(|_| records.count() > 0 && state.topics.contains_key(&topic));
+                    settles.into_iter().for_each(|settles| self.settle(settles));
+                    self.append(state, topic, records, sync, done);
+                } else {
+                    done.tell(Err(LogError::Missing));
+                }
+            }
+            Request::Settle { settles, done } => match self.has_group(state, settles.topic, settles.group) {
+                true => {
+                    self.settle(settles);
+                    self.answer(done, ());
+                }
+                false => done.tell(Err(LogError::Missing)),
+            },
             Request::Mark { topic, group, marks, done } => self.mark(state, topic, group, marks, done),
             Request::Trim { topic, floor } => self.trim(state, topic, floor),
             Request::CreateTopic { name, terms, done } => {
@@ -241,6 +266,13 @@ impl Draft {
         }
     }
 
+    fn settle(&mut self, settles: Settles) {
+        let Settles { topic, group, done } = settles;
+        self.bytes += frame_len(done.len() * MOST_NUMBERS);
+        let marks = Marks { done, notes: Vec::new() };
+        self.exact.entry((topic, group)).or_default().append(marks);
+    }
+
     fn trim(&mut self, state: &State, topic: u32, floor: u64) {
         if state.topics.contains_key(&topic) {
             raise(&mut self.trims, topic, floor);
@@ -267,10 +299,12 @@ impl Draft {
         self.plan.steps.extend(self.new.into_iter().map(Step::Other));
         let data = self.data.into_iter();
         self.plan.steps.extend(data.map(|(topic, (offset, records))| Step::Data { topic, offset, records }));
-        for ((topic, group), mut marks) in self.marks {
+        let as_change = |((topic, group), mut marks): ((u32, u32), Marks)| {
             marks.tidy();
-            self.plan.steps.push(Step::Other(Change::Marks { topic, group, marks: Cow::Owned(marks) }));
-        }
+            Change::Marks { topic, group, marks: Cow::Owned(marks) }
+        };
+        self.plan.steps.extend(self.marks.into_iter().map(as_change).map(Step::Other));
+        self.plan.steps.extend(self.exact.into_iter().map(as_change).map(Step::Exact));
         let trims = self.trims.into_iter();
         self.plan.steps.extend(trims.map(|(topic, floor)| Step::Other(Change::Trim { topic, floor })));
         self.plan.steps.extend(last.map(Step::Other));
@@ -313,7 +347,7 @@ impl Owed {
                     self.marks.entry((topic, group)).or_default().append(marks.into_owned());
                 }
                 Step::Other(Change::Trim { topic, floor }) => raise(&mut self.trims, topic, floor),
-                Step::Data { .. } | Step::Other(_) => {}
+                Step::Data { .. } | Step::Exact(_) | Step::Other(_) => {}
             }
         }
     }

@@ -119,7 +119,7 @@ impl Writer {
     /// a full disk has some. It is said again once there is room, and means the same then.
     fn settle(&mut self, plan: &Plan) {
         let mut touched = BTreeSet::new();
-        for step in &plan.steps {
+        for step in plan.steps.iter().filter(|step| matches!(step, plan::Step::Other(_))) {
             let change = step.change();
             if matches!(change, Change::Marks { .. } | Change::Trim { .. })
                 && self.state.apply(&change).is_ok()

@@ -76,7 +76,7 @@ fn nothing_of_a_commit_that_was_refused_follows_the_next_one() {
         disk.fail(DiskFault::nth(1).of(DiskCall::Write).with(ErrorKind::StorageFull));
         let append = |topic, body: &[u8]| {
             let (records, done) = (records(&[body]), Done::unheard());
-            Request::Append { topic, records, sync: true, done }
+            Request::Append { topic, records, sync: true, settles: None, done }
         };
         log.writer.work_off([append(topics[0], &[1; 100]), append(topics[1], &[0; 900])].into());
         assert!(log.writer.poisoned.is_none(), "seed {seed}");
