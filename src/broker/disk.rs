@@ -182,7 +182,10 @@ impl Disk {
 
     /// Finds a topic's schedule, or makes it: a topic beside it in the log, with one group, and a name that no other has.
     pub(crate) async fn claim_schedule(self: &Arc<Disk>, topic: &Name) -> Result<Keeper, LogError> {
-        let stored = self.claim(&schedule_of(topic), Terms::default()).await?;
+        // What the topic is holds for its schedule too; so that a tool can read it.
+        let about = self.find(topic.as_str()).map(|stored| stored.state.terms.about.clone());
+        let terms = Terms { about: about.unwrap_or_default(), ..Terms::default() };
+        let stored = self.claim(&schedule_of(topic), terms).await?;
         if !stored.state.groups.contains_key(&Home::GROUP) {
             let (done, created) = answered();
             self.log.create_group(stored.number, (Home::GROUP, "schedule".into()), (0, 0), done);
@@ -212,7 +215,7 @@ impl Disk {
         // either is awaited: whoever drops this has deleted both.
         let begun = [schedule_of(name), name.to_string()].map(|name| self.begin_delete(name));
         let mut result = Ok(());
-        for (name, stored, deleted) in begun.into_iter().flatten() {
+        for Deleting { name, stored, deleted } in begun.into_iter().flatten() {
             let deleted = deleted.await.unwrap_or(Err(LogError::Closed));
             if deleted.is_err() {
                 self.lock().insert(name, stored);
@@ -222,11 +225,11 @@ impl Disk {
         result
     }
 
-    fn begin_delete(&self, name: String) -> Option<(String, Stored, Answer<Result<(), LogError>>)> {
+    fn begin_delete(&self, name: String) -> Option<Deleting> {
         let stored = self.lock().remove(&name)?;
         let (done, deleted) = answered();
         self.log.delete_topic(stored.number, done);
-        Some((name, stored, deleted))
+        Some(Deleting { name, stored, deleted })
     }
 
     /// The most bytes that a message may have.
@@ -274,6 +277,13 @@ impl Disk {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A topic of the log that is being deleted.
+struct Deleting {
+    name: String,
+    stored: Stored,
+    deleted: Answer<Result<(), LogError>>,
 }
 
 /// The name of a topic's schedule. No topic has one with a space.

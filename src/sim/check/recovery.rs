@@ -62,7 +62,7 @@ struct TopicNotes {
     values: BTreeMap<u64, u64>,
     keys: BTreeMap<u64, KeyHash>,
     tried: BTreeSet<u64>,
-    /// How often it was tried, less how often it was said to be refused. None left: nobody may see it.
+    /// How often it was tried, less how often it was said to be refused, or was cancelled. None left: nobody may see it.
     hopes: BTreeMap<u64, i64>,
     /// Groups that are there; of those that this process brought, where.
     joined: BTreeMap<Name, usize>,
@@ -75,7 +75,8 @@ struct TopicNotes {
     accepted_at: BTreeMap<u64, usize>,
     /// Of what was delayed, by value: when that was confirmed.
     delayed: BTreeMap<u64, Moment>,
-    cancelled: BTreeSet<u64>,
+    /// Where what was delayed came to be.
+    moved: BTreeSet<u64>,
     /// By the number of this process's schedule: the value.
     numbers: BTreeMap<u64, u64>,
 }
@@ -161,10 +162,11 @@ impl Reader<'_> {
                 What::Unscheduled { topic, number } => {
                     let notes = self.topic(topic);
                     if let Some(value) = notes.numbers.get(number) {
-                        notes.delayed.remove(value);
-                        notes.cancelled.insert(*value);
+                        *notes.hopes.entry(*value).or_default() -= 1;
                     }
                 }
+                What::Withdrawn { topic, value } => drop(self.topic(topic).delayed.remove(value)),
+                What::Moved { topic, id, .. } => drop(self.topic(topic).moved.insert(id.offset())),
                 What::Began { group, id, attempt, .. } => {
                     if let Some(of) = facts(group) {
                         self.on_began(of, id.offset(), *attempt, place);
@@ -226,7 +228,7 @@ impl Reader<'_> {
         if let Some((cut, interval)) = excused {
             notes.delayed.retain(|_, at| cut.since(*at) >= *interval + SLACK);
         }
-        drop((notes.values.split_off(&next), notes.keys.split_off(&next)));
+        drop((notes.values.split_off(&next), notes.keys.split_off(&next), notes.moved.split_off(&next)));
         for (names, notes) in &mut self.groups {
             if names.0 == *topic {
                 drop((notes.begun.split_off(&next), notes.failures.split_off(&next)));
@@ -322,14 +324,11 @@ impl Reader<'_> {
         self.same_value(&of.topic, offset, value);
         let notes = self.topic(&of.topic);
         let (tried, hopes) = (notes.tried.contains(&value), notes.hopes.get(&value).copied().unwrap_or(0));
-        let cancelled = notes.cancelled.contains(&value);
         let (topic, group) = (&of.topic, &of.group);
         if !tried {
             self.say(format_args!("{topic}.{group} saw {value}, which nobody published"));
         } else if hopes <= 0 {
-            self.say(format_args!("{topic}.{group} saw {value}, which was refused"));
-        } else if cancelled {
-            self.say(format_args!("{topic}.{group} saw {value}, which had been delayed and cancelled"));
+            self.say(format_args!("{topic}.{group} saw {value}, which was refused or cancelled"));
         }
         let notes = self.group(of);
         let before = notes.begun.get(&offset).copied().unwrap_or(0) > 1;
@@ -407,9 +406,13 @@ impl Reader<'_> {
     fn all_is_settled(&mut self) {
         let (topics, groups) = (std::mem::take(&mut self.topics), std::mem::take(&mut self.groups));
         for (topic, notes) in &topics {
+            // What was given up before a handler saw it has moved all the same.
+            let unseen = notes.moved.iter().filter(|offset| !notes.values.contains_key(offset)).count();
             let seen: BTreeSet<u64> = notes.values.values().copied().collect();
-            for (value, at) in notes.delayed.iter().filter(|(value, _)| !seen.contains(value)) {
-                self.say(format_args!("{value} was delayed by {topic} at {at:?}, and never seen"));
+            let missing: Vec<_> = notes.delayed.iter().filter(|(value, _)| !seen.contains(value)).collect();
+            if missing.len() > unseen {
+                let many = missing.len() - unseen;
+                self.say(format_args!("{many} of what was delayed by {topic} never came: {missing:?}"));
             }
             for (offset, (value, _, joined)) in &notes.confirmed {
                 for group in joined {
@@ -422,7 +425,8 @@ impl Reader<'_> {
                 }
             }
         }
-        for ((topic, group), notes) in &groups {
+        // Nobody reads what a clerk gives up.
+        for ((topic, group), notes) in groups.iter().filter(|((_, group), _)| group.as_str() != "clerk") {
             for (offset, _) in notes.dead.iter().filter(|(_, read)| !**read) {
                 self.say(format_args!("the dead letter of {offset} of {topic}.{group} is gone"));
             }

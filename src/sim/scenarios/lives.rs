@@ -253,6 +253,7 @@ impl Lives {
         }
         if let Some(scheduled) = scheduled.filter(|_| stage.chance(4)) {
             stage.a_while(millis(20)).await;
+            stage.note(What::Withdrawn { topic: topic.name().clone(), value });
             if let Ok(other) = topic.cancel_scheduled(scheduled).await
                 && other != value
             {
