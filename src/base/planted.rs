@@ -113,6 +113,12 @@ pub(crate) enum Bug {
     TailStays,
     /// What is damaged in the journal is taken for its end.
     DamageIsTail,
+    /// An append is answered with the offset of the first in its commit.
+    OffsetOfCommit,
+    /// A group is sent to an offset before what it had said by then.
+    SeekFirst,
+    /// What waits together becomes one commit, however large.
+    OneCommit,
 }
 
 #[cfg(not(test))]

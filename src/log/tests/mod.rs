@@ -12,4 +12,5 @@ mod noise;
 mod odd;
 mod plain;
 mod space;
+mod split;
 mod stale;
