@@ -119,6 +119,8 @@ pub(crate) enum Bug {
     SeekFirst,
     /// What waits together becomes one commit, however large.
     OneCommit,
+    /// The log's writer says how it is woken after it looked, and not while.
+    LateWaker,
 }
 
 #[cfg(not(test))]

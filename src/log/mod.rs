@@ -81,6 +81,8 @@ mod vfs;
 mod writer;
 
 #[cfg(test)]
+mod shuttle_tests;
+#[cfg(test)]
 mod tests;
 
 pub use error::{Damage, LogError};
