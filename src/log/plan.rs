@@ -346,6 +346,15 @@ impl Owed {
         Some((group, some))
     }
 
+    /// All of it.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        let marks = self.marks.iter();
+        let marks = marks.map(|((topic, group), marks)| (*topic, *group, Cow::Borrowed(marks)));
+        let marks = marks.map(|(topic, group, marks)| Change::Marks { topic, group, marks });
+        let trims = self.trims.iter();
+        marks.chain(trims.map(|(topic, floor)| Change::Trim { topic: *topic, floor: *floor }))
+    }
+
     /// Keeps of a commit that found no room what nobody will ask for again.
     pub(crate) fn keep(&mut self, steps: Vec<Step>) {
         self.tried = true;

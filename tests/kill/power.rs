@@ -72,7 +72,7 @@ pub(crate) fn cut(dir: &Path) {
     // What does not work is an error, and only what is lost a panic.
     let once = |_| catch_unwind(AssertUnwindSafe(|| rounds(&disk, 1).map(drop))).map(Result::unwrap).err();
     let lost = (0..20).find_map(once);
-    let lost = lost.expect("twenty cuts, and nothing was lost that nobody waited for");
+    let Some(lost) = lost else { panic!("twenty cuts, and nothing was lost that nobody waited for") };
     say(format!("seen: {}", lost.downcast_ref::<String>().map_or("", |what| what)));
 }
 
@@ -88,7 +88,7 @@ fn rounds(disk: &Disk, cuts: u32) -> Result<String, String> {
         // Why unheard: it says how its publishes failed.
         let mut process = Process::start(started(&data, life, "publish").stderr(Stdio::null()));
         for _ in 0..most {
-            let line = process.line().expect("it ended by itself");
+            let line = process.line().unwrap_or_else(|| panic!("life {life} ended by itself"));
             oracle.hear(&line);
         }
         // In every other life it is killed in the same moment, else it ends by what it sees of that.
