@@ -193,7 +193,7 @@ fn records(at: usize, lens: &[usize], keyed: bool) -> Records {
     let mut records = Records::default();
     for (nth, len) in lens.iter().enumerate() {
         let (body, key) = (vec![at as u8; *len], format!("{at} {nth}"));
-        let (key, seq) = (keyed.then_some(key.as_bytes()), (at % 3 == 0).then_some(at as u64));
+        let (key, seq) = (keyed.then_some(key.as_bytes()), at.is_multiple_of(3).then_some(at as u64));
         records.push(&Record { millis: (at * 5 + nth) as u64, seq, key, body: &body });
     }
     records
@@ -367,7 +367,7 @@ fn a_crowd_of_small_requests_is_more_than_one_commit() {
         Request::Mark { topic, group: 0, marks, done: Done::unheard() }
     };
     let crowds: [&dyn Fn(u32, Ear) -> Request; 5] = [&topic, &append, &trim, &group, &mark];
-    for requests in crowds.map(|of| crowd(of)) {
+    for requests in crowds.map(crowd) {
         log.writer.work_off(requests);
     }
     for (at, heard) in &*heard.lock().unwrap() {
