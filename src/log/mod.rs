@@ -94,6 +94,6 @@ pub(crate) use change::{Marks, Note, Terms};
 pub(crate) use open::{Found, Options};
 pub(crate) use ranges::Ranges;
 pub(crate) use record::{Record, Records};
-pub(crate) use request::Done;
+pub(crate) use request::{Done, Settles};
 pub(crate) use state::{GroupState, TopicState};
 pub(crate) use store::Log;

@@ -7,7 +7,7 @@ use super::change::{Change, Marks};
 use super::error::LogError;
 use super::frame::frame_len;
 use super::record::Records;
-use super::request::{Done, Request};
+use super::request::{Done, Request, Settles};
 use super::state::State;
 use crate::base::{Bug, planted};
 
@@ -52,7 +52,13 @@ pub(crate) struct Plan {
 /// A frame to be.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Data { topic: u32, offset: u64, records: Records },
+    Data {
+        topic: u32,
+        offset: u64,
+        records: Records,
+    },
+    /// Marks that are so if the commit is, and only then.
+    Exact(Change<'static>),
     Other(Change<'static>),
 }
 
@@ -67,7 +73,7 @@ impl Step {
                 keys: records.has_keys(),
                 records: records.bytes(),
             },
-            Step::Other(change) => change.clone(),
+            Step::Exact(change) | Step::Other(change) => change.clone(),
         }
     }
 }
@@ -78,6 +84,7 @@ struct Draft {
     plan: Plan,
     data: BTreeMap<u32, (u64, Records)>,
     marks: BTreeMap<(u32, u32), Marks>,
+    exact: BTreeMap<(u32, u32), Marks>,
     trims: BTreeMap<u32, u64>,
     /// Topics and groups that begin.
     new: Vec<Change<'static>>,
@@ -123,7 +130,7 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
 impl Draft {
     fn is_empty(&self) -> bool {
         let steps = self.data.is_empty() && self.marks.is_empty() && self.trims.is_empty();
-        steps && self.new.is_empty() && self.plan.answers.is_empty()
+        steps && self.exact.is_empty() && self.new.is_empty() && self.plan.answers.is_empty()
     }
 
     /// Whether a request may join: together they have room in a slot, and it comes behind nothing that is said before it.
@@ -131,7 +138,8 @@ impl Draft {
         let is_in_order = match request {
             // Why: what all groups are done with is of no more use, and this one may not be.
             Request::CreateGroup { topic, .. } => {
-                self.marks.range((*topic, 0)..=(*topic, u32::MAX)).next().is_none()
+                let of_topic = (*topic, 0)..=(*topic, u32::MAX);
+                [&self.marks, &self.exact].iter().all(|said| said.range(of_topic.clone()).next().is_none())
             }
             request => !request.is_alone(),
         };
@@ -142,10 +150,12 @@ impl Draft {
     /// What a request adds to the commit at most.
     fn most_bytes(&self, request: &Request) -> usize {
         match request {
-            Request::Append { topic, records, .. } => {
+            Request::Append { topic, records, settles, .. } => {
                 let joins = self.data.get(topic).map_or(0, |(_, all)| all.growth(records));
-                frame_len(records.bytes().len()) + joins
+                let settles = settles.as_ref().map_or(0, settles_bytes);
+                frame_len(records.bytes().len()) + joins + settles
             }
+            Request::Settle { settles, .. } => settles_bytes(settles),
             Request::Mark { marks, .. } => marks_bytes(marks),
             Request::CreateTopic { name, terms, .. } => {
                 frame_len(name.len() + terms.about.len() + 2 * MOST_NUMBERS)
@@ -182,7 +192,25 @@ impl Draft {
     /// Takes in a request. Answers what of it must come behind all else, as the last of its commit.
     fn take(&mut self, request: Request, state: &State) -> Option<Change<'static>> {
         match request {
-            Request::Append { topic, records, sync, done } => self.append(state, topic, records, sync, done),
+            Request::Append { topic, records, sync, settles, done } => {
+                if settles.as_ref().is_none_or(|settles| self.has_group(state, settles.topic, settles.group))
+                {
+                    // Why only then: what is not appended settles nothing.
+                    let settles =
+                        settles.filter(|_| records.count() > 0 && state.topics.contains_key(&topic));
+                    settles.into_iter().for_each(|settles| self.settle(settles));
+                    self.append(state, topic, records, sync, done);
+                } else {
+                    done.tell(Err(LogError::Missing));
+                }
+            }
+            Request::Settle { settles, done } => match self.has_group(state, settles.topic, settles.group) {
+                true => {
+                    self.settle(settles);
+                    self.answer(done, ());
+                }
+                false => done.tell(Err(LogError::Missing)),
+            },
             Request::Mark { topic, group, marks, done } => self.mark(state, topic, group, marks, done),
             Request::Trim { topic, floor } => self.trim(state, topic, floor),
             Request::CreateTopic { name, terms, done } => {
@@ -283,6 +311,12 @@ impl Draft {
         }
     }
 
+    fn settle(&mut self, settles: Settles) {
+        let Settles { topic, group, done } = settles;
+        let marks = Marks { done, notes: Vec::new() };
+        self.exact.entry((topic, group)).or_default().append(marks);
+    }
+
     fn trim(&mut self, state: &State, topic: u32, floor: u64) {
         if state.topics.contains_key(&topic) {
             raise(&mut self.trims, topic, floor);
@@ -309,10 +343,12 @@ impl Draft {
         self.plan.steps.extend(self.new.into_iter().map(Step::Other));
         let data = self.data.into_iter();
         self.plan.steps.extend(data.map(|(topic, (offset, records))| Step::Data { topic, offset, records }));
-        for ((topic, group), mut marks) in self.marks {
+        let as_change = |((topic, group), mut marks): ((u32, u32), Marks)| {
             marks.tidy();
-            self.plan.steps.push(Step::Other(Change::Marks { topic, group, marks: Cow::Owned(marks) }));
-        }
+            Change::Marks { topic, group, marks: Cow::Owned(marks) }
+        };
+        self.plan.steps.extend(self.marks.into_iter().map(as_change).map(Step::Other));
+        self.plan.steps.extend(self.exact.into_iter().map(as_change).map(Step::Exact));
         let trims = self.trims.into_iter();
         self.plan.steps.extend(trims.map(|(topic, floor)| Step::Other(Change::Trim { topic, floor })));
         self.plan.steps.extend(last.map(Step::Other));
@@ -364,7 +400,7 @@ impl Owed {
                     self.marks.entry((topic, group)).or_default().append(marks.into_owned());
                 }
                 Step::Other(Change::Trim { topic, floor }) => raise(&mut self.trims, topic, floor),
-                Step::Data { .. } | Step::Other(_) => {}
+                Step::Data { .. } | Step::Exact(_) | Step::Other(_) => {}
             }
         }
     }
@@ -373,6 +409,10 @@ impl Owed {
 fn marks_bytes(marks: &Marks) -> usize {
     let notes = marks.notes.iter().map(|(_, note)| note.more.len() + MOST_NUMBERS).sum::<usize>();
     frame_len((1 + marks.done.len()) * MOST_NUMBERS + notes)
+}
+
+fn settles_bytes(settles: &Settles) -> usize {
+    frame_len((1 + settles.done.len()) * MOST_NUMBERS)
 }
 
 /// A floor only rises.

@@ -52,6 +52,15 @@ impl<T> fmt::Debug for Done<T> {
     }
 }
 
+/// A group is done with these messages of a topic: if its commit is there, and else not.
+#[derive(Debug)]
+pub(crate) struct Settles {
+    pub(crate) topic: u32,
+    pub(crate) group: u32,
+    /// Offsets, from the first to one behind the last.
+    pub(crate) done: Vec<(u64, u64)>,
+}
+
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Answered with the offset of the first record; if `sync`, once it is on the disk, else once it is written.
@@ -59,7 +68,14 @@ pub(crate) enum Request {
         topic: u32,
         records: Records,
         sync: bool,
+        /// In the same commit.
+        settles: Option<Settles>,
         done: Done<u64>,
+    },
+    /// Unlike marks, it is not said again later if it is refused.
+    Settle {
+        settles: Settles,
+        done: Done<()>,
     },
     /// Answered, if anybody hears it, once it is on the disk.
     Mark {

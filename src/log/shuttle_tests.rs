@@ -167,7 +167,7 @@ fn what_is_confirmed_can_be_read_at_once_and_the_last_handle_closes() {
             let log = log.clone();
             thread::spawn(move || {
                 for body in [b"a", b"b"] {
-                    let append = |log: &Log, done| log.append(topic, records(&[body]), sync, done);
+                    let append = |log: &Log, done| log.append((topic, records(&[body])), None, sync, done);
                     let offset = asked(&log, &append).unwrap();
                     assert!(log.bounds(topic).unwrap().1 > offset, "{offset} is there");
                     let chunk = log.read(topic, offset, 1).unwrap();

@@ -121,7 +121,8 @@ impl Writer {
     fn settle(&mut self, plan: &Plan) -> bool {
         let floors = |state: &State| state.topics.values().map(|topic| topic.floor).sum::<u64>();
         let (mut touched, before) = (BTreeSet::new(), floors(&self.state));
-        for change in plan.steps.iter().map(plan::Step::change).chain(self.owed.changes()) {
+        let steps = plan.steps.iter().filter(|step| matches!(step, plan::Step::Other(_)));
+        for change in steps.map(plan::Step::change).chain(self.owed.changes()) {
             if matches!(change, Change::Marks { .. } | Change::Trim { .. })
                 && self.state.apply(&change).is_ok()
             {

@@ -76,7 +76,7 @@ fn nothing_of_a_commit_that_was_refused_follows_the_next_one() {
         disk.fail(DiskFault::nth(1).of(DiskCall::Write).with(ErrorKind::StorageFull));
         let append = |topic, body: &[u8]| {
             let (records, done) = (records(&[body]), Done::unheard());
-            Request::Append { topic, records, sync: true, done }
+            Request::Append { topic, records, sync: true, settles: None, done }
         };
         log.writer.work_off([append(topics[0], &[1; 100]), append(topics[1], &[0; 900])].into());
         assert!(log.writer.poisoned.is_none(), "seed {seed}");
@@ -128,6 +128,7 @@ fn what_is_settled_makes_room_on_a_disk_that_the_log_has_filled() {
                     topic,
                     records,
                     sync: true,
+                    settles: None,
                     done: Done::new(move |result| *hear.lock().unwrap() = Some(result)),
                 };
                 log.writer.work_off(marks.chain([append]).collect());

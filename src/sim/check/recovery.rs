@@ -32,8 +32,6 @@ pub(in crate::sim) struct Saga {
     pub(in crate::sim) lives: Vec<Life>,
     /// Topics of which a power cut may take what was confirmed so shortly before.
     pub(in crate::sim) intervals: BTreeMap<Name, Duration>,
-    /// Topics that take each value once.
-    pub(in crate::sim) deduplicated: BTreeSet<Name>,
     /// The last process had all groups, and nothing left to do in the end.
     pub(in crate::sim) drained: bool,
 }
@@ -75,6 +73,11 @@ struct TopicNotes {
     /// Of this process: where its publishes begin in the history, and its acceptances.
     tried_at: BTreeMap<u64, (usize, BTreeSet<Name>)>,
     accepted_at: BTreeMap<u64, usize>,
+    /// Of what was delayed, by value: when that was confirmed.
+    delayed: BTreeMap<u64, Moment>,
+    cancelled: BTreeSet<u64>,
+    /// By the number of this process's schedule: the value.
+    numbers: BTreeMap<u64, u64>,
 }
 
 #[derive(Default)]
@@ -150,6 +153,18 @@ impl Reader<'_> {
                 }
                 What::Refused { topic, value } => self.on_refused(topic, *value),
                 What::Confirmed { topic, value, id } => self.on_confirmed(topic, *value, id.offset(), *at),
+                What::Delayed { topic, value, number } => {
+                    let notes = self.topic(topic);
+                    notes.delayed.insert(*value, *at);
+                    notes.numbers.insert(*number, *value);
+                }
+                What::Unscheduled { topic, number } => {
+                    let notes = self.topic(topic);
+                    if let Some(value) = notes.numbers.get(number) {
+                        notes.delayed.remove(value);
+                        notes.cancelled.insert(*value);
+                    }
+                }
                 What::Began { group, id, attempt, .. } => {
                     if let Some(of) = facts(group) {
                         self.on_began(of, id.offset(), *attempt, place);
@@ -208,6 +223,9 @@ impl Reader<'_> {
         let notes = self.topic(topic);
         notes.life = number;
         let lost = notes.confirmed.split_off(&next);
+        if let Some((cut, interval)) = excused {
+            notes.delayed.retain(|_, at| cut.since(*at) >= *interval + SLACK);
+        }
         drop((notes.values.split_off(&next), notes.keys.split_off(&next)));
         for (names, notes) in &mut self.groups {
             if names.0 == *topic {
@@ -304,11 +322,14 @@ impl Reader<'_> {
         self.same_value(&of.topic, offset, value);
         let notes = self.topic(&of.topic);
         let (tried, hopes) = (notes.tried.contains(&value), notes.hopes.get(&value).copied().unwrap_or(0));
+        let cancelled = notes.cancelled.contains(&value);
         let (topic, group) = (&of.topic, &of.group);
         if !tried {
             self.say(format_args!("{topic}.{group} saw {value}, which nobody published"));
         } else if hopes <= 0 {
             self.say(format_args!("{topic}.{group} saw {value}, which was refused"));
+        } else if cancelled {
+            self.say(format_args!("{topic}.{group} saw {value}, which had been delayed and cancelled"));
         }
         let notes = self.group(of);
         let before = notes.begun.get(&offset).copied().unwrap_or(0) > 1;
@@ -353,14 +374,14 @@ impl Reader<'_> {
     }
 
     fn same_value(&mut self, topic: &Name, offset: u64, value: u64) {
-        let once = self.saga.deduplicated.contains(topic);
         let notes = self.topic(topic);
         let first = *notes.values.entry(offset).or_insert(value);
         let other = notes.values.iter().find(|(at, its)| **at != offset && **its == value).map(|(at, _)| *at);
         if first != value {
             self.say(format_args!("{offset} of {topic} is {first} to one and {value} to another"));
         }
-        if let Some(other) = other.filter(|_| once) {
+        // Each is published once, but for what can't be accepted twice.
+        if let Some(other) = other {
             self.say(format_args!("{value} was accepted twice by {topic}, as {other} and {offset}"));
         }
     }
@@ -374,6 +395,7 @@ impl Reader<'_> {
             topic.joined.retain(|_, at| *at == 0);
             topic.tried_at.clear();
             topic.accepted_at.clear();
+            topic.numbers.clear();
         }
         for group in self.groups.values_mut() {
             group.own.clear();
@@ -385,6 +407,10 @@ impl Reader<'_> {
     fn all_is_settled(&mut self) {
         let (topics, groups) = (std::mem::take(&mut self.topics), std::mem::take(&mut self.groups));
         for (topic, notes) in &topics {
+            let seen: BTreeSet<u64> = notes.values.values().copied().collect();
+            for (value, at) in notes.delayed.iter().filter(|(value, _)| !seen.contains(value)) {
+                self.say(format_args!("{value} was delayed by {topic} at {at:?}, and never seen"));
+            }
             for (offset, (value, _, joined)) in &notes.confirmed {
                 for group in joined {
                     let of = groups.get(&(topic.clone(), group.clone()));
