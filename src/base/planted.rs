@@ -119,6 +119,14 @@ pub(crate) enum Bug {
     TailStays,
     /// What is damaged in the journal is taken for its end.
     DamageIsTail,
+    /// An append is answered with the offset of the first in its commit.
+    OffsetOfCommit,
+    /// A group is sent to an offset before what it had said by then.
+    SeekFirst,
+    /// What waits together becomes one commit, however large.
+    OneCommit,
+    /// The log's writer says how it is woken after it looked, and not while.
+    LateWaker,
 }
 
 #[cfg(not(test))]

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::change::{Marks, Terms};
 use super::error::LogError;
 use super::record::Records;
 use super::state::State;
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
+use crate::base::{Bug, planted};
 
 /// Hears what became of a request, once. Dropped unheard it says [`LogError::Closed`].
 pub(crate) struct Done<T>(Option<Hear<T>>);
@@ -188,6 +189,10 @@ impl Queue {
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<VecDeque<Request>> {
         let mut waiting = self.lock();
         if waiting.requests.is_empty() {
+            if planted(Bug::LateWaker) {
+                drop(waiting);
+                waiting = self.lock();
+            }
             let old = waiting.writer.replace(cx.waker().clone());
             drop(waiting);
             drop(old);
