@@ -30,6 +30,8 @@ pub(crate) struct Disk {
     pub(crate) found: Found,
     /// The topics that the log has. Limit: those that were created.
     stored: Mutex<BTreeMap<String, Stored>>,
+    /// Whoever moves what can't be read of a schedule does so alone.
+    pub(crate) gives_up: futures::lock::Mutex<()>,
     /// Not all of what an earlier process may have handed out could be written down as such.
     undoubted: Arc<AtomicBool>,
     writes: Arc<Writes>,
@@ -135,7 +137,8 @@ impl Disk {
         let (end, clerk) = reply();
         rt.spawn("log clerk", attend(rt.clone(), log.clone(), writes.clone(), rings, end));
         let (stored, clerk) = (Mutex::new(stored.collect()), Mutex::new(Some(clerk)));
-        Ok(Arc::new(Disk { log, dir, found, stored, undoubted, writes, bell, clerk }))
+        let gives_up = futures::lock::Mutex::default();
+        Ok(Arc::new(Disk { log, dir, found, stored, gives_up, undoubted, writes, bell, clerk }))
     }
 
     /// A topic that the log has.
@@ -214,11 +217,17 @@ impl Disk {
         Ok(state.topics.get(&stored.number).is_some_and(|topic| topic.groups.contains_key(&Home::GROUP)))
     }
 
-    /// A topic and its schedule are as these say.
-    pub(crate) fn replace(&self, name: &Name, (topic, schedule): (&Stored, Stored)) {
+    /// A message that was delayed was moved into a topic that is not open: to this offset, in this millisecond.
+    pub(crate) fn note_moved(&self, name: &Name, (at, millis): (u64, u64), (from, to): (u64, u64)) {
         let mut stored = self.lock();
-        stored.insert(name.to_string(), topic.clone());
-        stored.insert(schedule_of(name), schedule);
+        if let Some(topic) = stored.get_mut(name.as_str()) {
+            let topic = Arc::make_mut(&mut topic.state);
+            (topic.next, topic.millis) = (at + 1, millis);
+        }
+        if let Some(schedule) = stored.get_mut(&schedule_of(name)) {
+            let schedule = Arc::make_mut(&mut schedule.state);
+            schedule.groups.entry(Home::GROUP).or_default().done.insert(from, to);
+        }
     }
 
     /// A topic's schedule, if the log has one.

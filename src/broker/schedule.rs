@@ -120,7 +120,7 @@ struct ScheduleActor<T: 'static> {
     clock: Clock,
     /// The time when it was last read.
     now: Moment,
-    /// Those who cancel what is still in the mailbox, by its number. Limit: each is a future somewhere.
+    /// Those who cancel what is still in the mailbox, or just on its way, by its number. Limit: each is a future somewhere.
     asked: BTreeMap<u64, (Moment, Reply<Result<T, CancelError>>)>,
     /// Those who wait until what is due has moved. Limit: each is a future somewhere.
     moved: Vec<Reply<Option<u64>>>,
@@ -200,6 +200,10 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
             return;
         }
         match self.agenda.on_cancel(at, number) {
+            // Why: it has not moved if the disk refuses that.
+            None if self.disk.as_ref().is_some_and(|disk| disk.moves((at, number))) => {
+                self.asked.insert(number, (at, answer));
+            }
             None => drop(answer.send(Err(CancelError::Moved))),
             Some(item) if self.disk.is_some() => self.strike_out((at, number), item, answer),
             Some(item) => self.on_cancelled(number, item, answer),
@@ -233,6 +237,7 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
                 continue;
             };
             if let Some(until) = self.disk.as_ref().and_then(|disk| disk.stuck(self.now)) {
+                self.entry.give_up();
                 match self.clock.poll_alarm(Some(until), cx) {
                     Poll::Ready(now) => self.now = self.now.max(now),
                     Poll::Pending => return self.answer(Some(first.1)),

@@ -200,8 +200,9 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     /// The moment that is so far ahead, and about when that is, in milliseconds since 1970.
     pub(super) fn due_in(&self, delay: Duration) -> (Moment, u64) {
         let due = self.core.rt.now() + delay;
-        // Why the next one: after a restart this is all that is known, and it must not come early.
-        (due, self.core.rt.wall_millis().saturating_add(whole_millis(delay)).saturating_add(1))
+        // Why both rounded up: after a restart this is all that is known, and it must not come early.
+        let millis = whole_millis(delay.saturating_add(Duration::from_nanos(999_999)));
+        (due, self.core.rt.wall_millis().saturating_add(millis).saturating_add(1))
     }
 
     /// Puts a message into the schedule.

@@ -16,23 +16,23 @@ use crate::durable::TempDir;
 use crate::every;
 use crate::kit::{millis, secs};
 
-const HOUR: Duration = secs(3600);
+pub(crate) const HOUR: Duration = secs(3600);
 
-fn builder(disk: &SimDisk) -> DataDirBuilder {
+pub(crate) fn builder(disk: &SimDisk) -> DataDirBuilder {
     Broker::builder().data_dir("/data").journal_file_bytes(64 << 10).on(disk.clone())
 }
 
-async fn open(builder: DataDirBuilder) -> (Broker, Topic<String>) {
+pub(crate) async fn open(builder: DataDirBuilder) -> (Broker, Topic<String>) {
     let broker = builder.open().await.unwrap();
     let topic = broker.topic::<String>("orders").durable(Raw).delay_capacity(64).open().await.unwrap();
     (broker, topic)
 }
 
-async fn scheduled(topic: &Topic<String>) -> u64 {
+pub(crate) async fn scheduled(topic: &Topic<String>) -> u64 {
     topic.stats().await.unwrap().scheduled
 }
 
-async fn later(topic: &Topic<String>, delay: Duration, text: &str) -> Scheduled {
+pub(crate) async fn later(topic: &Topic<String>, delay: Duration, text: &str) -> Scheduled {
     topic.publish_after(delay, text.to_owned()).await.unwrap()
 }
 

@@ -28,6 +28,8 @@ mod dedup;
 mod delayed;
 mod delayed_disk;
 mod delayed_ends;
+mod delayed_refused;
+mod delayed_ways;
 mod delete_group;
 mod delete_topic;
 mod delivery;

@@ -8,7 +8,7 @@ use crate::broker::envelope::Envelope;
 use crate::broker::item::Item;
 use crate::broker::record::{CHUNK, Clocks, Home, Reader, Record as Beside};
 use crate::broker::{Codec, OpenError};
-use crate::log::{Log, LogError, Record, Records, Settles, TopicState};
+use crate::log::{Done, Log, LogError, Record, Records, Settles, TopicState};
 use crate::runtime::Rt;
 
 /// A durable topic's delayed messages, as the disk has them.
@@ -16,7 +16,7 @@ pub(crate) struct FoundDelayed<T> {
     pub(crate) keeper: Keeper,
     /// One behind the last offset of the schedule.
     pub(crate) next: u64,
-    /// In the order of their offsets.
+    /// In the order in which they are due.
     pub(crate) waiting: Vec<(Moment, Item<T>)>,
 }
 
@@ -44,8 +44,10 @@ pub(crate) async fn find_delayed<T: Send + Sync + 'static>(
     });
     let (waiting, unread) = read.await.ok_or(LogError::Closed)??;
     if !unread.is_empty() {
-        give_up(disk, (name, topic), &stored, unread).await?;
+        give_up(disk, name, unread).await?;
     }
+    // Whoever opened it at the same time, or began to, may have moved some.
+    *topic = disk.find(name.as_str()).ok_or(LogError::Missing)?;
     Ok(Some(FoundDelayed { keeper, next: stored.state.next, waiting }))
 }
 
@@ -72,39 +74,51 @@ fn read_schedule<T: 'static>(
                     }
                     let home = Some(Home { schedule: number, offset });
                     item.set_record(Beside { bytes: record.body.to_vec(), confirm: None, home });
-                    waiting.push((reader.clocks.moment(due.unwrap_or(0)), item));
+                    waiting.push((due.unwrap_or(0), item));
                 }
                 Err(_) => unread.push((offset, record.millis, record.body.to_vec())),
             }
         }
         from = chunk.end().unwrap_or(state.next);
     }
-    Ok((waiting, unread))
+    // Why here: what was due before now has one moment from now on.
+    waiting.sort_by_key(|(due, _)| *due);
+    let waiting = waiting.into_iter().map(|(due, item)| (reader.clocks.moment(due), item));
+    Ok((waiting.collect(), unread))
 }
 
-/// Moves what can't be read into the topic, in one commit.
-async fn give_up(
-    disk: &Arc<Disk>,
-    (name, topic): (&Name, &mut Stored),
-    schedule: &Stored,
-    unread: Vec<Unread>,
-) -> Result<(), LogError> {
-    let (mut state, mut left) = (TopicState::clone(&topic.state), TopicState::clone(&schedule.state));
+/// Moves what can't be read into the topic, each in one commit.
+async fn give_up(disk: &Arc<Disk>, name: &Name, unread: Vec<Unread>) -> Result<(), LogError> {
+    let _alone = disk.gives_up.lock().await;
+    // Somebody who went away may have begun it: that is known behind this.
+    let (done, known) = answered();
+    disk.log.sync(done);
+    known.await.unwrap_or(Err(LogError::Closed))?;
     for (offset, millis, bytes) in unread {
+        let both = disk.find(name.as_str()).zip(disk.find_schedule(name));
+        let (topic, schedule) = both.ok_or(LogError::Missing)?;
+        let is_done =
+            schedule.state.groups.get(&Home::GROUP).is_some_and(|group| group.done.contains(offset));
+        if is_done {
+            continue;
+        }
         // Times in a log only grow.
-        let millis = millis.max(state.millis);
+        let millis = millis.max(topic.state.millis);
         let mut records = Records::default();
         records.push(&Record { millis, seq: None, key: None, body: &bytes });
-        let (group, run) = (Home::GROUP, (offset, offset + 1));
-        let settles = Settles { topic: schedule.number, group, done: vec![run] };
+        let run = (offset, offset + 1);
+        let settles = Settles { topic: schedule.number, group: Home::GROUP, done: vec![run] };
         let (done, moved) = answered();
-        disk.log.append((topic.number, records), Some(settles), true, done);
-        let at = moved.await.unwrap_or(Err(LogError::Closed))?;
-        (state.next, state.millis) = (at + 1, millis);
-        left.groups.entry(group).or_default().done.insert(run.0, run.1);
-        // Why each time: whoever opens it again after an error reads it as it is.
-        topic.state = Arc::new(state.clone());
-        disk.replace(name, (topic, Stored { number: schedule.number, state: Arc::new(left.clone()) }));
+        let (own, of) = (Arc::downgrade(disk), name.clone());
+        // Why in there: it is known also if whoever opens the topic goes away before.
+        let note = Done::new(move |result: Result<u64, LogError>| {
+            if let (Ok(at), Some(disk)) = (&result, own.upgrade()) {
+                disk.note_moved(&of, (*at, millis), run);
+            }
+            done.tell(result);
+        });
+        disk.log.append((topic.number, records), Some(settles), true, note);
+        moved.await.unwrap_or(Err(LogError::Closed))?;
     }
     Ok(())
 }

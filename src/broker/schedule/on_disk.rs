@@ -100,6 +100,11 @@ impl<T> OnDisk<T> {
         !self.moving.is_empty()
     }
 
+    /// So is this one.
+    pub(super) fn moves(&self, key: Key) -> bool {
+        self.moving.iter().any(|moving| moving.key == key)
+    }
+
     /// Until when what is due is to wait, if so.
     pub(super) fn stuck(&self, now: Moment) -> Option<Moment> {
         self.stuck.filter(|until| *until > now)
@@ -167,6 +172,7 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
     /// The log has answered for the oldest append.
     pub(super) fn on_written(&mut self, result: Result<u64, LogError>) {
         let Some(disk) = &mut self.disk else { return };
+        let grows = result.is_ok();
         if let Ok(offset) = &result {
             disk.next = offset + 1;
         }
@@ -189,7 +195,10 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
             (Some(Writing::Anew(key, old)), result) => self.on_rewritten(key, old, result.ok()),
             (None, _) => {}
         }
-        self.rewrite();
+        // Why not after a refusal: it would be refused at once again, and again. Nor at the end, which nobody is to wait for.
+        if grows && self.over.is_none() {
+            self.rewrite();
+        }
     }
 
     /// Begins to write the message anew that lags behind, if one does.
@@ -218,8 +227,13 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
             let record = item.take_record();
             item.set_record(Stored { home: Some(disk.home(offset)), ..record });
         }
-        if let Some((at, answer)) = self.asked.remove(&key.1) {
-            self.cancel(at, key.1, answer);
+        self.cancel_if_asked(key.1);
+    }
+
+    /// Cancels a message of which it was not known yet where it would be.
+    fn cancel_if_asked(&mut self, number: u64) {
+        if let Some((at, answer)) = self.asked.remove(&number) {
+            self.cancel(at, number, answer);
         }
     }
 
@@ -271,18 +285,25 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
                 Ok(Ok(Published { id, .. })) => {
                     disk.lying.remove(&offset);
                     self.on_moved(key, id);
+                    self.cancel_if_asked(key.1);
                 }
                 Ok(Err(NotStored { value, why })) => {
                     disk.stuck = Some(self.rt.now() + TRY_AGAIN);
+                    // What was evicted for it may be somebody else's by then.
+                    self.asked_for = None;
                     let topic = &self.topic;
                     tracing::warn!(target: "callboard::broker", %topic, error = %why, "what is due waits for the disk");
                     match value.downcast::<Item<T>>() {
                         Ok(item) => self.agenda.put_back(key, *item),
                         Err(other) => drop(drop_each([other])),
                     }
+                    self.cancel_if_asked(key.1);
                 }
                 // The topic's task was taken away by its runtime.
-                Err(_) => disk.astray += 1,
+                Err(_) => {
+                    disk.astray += 1;
+                    self.asked.remove(&key.1);
+                }
             }
         }
         some
