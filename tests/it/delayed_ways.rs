@@ -81,11 +81,11 @@ fn each_comes_once_or_comes_back_whatever_happens() {
                     _ => {
                         if let std::task::Poll::Ready(Some(order)) = poll_once(&mut stream.next()).await {
                             let text = order.to_string();
-                            if order.ack_durable().await.is_ok() {
-                                if let Some(one) = told.get_mut(&text) {
-                                    assert!(!one.1, "{text} came though it came back");
-                                    one.0 += 1;
-                                }
+                            if order.ack_durable().await.is_ok()
+                                && let Some(one) = told.get_mut(&text)
+                            {
+                                assert!(!one.1, "{text} came though it came back");
+                                one.0 += 1;
                             }
                         }
                     }
