@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  client ──bytes──▶ [resp::Decoder] ──Request──▶ session, commands ──▶ broker: topics, groups
-//!         ◀──bytes── [resp::Reply]   ◀────────────────┘
+//!         ◀──bytes── [resp::Replies] ◀────────────────┘
 //! ```
 //!
 //! # The problem
@@ -11,7 +11,7 @@
 //! to each request is a back-pressure that every client understands: what has no room yet is not answered yet.
 //!
 //! # What stands
-//! The codec ([`resp`]): requests are read as they come in, replies are written, in RESP2 and in RESP3. The rest, sessions
+//! The codec (`resp/`): requests are read as they come in, replies are written, in RESP2 and in RESP3. The rest, sessions
 //! and commands, is being built.
 //!
 //! # Rules

@@ -7,7 +7,7 @@
 //! | `Inline` | a line | `Start`, with a request if the line has words |
 //! | `Count` | a line | `Dollar`; `Start` if the number is 0 or less |
 //! | `Dollar` | `$` | `Length` |
-//! | `Length` | a line | `Bulk`; `End` if the number is 0 |
+//! | `Length` | a line | `Bulk` |
 //! | `Bulk` | as many bytes as were announced | `End` |
 //! | `End` | `\r\n` | `Dollar`; `Start`, with a request, behind the last argument |
 //! | any | what does not fit | `Failed`, for ever |
@@ -33,6 +33,8 @@ pub(crate) struct Decoder {
     request: Request,
     /// Arguments of it that are yet to come, the one that is being read included.
     args: usize,
+    /// What has come of a header's line, in `Count` and `Length`.
+    line: Line,
     /// What it counts against [`Limits::request`].
     sum: usize,
     /// Bytes that were looked at or copied, for the tests that bound it.
@@ -44,9 +46,9 @@ pub(crate) struct Decoder {
 enum State {
     Start,
     Inline,
-    Count(Line),
+    Count,
     Dollar,
-    Length(Line),
+    Length,
     Bulk { left: usize },
     End { carriage_return: bool },
     Failed(ProtocolError),
@@ -61,6 +63,7 @@ impl Decoder {
             state: State::Start,
             request: Request::default(),
             args: 0,
+            line: Line::default(),
             sum: 0,
             #[cfg(test)]
             work: 0,
@@ -123,9 +126,9 @@ impl Decoder {
             let whole = match self.state {
                 State::Start => self.start(*first, input),
                 State::Inline => self.inline(input)?,
-                State::Count(line) => self.count(line, input)?,
+                State::Count => self.count(input)?,
                 State::Dollar => self.dollar(*first, input)?,
-                State::Length(line) => self.length(line, input)?,
+                State::Length => self.length(input)?,
                 State::Bulk { left } => self.bulk(left, input),
                 State::End { carriage_return } => self.end(carriage_return, input)?,
                 State::Failed(error) => return Err(error),
@@ -138,13 +141,14 @@ impl Decoder {
         Ok(None)
     }
 
-    // Each of these takes at least one byte, or is followed by one that does, and says whether a request is whole.
+    // Each of these says whether a request is whole. It takes a byte, or goes to a state that does.
 
     fn start(&mut self, first: u8, input: &mut &[u8]) -> bool {
         self.state = State::Inline;
         if first == b'*' {
             take(input, 1);
-            self.state = State::Count(Line::default());
+            self.line = Line::default();
+            self.state = State::Count;
         }
         false
     }
@@ -168,19 +172,16 @@ impl Decoder {
         self.state = State::Start;
         let kept = if before > 0 { Some(self.request.take_bytes()) } else { None };
         let line = kept.as_deref().unwrap_or(part);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.worked(line.len());
         inline::split(line, &mut self.request)?;
         Ok(self.request.len() > 0)
     }
 
-    fn count(&mut self, mut line: Line, input: &mut &[u8]) -> Result<bool, ProtocolError> {
-        let ended = self.line(&mut line, input, ProtocolError::TooBigCount, ProtocolError::InvalidCount)?;
-        if !ended {
-            self.state = State::Count(line);
+    fn count(&mut self, input: &mut &[u8]) -> Result<bool, ProtocolError> {
+        if !self.line(input, ProtocolError::TooBigCount, ProtocolError::InvalidCount)? {
             return Ok(false);
         }
-        let number = line.number().ok_or(ProtocolError::InvalidCount)?;
+        let number = self.line.number().ok_or(ProtocolError::InvalidCount)?;
         self.state = State::Start;
         if number <= 0 {
             return Ok(false);
@@ -205,25 +206,23 @@ impl Decoder {
             return Err(ProtocolError::ExpectedBulk(first));
         }
         take(input, 1);
-        self.state = State::Length(Line::default());
+        self.line = Line::default();
+        self.state = State::Length;
         Ok(false)
     }
 
-    fn length(&mut self, mut line: Line, input: &mut &[u8]) -> Result<bool, ProtocolError> {
-        let ended = self.line(&mut line, input, ProtocolError::TooBigLength, ProtocolError::InvalidLength)?;
-        if !ended {
-            self.state = State::Length(line);
+    fn length(&mut self, input: &mut &[u8]) -> Result<bool, ProtocolError> {
+        if !self.line(input, ProtocolError::TooBigLength, ProtocolError::InvalidLength)? {
             return Ok(false);
         }
-        let length = line.number().and_then(|number| usize::try_from(number).ok());
+        let length = self.line.number().and_then(|number| usize::try_from(number).ok());
         let length =
             length.filter(|length| *length <= self.limits.bulk).ok_or(ProtocolError::InvalidLength)?;
         if length > GUEST_BULK && !self.authenticated {
             return Err(ProtocolError::GuestLength);
         }
         self.count_in(length)?;
-        self.state =
-            if length == 0 { State::End { carriage_return: false } } else { State::Bulk { left: length } };
+        self.state = State::Bulk { left: length };
         Ok(false)
     }
 
@@ -260,25 +259,24 @@ impl Decoder {
     /// Takes what there is of a header's line, and says whether it has ended.
     fn line(
         &mut self,
-        line: &mut Line,
         input: &mut &[u8],
         too_big: ProtocolError,
         invalid: ProtocolError,
     ) -> Result<bool, ProtocolError> {
-        if !line.carriage_return {
+        if !self.line.carriage_return {
             let end = input.iter().position(|byte| *byte == b'\r');
             let part = take(input, end.unwrap_or(input.len()));
             self.worked(part.len());
-            line.push(part);
+            self.line.push(part);
             // Why less than that by one: the `*` or `$` in front counts.
-            if line.len >= LINE {
+            if self.line.len >= LINE {
                 return Err(too_big);
             }
             if end.is_none() {
                 return Ok(false);
             }
             take(input, 1);
-            line.carriage_return = true;
+            self.line.carriage_return = true;
         }
         match take(input, 1) {
             [] => Ok(false),

@@ -14,10 +14,12 @@ pub(super) fn header(out: &mut Vec<u8>, kind: u8, len: usize) {
 
 /// Adds a header where what it is of has already been written, from `at` on.
 pub(super) fn header_at(out: &mut Vec<u8>, at: usize, kind: u8, len: usize) {
-    let mut bytes = Vec::with_capacity(HEADER);
-    header(&mut bytes, kind, len);
-    let at = at.min(out.len());
-    out.splice(at..at, bytes);
+    let end = out.len();
+    header(out, kind, len);
+    let header = out.len() - end;
+    if let Some(both) = out.get_mut(at..) {
+        both.rotate_right(header);
+    }
 }
 
 /// Adds `:42\r\n`.

@@ -39,7 +39,9 @@ impl fmt::Display for ProtocolError {
             ProtocolError::ExpectedBulk(byte) if !matches!(byte, b' '..=b'~') => {
                 return write!(f, "expected '$', got '\\x{byte:02x}'");
             }
-            ProtocolError::ExpectedBulk(byte) => return write!(f, "expected '$', got '{}'", char::from(*byte)),
+            ProtocolError::ExpectedBulk(byte) => {
+                return write!(f, "expected '$', got '{}'", char::from(*byte));
+            }
             ProtocolError::TooBigCount => "too big mbulk count string",
             ProtocolError::TooBigLength => "too big bulk count string",
             ProtocolError::TooBigInline => "too big inline request",

@@ -5,6 +5,8 @@
 //! | `"..."` | `\n \r \t \b \a` a control character, `\x41` a byte, `\` and another character: that one |
 //! | `'...'` | `\'` a quote; any other `\` is one |
 //! | no quotes | everything is itself; a quote begins in the middle of a word too |
+//!
+//! The `\r` that ends a line is a blank as others are.
 
 use super::error::ProtocolError;
 use super::request::{Expected, Request};

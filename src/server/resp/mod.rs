@@ -13,16 +13,17 @@
 //!
 //! # The parts
 //! - [`Decoder`] takes pieces and gives [`Request`]s. Each byte is taken once, whatever the pieces are. What it holds
-//!   is what came, and at most an eighth more and a few kibibytes.
+//!   is what came, and at most an eighth more, 16 bytes for each argument, and a few kibibytes.
 //! - [`Limits`]: how many arguments, how long, how much together; and less for whoever has not said who it is.
 //! - [`ProtocolError`]: after one the connection can't go on, as nobody knows where the next request begins.
-//! - [`Reply`] adds replies to a buffer. What RESP2 has no form for is written in the form that Redis gives it there.
+//! - [`Replies`] adds replies to a buffer. What RESP2 has no form for is written in the form that Redis gives it there.
 //!
 //! # Where it differs from Redis 7.0, whose texts and limits it has
 //! - A bulk that `\r\n` does not follow, and a header whose `\r` has no `\n`, are refused. Redis takes any two bytes, and
 //!   so reads the wrong requests, instead of none, from a client that counts wrong.
 //! - What should be a `$` is refused at once and not when its line has ended.
 //! - A line that is too long is so whatever the pieces are, and a zero byte in a line is a byte like others.
+//! - A request has a million arguments at most, where Redis 7.0 takes two thousand millions.
 //! - A request has a limit as a whole, and an error that says so; Redis closes the connection without a word.
 #![expect(unused_imports, reason = "the sessions that use them are the next thing to be built")]
 #![cfg_attr(not(test), expect(dead_code, reason = "as above"))]
@@ -43,5 +44,5 @@ pub(crate) use decoder::Decoder;
 pub(crate) use error::ProtocolError;
 pub(crate) use limits::Limits;
 pub(crate) use number::parse_i64;
-pub(crate) use reply::{Aggregate, Protocol, Reply, Verbatim};
-pub(crate) use request::{Request};
+pub(crate) use reply::{Aggregate, Protocol, Replies, Verbatim};
+pub(crate) use request::Request;

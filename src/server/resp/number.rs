@@ -1,6 +1,6 @@
 //! Decimal numbers, in the one form that Redis takes and writes.
 
-/// Digits of the longest number, `-9223372036854775808`, and its sign.
+/// Bytes of the longest number, `-9223372036854775808`.
 pub(super) const MOST_DIGITS: usize = 20;
 
 /// Reads a number that has no `+`, no zeros in front, no blanks, and fits. `None`: it is none of those.
@@ -13,7 +13,7 @@ pub(crate) fn parse_i64(text: &[u8]) -> Option<i64> {
     };
     match digits {
         [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] if text.len() <= MOST_DIGITS => {}
+        [b'1'..=b'9', ..] => {}
         _ => return None,
     }
     let mut number = 0_i64;

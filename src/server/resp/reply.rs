@@ -49,17 +49,17 @@ pub(crate) enum Verbatim {
 /// Adds replies to the end of a buffer.
 ///
 /// Each call adds one reply. An aggregate says how many follow, and as many calls must (a map: twice as many); where that
-/// is not known before, [`counted`](Reply::counted) writes it afterwards.
+/// is not known before, [`counted`](Replies::counted) writes it afterwards.
 #[derive(Debug)]
-pub(crate) struct Reply<'a> {
+pub(crate) struct Replies<'a> {
     out: &'a mut Vec<u8>,
     protocol: Protocol,
 }
 
-impl<'a> Reply<'a> {
+impl<'a> Replies<'a> {
     /// Writes to `out`, behind what is in it.
-    pub(crate) fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Reply<'a> {
-        Reply { out, protocol }
+    pub(crate) fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Replies<'a> {
+        Replies { out, protocol }
     }
 
     /// Returns the version that it writes: some commands answer with another shape in RESP3.
@@ -169,7 +169,7 @@ impl<'a> Reply<'a> {
     /// replies, or pairs, it wrote.
     ///
     /// It costs a move of what was written, by the length of the header, at each level of these.
-    pub(crate) fn counted(&mut self, kind: Aggregate, children: impl FnOnce(&mut Reply<'_>) -> usize) {
+    pub(crate) fn counted(&mut self, kind: Aggregate, children: impl FnOnce(&mut Replies<'_>) -> usize) {
         let at = self.out.len();
         let len = children(self);
         let (kind, len) = self.shape(kind, len);
@@ -180,7 +180,10 @@ impl<'a> Reply<'a> {
     ///
     /// # Errors
     /// Those of `write`.
-    pub(crate) fn attempt<E>(&mut self, write: impl FnOnce(&mut Reply<'_>) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn attempt<E>(
+        &mut self,
+        write: impl FnOnce(&mut Replies<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let at = self.out.len();
         let done = write(self);
         if done.is_err() {

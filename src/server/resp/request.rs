@@ -3,10 +3,10 @@
 use std::fmt;
 use std::slice;
 
-/// Memory of bytes that is worth keeping for the next request.
-const KEEP_BYTES: usize = 16 * 1024;
+/// Memory of bytes that is worth keeping for the next request. Every idle connection may hold it.
+const KEEP_BYTES: usize = 8 * 1024;
 /// The same of arguments.
-const KEEP_ARGS: usize = 1024;
+const KEEP_ARGS: usize = 256;
 /// How many arguments there is room for at first. What is announced beyond them is not believed until it comes.
 const FIRST_ARGS: usize = 16;
 /// The least, and the most, that bytes are given more room at a time, beyond an eighth of what there is.

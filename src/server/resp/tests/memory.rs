@@ -20,7 +20,14 @@ fn hold(decoder: &mut Decoder, bytes: &[u8]) -> usize {
 
 #[test]
 fn what_is_only_announced_costs_next_to_nothing() {
-    for silent in ["*1048576\r\n", "*2\r\n$4\r\nXADD\r\n$536870912\r\n", "*1048576\r\n$536870912\r\nx", "*", "*1\r\n$", "P"] {
+    for silent in [
+        "*1048576\r\n",
+        "*2\r\n$4\r\nXADD\r\n$536870912\r\n",
+        "*1048576\r\n$536870912\r\nx",
+        "*",
+        "*1\r\n$",
+        "P",
+    ] {
         let held = hold(&mut decoder(), silent.as_bytes());
         assert!(held <= bound(silent.len(), 2), "{held} for {silent:?}");
     }
@@ -50,6 +57,14 @@ fn a_last_value_has_no_room_behind_it() {
     }
     let held = whole.unwrap().memory();
     assert!(held <= 3_000_000 + 4 + 16 * 8, "{held}");
+}
+
+#[test]
+fn a_small_request_has_no_room_for_what_is_behind_it() {
+    let small = request(&["XADD", "orders"]);
+    let (bytes, mut decoder) = (small.repeat(10_000), decoder());
+    let held = decoder.decode(&mut &bytes[..]).unwrap().unwrap().memory();
+    assert!(held <= bound(small.len(), 2), "{held}");
 }
 
 #[test]

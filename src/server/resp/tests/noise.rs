@@ -10,10 +10,33 @@ use crate::server::resp::{Decoder, Limits, ProtocolError};
 
 const SEEDS: u64 = 400;
 
+/// What may be kept of one request for the next one.
+const KEPT: usize = 8 * 1024 + 256 * size_of::<usize>();
+
 /// What headers say, sense and nonsense.
 const NUMBERS: [&str; 22] = [
-    "0", "1", "2", "3", "5", "16", "-1", "-0", "+1", "01", " 1", "", "1 ", "4294967295", "4294967296", "2147483648",
-    "9223372036854775807", "9223372036854775808", "-9223372036854775808", "18446744073709551616", "1048576", "0x10",
+    "0",
+    "1",
+    "2",
+    "3",
+    "5",
+    "16",
+    "-1",
+    "-0",
+    "+1",
+    "01",
+    " 1",
+    "",
+    "1 ",
+    "4294967295",
+    "4294967296",
+    "2147483648",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "18446744073709551616",
+    "1048576",
+    "0x10",
 ];
 
 /// What lines are made of.
@@ -24,7 +47,9 @@ fn noise(rng: &mut Rng) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..rng.usize(1..12) {
         match rng.u8(0..14) {
-            0..=5 => bytes.extend(request(&(0..rng.usize(1..8)).map(|_| random(rng, 40)).collect::<Vec<_>>())),
+            0..=5 => {
+                bytes.extend(request(&(0..rng.usize(1..8)).map(|_| random(rng, 40)).collect::<Vec<_>>()))
+            }
             6..=7 => {
                 let kind = ["*", "$", "*1\r\n$", "*2\r\n$1\r\nx\r\n$"][rng.usize(0..4)];
                 bytes.extend([kind, NUMBERS[rng.usize(0..NUMBERS.len())], "\r\n"].concat().bytes());
@@ -75,11 +100,14 @@ fn read_watched(seed: u64, decoder: &mut Decoder, pieces: Vec<&[u8]>) -> Read {
             let read = decoder.decode(&mut piece);
             came += before - piece.len();
             // An argument has six bytes at least. What is kept of a small request is in no proportion to the next one.
-            let most = bound(came, came / 6).max(16 * 1024 + 8 * 1024);
+            let most = bound(came, came / 6).max(KEPT);
             assert!(decoder.memory() <= most, "seed {seed}: {} held of {came}", decoder.memory());
             match read {
                 Ok(Some(request)) => {
-                    assert!(request.memory() <= bound(came, request.len()).max(24 * 1024), "seed {seed}: {request:?}");
+                    assert!(
+                        request.memory() <= bound(came, request.len()).max(KEPT),
+                        "seed {seed}: {request:?}"
+                    );
                     requests.push(words(&request));
                     decoder.recycle(request);
                     came = 0;

@@ -8,8 +8,8 @@ use redis_protocol::resp2::types::{OwnedFrame as Frame2, Resp2Frame};
 use redis_protocol::resp3::types::{OwnedFrame as Frame3, VerbatimStringFormat};
 use redis_protocol::{resp2, resp3};
 
-use super::support::{read, read_pieces, decoder};
-use crate::server::resp::{Aggregate, Protocol, Reply, Verbatim};
+use super::support::{decoder, read, read_pieces};
+use crate::server::resp::{Aggregate, Protocol, Replies, Verbatim};
 
 /// A reply as plain data.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ enum Told {
 
 impl Told {
     /// Writes it, with lengths that are known before or after.
-    fn write(&self, reply: &mut Reply<'_>, known: bool) {
+    fn write(&self, reply: &mut Replies<'_>, known: bool) {
         match self {
             Told::Status(text) => reply.status(text),
             Told::Error(text) => reply.error("ERR", text),
@@ -73,7 +73,7 @@ impl Told {
             Told::Boolean(yes) => Frame2::Integer((*yes).into()),
             Told::Double(number) => {
                 let mut out = Vec::new();
-                Reply::new(&mut out, Protocol::Resp3).double(*number);
+                Replies::new(&mut out, Protocol::Resp3).double(*number);
                 Frame2::BulkString(out[1..out.len() - 2].to_vec())
             }
             Told::Big(number) => bulk(number.to_string()),
@@ -88,7 +88,8 @@ impl Told {
 
     fn three(&self) -> Frame3 {
         let attributes = None;
-        let bulk = |number: usize| Frame3::BlobString { data: number.to_string().into_bytes(), attributes: None };
+        let bulk =
+            |number: usize| Frame3::BlobString { data: number.to_string().into_bytes(), attributes: None };
         match self {
             Told::Status(text) => Frame3::SimpleString { data: text.clone().into_bytes(), attributes },
             Told::Error(text) => Frame3::SimpleError { data: format!("ERR {text}"), attributes },
@@ -113,8 +114,8 @@ impl Told {
     }
 }
 
-fn aggregate(reply: &mut Reply<'_>, known: bool, kind: Aggregate, all: &[Told]) {
-    let children = |reply: &mut Reply<'_>| all.iter().for_each(|child| child.write(reply, known));
+fn aggregate(reply: &mut Replies<'_>, known: bool, kind: Aggregate, all: &[Told]) {
+    let children = |reply: &mut Replies<'_>| all.iter().for_each(|child| child.write(reply, known));
     if known {
         reply.begin(kind, all.len());
         children(reply);
@@ -152,17 +153,17 @@ proptest! {
     #[test]
     fn a_reply_is_read_as_what_was_told(told in told(), known: bool) {
         let mut out = Vec::new();
-        told.write(&mut Reply::new(&mut out, Protocol::Resp2), known);
+        told.write(&mut Replies::new(&mut out, Protocol::Resp2), known);
         prop_assert_eq!(resp2::decode::decode(&out).unwrap(), Some((told.two(), out.len())));
         out.clear();
-        told.write(&mut Reply::new(&mut out, Protocol::Resp3), known);
+        told.write(&mut Replies::new(&mut out, Protocol::Resp3), known);
         prop_assert_eq!(resp3::decode::complete::decode(&out).unwrap(), Some((told.three(), out.len())));
     }
 
     #[test]
     fn a_push_is_read_as_what_was_told(all in vec(told(), 1..4)) {
         let (push, mut out) = (Told::Push(all), Vec::new());
-        push.write(&mut Reply::new(&mut out, Protocol::Resp3), true);
+        push.write(&mut Replies::new(&mut out, Protocol::Resp3), true);
         prop_assert_eq!(resp3::decode::complete::decode(&out).unwrap(), Some((push.three(), out.len())));
     }
 

@@ -71,7 +71,13 @@ fn large() -> [Vec<u8>; 5] {
     let (value, key) = (vec![b'v'; 300_000], b"k".to_vec());
     let line = [&b"ECHO "[..], &[b'x'; 60_000], b" \"", &[b'y'; 5000], b"\"\r\n"].concat();
     let among = [vec![key.clone(); 5000], vec![value.clone()], vec![key.clone(); 5000]].concat();
-    [request(&[&key, &value]), request(&vec![key; 60_000]), request(&among), line, request(&vec![""; 100_000])]
+    [
+        request(&[&key, &value]),
+        request(&vec![key; 60_000]),
+        request(&among),
+        line,
+        request(&vec![""; 100_000]),
+    ]
 }
 
 /// Every byte is looked at and copied once, in a line twice; moves to where there is more room copy it some eight
@@ -105,7 +111,8 @@ fn a_decoder_that_forgets_is_caught() {
 /// Pieces of requests, and what is none.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let word = || vec(any::<u8>(), 0..12);
-    let numbers = prop::sample::select(vec!["0", "1", "2", "-1", "12", "007", "+2", "", "99999999999999999999"]);
+    let numbers =
+        prop::sample::select(vec!["0", "1", "2", "-1", "12", "007", "+2", "", "99999999999999999999"]);
     prop_oneof![
         6 => vec(word(), 1..6).prop_map(|words| request(&words)),
         3 => "[a-c \"'\\\\x0-9\t]{0,12}\r?\n".prop_map(String::into_bytes),

@@ -3,20 +3,27 @@
 use super::support::{Read, decoder, read, read_pieces, request};
 use crate::server::resp::{Decoder, Limits, ProtocolError};
 
-/// The requests of a table's right side: words between bars, requests between semicolons.
 #[track_caller]
 fn reads(bytes: &[u8], requests: &[&[&[u8]]]) {
-    let (found, error) = read(bytes);
+    let (found, error) = read_both_ways(bytes);
     assert_eq!(error, None, "{}", bytes.escape_ascii());
     assert_eq!(found, requests, "{}", bytes.escape_ascii());
 }
 
 #[track_caller]
 fn refuses(bytes: &[u8], text: &str) {
-    let (requests, error) = read(bytes);
+    let (requests, error) = read_both_ways(bytes);
     assert_eq!(requests.len(), 0, "{}", bytes.escape_ascii());
     let shown = error.map(|error| error.to_string());
     assert_eq!(shown, Some(format!("Protocol error: {text}")), "{}", bytes.escape_ascii());
+}
+
+/// At once, and byte by byte.
+#[track_caller]
+fn read_both_ways(bytes: &[u8]) -> Read {
+    let read = read(bytes);
+    assert_eq!(read_pieces(&mut decoder(), bytes.chunks(1)), read, "{}", bytes.escape_ascii());
+    read
 }
 
 #[test]
@@ -43,7 +50,8 @@ fn requests_follow_each_other_without_a_wait() {
 
 #[test]
 fn what_asks_for_nothing_is_skipped() {
-    for nothing in ["", "\n", "\r\n", "   \r\n", "*0\r\n", "*-1\r\n", "*-10\r\n", "*-9223372036854775808\r\n"] {
+    for nothing in ["", "\n", "\r\n", "   \r\n", "*0\r\n", "*-1\r\n", "*-10\r\n", "*-9223372036854775808\r\n"]
+    {
         reads(&[nothing.as_bytes(), b"PING\r\n"].concat(), &[&[b"PING"]]);
         let mut decoder = decoder();
         assert_eq!(read_pieces(&mut decoder, [nothing.as_bytes()]), (vec![], None));
@@ -90,18 +98,39 @@ fn a_line_is_a_request_of_its_words() {
 
 #[test]
 fn quotes_that_do_not_close_or_that_a_letter_follows_are_refused() {
-    for line in
-        ["\"", "'", "set \"a", "set 'a", "\"a\"b", "'a'b", "\"a\"\"b\"", "\"a\\\"", "'a\\'", "\"\"\"k\"\"\" v", "\"\\"]
-    {
+    for line in [
+        "\"",
+        "'",
+        "set \"a",
+        "set 'a",
+        "\"a\"b",
+        "'a'b",
+        "\"a\"\"b\"",
+        "\"a\\\"",
+        "'a\\'",
+        "\"\"\"k\"\"\" v",
+        "\"\\",
+    ] {
         refuses(format!("{line}\r\n").as_bytes(), "unbalanced quotes in request");
     }
 }
 
 #[test]
 fn a_number_of_arguments_that_is_none_is_refused() {
-    for number in
-        ["", "x", "+1", "01", "-0", " 1", "1 ", "3000000000", "20000000000000000000", "-9223372036854775809", "1\0", "--1"]
-    {
+    for number in [
+        "",
+        "x",
+        "+1",
+        "01",
+        "-0",
+        " 1",
+        "1 ",
+        "3000000000",
+        "20000000000000000000",
+        "-9223372036854775809",
+        "1\0",
+        "--1",
+    ] {
         refuses(format!("*{number}\r\n").as_bytes(), "invalid multibulk length");
     }
     refuses(b"*1\rx", "invalid multibulk length");
@@ -111,9 +140,20 @@ fn a_number_of_arguments_that_is_none_is_refused() {
 
 #[test]
 fn a_length_that_is_none_is_refused() {
-    for number in
-        ["", "x", "+1", "01", "-0", "-1", "-10", " 1", "536870913", "2147483648", "4294967295", "18446744073709551617"]
-    {
+    for number in [
+        "",
+        "x",
+        "+1",
+        "01",
+        "-0",
+        "-1",
+        "-10",
+        " 1",
+        "536870913",
+        "2147483648",
+        "4294967295",
+        "18446744073709551617",
+    ] {
         refuses(format!("*1\r\n${number}\r\n").as_bytes(), "invalid bulk length");
     }
     assert_eq!(read(b"*1\r\n$536870912\r\n"), (vec![], None));
@@ -122,7 +162,9 @@ fn a_length_that_is_none_is_refused() {
 
 #[test]
 fn a_bulk_is_as_long_as_it_says() {
-    for wrong in ["*1\r\n$3\r\nPING\r\n", "*1\r\n$5\r\nPING\r\n\r\n", "*1\r\n$4\r\nPING\n", "*1\r\n$4\r\nPING\rx"] {
+    for wrong in
+        ["*1\r\n$3\r\nPING\r\n", "*1\r\n$5\r\nPING\r\n\r\n", "*1\r\n$4\r\nPING\n", "*1\r\n$4\r\nPING\rx"]
+    {
         refuses(wrong.as_bytes(), "invalid bulk length");
     }
 }
@@ -171,7 +213,8 @@ fn who_has_not_authenticated_may_ask_for_less() {
 
 #[test]
 fn what_a_client_may_ask_for_follows_its_authentication_at_once() {
-    let bytes = [request(&["AUTH", "secret"]), request(&["x"; 11]), request(&["RESET"]), request(&["x"; 11])].concat();
+    let bytes = [request(&["AUTH", "secret"]), request(&["x"; 11]), request(&["RESET"]), request(&["x"; 11])]
+        .concat();
     let (mut decoder, mut input) = (Decoder::new(Limits::default()), &bytes[..]);
     assert_eq!(decoder.decode(&mut input).unwrap().unwrap().name(), b"AUTH");
     decoder.set_authenticated(true);
@@ -195,7 +238,10 @@ fn limits_are_what_the_server_says() {
     assert_eq!(refusal(b"*1\r\n$101\r\n"), Some(ProtocolError::InvalidLength));
     let whole = request(&[vec![1; 100], vec![2; 50], vec![3; 16 * 9]]);
     assert_eq!(refusal(&whole), Some(ProtocolError::InvalidLength));
-    assert_eq!(refusal(&request(&[vec![1; 100], vec![2; 100], vec![3; 100]])), Some(ProtocolError::TooBigRequest));
+    assert_eq!(
+        refusal(&request(&[vec![1; 100], vec![2; 100], vec![3; 100]])),
+        Some(ProtocolError::TooBigRequest)
+    );
     for _ in 0..5 {
         let (requests, error) = read_pieces(&mut narrow, [&request(&[vec![1; 100], vec![2; 100]])[..]]);
         assert_eq!((requests.len(), error), (1, None), "the sum is that of one request");
