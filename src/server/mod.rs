@@ -10,9 +10,19 @@
 //! need a client for each language; RESP has them all, its streams are topics with groups under other names, and a reply
 //! to each request is a back-pressure that every client understands: what has no room yet is not answered yet.
 //!
+//! # The parts
+//! - **The codec** (`resp/`): requests are read as they come in, replies are written, in RESP2 and in RESP3.
+//! - **A session** (`session.rs`) is a connection: it reads, has each request executed, and writes. It reads no more while its
+//!   client does not take what was written.
+//! - **Commands** (`command.rs`, `commands/`) stand in tables, with what each needs; `execute.rs` looks at that before it runs one.
+//! - **The world** (`world.rs`) is what sessions share, behind one lock that is held for a command, or for a transaction. No command
+//!   blocks, or waits, in it.
+//! - **Pub/Sub** (`pubsub.rs`) sends to whoever listens at the moment. What waits for a client is bounded; one that reads too slowly
+//!   is sent away.
+//!
 //! # What stands
-//! The codec (`resp/`): requests are read as they come in, replies are written, in RESP2 and in RESP3. The rest, sessions
-//! and commands, is being built.
+//! Connections, Pub/Sub, transactions, keys of Redis's other types in memory, and what clients and suites ask of a server. Streams,
+//! which are topics, are the next thing to be built.
 //!
 //! # Rules
 //! - The codec is pure: bytes in, requests out; replies in, bytes out. It has no socket, no clock and no runtime.
@@ -20,4 +30,41 @@
 //!   announces.
 //! - The server is a layer over the broker, and the broker knows nothing of it.
 
-pub(crate) mod resp;
+mod builder;
+mod client;
+mod command;
+mod commands;
+mod config;
+mod execute;
+mod glob;
+mod info;
+mod keys;
+mod notify;
+mod pubsub;
+mod resp;
+mod serving;
+mod session;
+mod state;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub use builder::{ServeError, ServerBuilder};
+pub use serving::{ServerReport, Serving};
+
+/// The version of Redis whose commands, replies and errors these are.
+pub(crate) const REDIS_VERSION: &str = "7.0.15";
+/// Where clients look for a server that they were not told of.
+pub(crate) const PORT: u16 = 6379;
+
+/// A server that Redis's clients can talk to.
+#[derive(Debug)]
+pub struct Server(());
+
+impl Server {
+    /// Begins to set one up.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
+}

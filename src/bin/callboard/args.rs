@@ -1,6 +1,7 @@
 //! Arguments. By hand: there are few, and a library for them would be the largest part of the binary.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Bound;
 use std::path::PathBuf;
 
@@ -10,6 +11,17 @@ pub(crate) enum Command {
     Help,
     Version,
     Inspect { dir: PathBuf, how: How },
+    Serve(Serve),
+}
+
+/// How a server is set up; `None`: by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Serve {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) max_clients: Option<usize>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) trust_network: bool,
 }
 
 /// How a directory is looked into.
@@ -36,9 +48,54 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
     let mut args = args.into_iter();
     match args.next() {
         Some(command) if command == "inspect" => inspect(args),
+        Some(command) if command == "serve" => serve(args),
         Some(other) => Err(format!("there is no command {}", other.display())),
         None => Ok(Command::Help),
     }
+}
+
+fn serve(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut serve = Serve::default();
+    while let Some(arg) = args.next() {
+        let name = arg.to_string_lossy().into_owned();
+        let mut value = || args.next().ok_or(format!("{name} needs a value"));
+        match name.as_str() {
+            "--listen" => serve.listen = Some(address(&value()?.to_string_lossy())?),
+            "--max-clients" => serve.max_clients = Some(number(&name, &value()?)?),
+            "--memory-limit" => serve.memory_limit = Some(bytes(&value()?.to_string_lossy())?),
+            "--password-file" => serve.password_file = Some(value()?.into()),
+            "--trust-network" => serve.trust_network = true,
+            _ => return Err(format!("serve has no option {name}")),
+        }
+    }
+    Ok(Command::Serve(serve))
+}
+
+/// An address, or a port of this machine alone.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    text.parse().map_err(|_| format!("{text} is no address: 127.0.0.1:6379, [::1]:6379, or a port alone"))
+}
+
+fn number(name: &str, text: &OsStr) -> Result<usize, String> {
+    let text = text.to_string_lossy();
+    text.parse().map_err(|_| format!("{name} {text} is no number"))
+}
+
+/// A number of bytes, with a unit or not.
+fn bytes(text: &str) -> Result<u64, String> {
+    let lower = text.to_ascii_lowercase();
+    let units = [("kb", 10), ("mb", 20), ("gb", 30), ("b", 0), ("", 0)];
+    let number = |(unit, shift): (&str, u32)| {
+        let number: u64 = lower.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(1 << shift)
+    };
+    units
+        .into_iter()
+        .find_map(number)
+        .ok_or_else(|| format!("{text} is no number of bytes: 1000000, 100mb, 2gb"))
 }
 
 fn inspect(args: impl Iterator<Item = OsString>) -> Result<Command, String> {

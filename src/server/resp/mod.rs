@@ -25,8 +25,7 @@
 //! - A line that is too long is so whatever the pieces are, and a zero byte in a line is a byte like others.
 //! - A request has a million arguments at most, where Redis 7.0 takes two thousand millions.
 //! - A request has a limit as a whole, and an error that says so; Redis closes the connection without a word.
-#![expect(unused_imports, reason = "the sessions that use them are the next thing to be built")]
-#![cfg_attr(not(test), expect(dead_code, reason = "as above"))]
+#![cfg_attr(not(test), expect(dead_code, reason = "streams use the rest of it"))]
 
 mod decoder;
 mod double;

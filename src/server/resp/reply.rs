@@ -62,6 +62,11 @@ impl<'a> Replies<'a> {
         Replies { out, protocol }
     }
 
+    /// The same in another version: for what changes the version, and answers in the new one.
+    pub(crate) fn speaking(&mut self, protocol: Protocol) -> Replies<'_> {
+        Replies { out: self.out, protocol }
+    }
+
     /// Returns the version that it writes: some commands answer with another shape in RESP3.
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol

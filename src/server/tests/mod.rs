@@ -1,0 +1,1 @@
+//! Sessions over a pipe in memory, in the simulator's time.
