@@ -43,7 +43,7 @@
 //!
 //! # What it is not
 //! It does not replicate across machines. What is in a topic ends with the process, unless the topic is
-//! [`durable`](broker::TopicBuilder::durable); such a one has no delayed messages yet.
+//! [`durable`](broker::TopicBuilder::durable).
 //! A group of several consumers has no order, unless it was asked for. Delivery is at least once, so a handler's effect may happen twice
 //! if it fails after it.
 //!

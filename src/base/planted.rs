@@ -81,6 +81,12 @@ pub(crate) enum Bug {
     ForgottenDelayed,
     /// A publish to a durable topic is confirmed before it is stored.
     UnstoredConfirm,
+    /// A delayed message that has moved stays in its schedule on the disk.
+    MovedTwice,
+    /// What is in a schedule on the disk is not found again.
+    ForgottenSchedule,
+    /// A delayed message that was cancelled stays on the disk.
+    ComesAnyway,
     /// What is given up is settled before its dead letter is stored.
     SettledUnburied,
     /// What was noted of a message that failed does not reach the disk.
@@ -113,6 +119,14 @@ pub(crate) enum Bug {
     TailStays,
     /// What is damaged in the journal is taken for its end.
     DamageIsTail,
+    /// An append is answered with the offset of the first in its commit.
+    OffsetOfCommit,
+    /// A group is sent to an offset before what it had said by then.
+    SeekFirst,
+    /// What waits together becomes one commit, however large.
+    OneCommit,
+    /// The log's writer says how it is woken after it looked, and not while.
+    LateWaker,
 }
 
 #[cfg(not(test))]

@@ -26,6 +26,17 @@ impl<M> Agenda<M> {
         self.waiting.insert((at, number), message);
     }
 
+    /// The message with this number does not come in, after all.
+    pub(crate) fn on_refused(&mut self, number: u64) {
+        debug_assert_eq!(self.next, number, "numbers are given in the order of the mailbox");
+        self.next = number + 1;
+    }
+
+    /// A message that waits.
+    pub(crate) fn get_mut(&mut self, key: (Moment, u64)) -> Option<&mut M> {
+        self.waiting.get_mut(&key)
+    }
+
     /// Whether the message with this number came in, whatever became of it.
     pub(crate) fn has_seen(&self, number: u64) -> bool {
         number < self.next

@@ -13,6 +13,7 @@ use futures::{Stream as _, StreamExt as _};
 use super::bits::Bits;
 use super::books::GroupId;
 use super::keep::About;
+use super::record::Home;
 use super::{Dedup, Durability, OpenError, StorageError};
 use crate::base::Name;
 use crate::base::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
@@ -179,16 +180,56 @@ impl Disk {
         created.await.unwrap_or(Err(LogError::Closed))
     }
 
+    /// Finds a topic's schedule, or makes it: a topic beside it in the log, with one group, and a name that no other has.
+    pub(crate) async fn claim_schedule(self: &Arc<Disk>, topic: &Name) -> Result<Keeper, LogError> {
+        // What the topic is holds for its schedule too; so that a tool can read it.
+        let about = self.find(topic.as_str()).map(|stored| stored.state.terms.about.clone());
+        let terms = Terms { about: about.unwrap_or_default(), ..Terms::default() };
+        let stored = self.claim(&schedule_of(topic), terms).await?;
+        if !stored.state.groups.contains_key(&Home::GROUP) {
+            let (done, created) = answered();
+            self.log.create_group(stored.number, (Home::GROUP, "schedule".into()), (0, 0), done);
+            match created.await.unwrap_or(Err(LogError::Closed)) {
+                Ok(()) | Err(LogError::Exists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Keeper { disk: self.clone(), number: stored.number })
+    }
+
+    /// A topic and its schedule are as these say.
+    pub(crate) fn replace(&self, name: &Name, (topic, schedule): (&Stored, Stored)) {
+        let mut stored = self.lock();
+        stored.insert(name.to_string(), topic.clone());
+        stored.insert(schedule_of(name), schedule);
+    }
+
+    /// A topic's schedule, if the log has one.
+    pub(crate) fn find_schedule(&self, topic: &Name) -> Option<Stored> {
+        self.find(&schedule_of(topic))
+    }
+
     /// Deletes a topic, and all that is on the disk of it.
     pub(crate) async fn delete(&self, name: &Name) -> Result<(), LogError> {
-        let Some(stored) = self.lock().remove(name.as_str()) else { return Ok(()) };
+        // Why in this order: a topic of that name that comes later must not get what was delayed for this one. Why both before
+        // either is awaited: whoever drops this has deleted both.
+        let begun = [schedule_of(name), name.to_string()].map(|name| self.begin_delete(name));
+        let mut result = Ok(());
+        for Deleting { name, stored, deleted } in begun.into_iter().flatten() {
+            let deleted = deleted.await.unwrap_or(Err(LogError::Closed));
+            if deleted.is_err() {
+                self.lock().insert(name, stored);
+            }
+            result = result.and(deleted);
+        }
+        result
+    }
+
+    fn begin_delete(&self, name: String) -> Option<Deleting> {
+        let stored = self.lock().remove(&name)?;
         let (done, deleted) = answered();
         self.log.delete_topic(stored.number, done);
-        let deleted = deleted.await.unwrap_or(Err(LogError::Closed));
-        if deleted.is_err() {
-            self.lock().insert(name.to_string(), stored);
-        }
-        deleted
+        Some(Deleting { name, stored, deleted })
     }
 
     /// The most bytes that a message may have.
@@ -236,6 +277,18 @@ impl Disk {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A topic of the log that is being deleted.
+struct Deleting {
+    name: String,
+    stored: Stored,
+    deleted: Answer<Result<(), LogError>>,
+}
+
+/// The name of a topic's schedule. No topic has one with a space.
+fn schedule_of(topic: &Name) -> String {
+    format!("{topic} schedule")
 }
 
 /// The process before did not end in order: it may have handed out whatever is there, also to groups that are opened again

@@ -75,8 +75,17 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     /// Makes a message of a value and what it is to have beside it.
-    pub(super) fn item_with(&self, value: T, mut extra: Extra) -> Checked<T> {
-        match self.complete(&value, &mut extra) {
+    pub(super) fn item_with(&self, value: T, extra: Extra) -> Checked<T> {
+        self.check(value, extra, None)
+    }
+
+    /// As [`TopicShared::item_with`], of a message that is to come in at that time, in milliseconds since 1970.
+    pub(super) fn item_due(&self, value: T, extra: Extra, due: u64) -> Checked<T> {
+        self.check(value, extra, Some(due))
+    }
+
+    fn check(&self, value: T, mut extra: Extra, due: Option<u64>) -> Checked<T> {
+        match self.complete(&value, &mut extra, due) {
             Ok(key) => Ok(self.made(value, key, extra)),
             Err(why) => Err((value, why)),
         }
@@ -93,7 +102,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
     }
 
     /// Adds to `extra` what the topic finds itself; answers the key.
-    fn complete(&self, value: &T, extra: &mut Extra) -> Result<KeyHash, InvalidMessage> {
+    fn complete(&self, value: &T, extra: &mut Extra, due: Option<u64>) -> Result<KeyHash, InvalidMessage> {
         if let (Some(dedup), None) = (&self.components.dedup, &extra.dedup) {
             extra.dedup = Some(dedup_key_of(dedup, value)?);
         }
@@ -104,7 +113,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         }
         let key = self.find_key(value)?;
         if let Some(codec) = &self.components.codec {
-            extra.record = Some(self.write(&**codec, value, key, extra)?);
+            extra.record = Some(self.write(&**codec, value, key, (extra, due))?);
         }
         Ok(key)
     }
@@ -115,15 +124,16 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         codec: &dyn Codec<T>,
         value: &T,
         key: KeyHash,
-        extra: &Extra,
+        (extra, due): (&Extra, Option<u64>),
     ) -> Result<Box<Record>, InvalidMessage> {
-        let wall = |ttl| self.core.rt.wall_millis().saturating_add(whole_millis(ttl));
+        let comes = || due.unwrap_or_else(|| self.core.rt.wall_millis());
+        let expires = extra.ttl.map(|ttl| comes().saturating_add(whole_millis(ttl)));
         let key = self.settings.keyed.then_some(key);
-        let bytes = record::to_bytes(codec, value, key, (&extra.headers, extra.ttl.map(wall)))?;
+        let bytes = record::to_bytes(codec, value, key, &extra.headers, (expires, due))?;
         let limit = self.core.disk.as_ref().map_or(usize::MAX, |disk| disk.most_bytes());
         match bytes.len() > limit {
             true => Err(InvalidMessage::TooLarge { bytes: bytes.len(), limit }),
-            false => Ok(Box::new(Record { bytes, confirm: None })),
+            false => Ok(Box::new(Record { bytes, ..Record::default() })),
         }
     }
 
@@ -164,7 +174,7 @@ impl TopicShared<DeadLetter> {
             context.add_to(&mut extra.headers, original);
         }
         if let Some(codec) = &self.components.codec {
-            extra.record = Some(self.write(&**codec, &letter, key, &extra)?);
+            extra.record = Some(self.write(&**codec, &letter, key, (&extra, None))?);
         }
         Ok(self.made(letter, key, extra))
     }

@@ -94,8 +94,8 @@ impl TopicReport {
     /// Counts the messages that some group, or nobody, was left with, and those that waited for their moment, as far as they
     /// are not on the disk.
     pub fn lost(&self) -> u64 {
-        let unread = if self.durable { 0 } else { self.unread };
-        unread + self.scheduled + self.groups.iter().map(|group| group.lost).sum::<u64>()
+        let nobodys = if self.durable { 0 } else { self.unread + self.scheduled };
+        nobodys + self.groups.iter().map(|group| group.lost).sum::<u64>()
     }
 
     /// What is not settled stays on the disk.

@@ -6,7 +6,7 @@ use super::dedup::DedupKey;
 use super::envelope::Again;
 use super::extra::Extra;
 use super::message::BATCH;
-use super::record::{Confirm, Record};
+use super::record::{Confirm, Home, Record};
 use super::tally::Tally;
 use super::window::Window;
 use super::{Dedup, Headers, KeyHash, MessageId, Published};
@@ -92,8 +92,23 @@ impl<T> Item<T> {
         record.map(|record| *record).unwrap_or_default()
     }
 
+    /// Where it lies until it is stored, if it was delayed.
+    pub(crate) fn home(&self) -> Option<Home> {
+        self.extra.as_ref()?.record.as_ref()?.home
+    }
+
+    /// Of a message that was read from the disk.
+    pub(crate) fn set_dedup(&mut self, key: DedupKey) {
+        self.extra.get_or_insert_default().dedup = Some(key);
+    }
+
     pub(crate) fn set_record(&mut self, record: Record) {
         self.extra.get_or_insert_default().record = Some(Box::new(record));
+    }
+
+    /// Who waits to hear that it is stored.
+    pub(crate) fn take_confirm(&mut self) -> Option<Confirm> {
+        self.extra.as_mut()?.record.as_mut()?.confirm.take()
     }
 
     /// Lets somebody hear that it is stored.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::codec::Codec;
 use super::disk::{Disk, Keeper, Stored, answered, blocking};
 use super::record::{Clocks, Kept, recover};
+use super::schedule::find_delayed;
 use super::settings::{Durable, TopicSettings};
 use super::topic_actor::Store;
 use super::weight::{Weigher, weigh};
@@ -78,7 +79,7 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
         let (most_keys, key_millis) = (dedup.keys() as u64, whole_millis(dedup.time()));
         let terms =
             Terms { about: about.to_bytes(), keeps: self.settings.retain.is_some(), most_keys, key_millis };
-        let stored = disk.claim(name.as_str(), terms.clone()).await?;
+        let mut stored = disk.claim(name.as_str(), terms.clone()).await?;
         let unsure = check(name, &stored, &about)?;
         if stored.state.terms.keeps != terms.keeps {
             let (done, set) = answered();
@@ -86,24 +87,25 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
             disk.log.set_terms(stored.number, terms, done);
             set.await.unwrap_or(Err(LogError::Closed))?;
         }
+        let (codec, weigher) = (self.codec.clone(), self.weigher.clone());
+        let (limit, ttl) = (self.settings.capacity_bytes, self.settings.ttl.map(whole_millis));
+        let weight = move |value: &T, headers| match (&weigher, limit) {
+            (Some(weigher), Some(limit)) => weigh(weigher, value, headers, limit).unwrap_or(limit as u64),
+            _ => 0,
+        };
+        let delayed = find_delayed((disk, rt), (name, &mut stored), codec.clone(), weight.clone()).await?;
         let clocks = Clocks::of(rt);
         let window = self.window(&stored, clocks);
         let next_group = stored.state.next_group;
         let (log, number) = (disk.log.clone(), stored.number);
-        let (codec, weigher) = (self.codec, self.weigher);
-        let (limit, ttl) = (self.settings.capacity_bytes, self.settings.ttl.map(whole_millis));
         let retains = self.settings.retain.is_some();
         let read = blocking(rt, "read a topic", move || {
-            let weight = |value: &T, headers| match (&weigher, limit) {
-                (Some(weigher), Some(limit)) => weigh(weigher, value, headers, limit).unwrap_or(limit as u64),
-                _ => 0,
-            };
             recover(&log, (number, &stored.state), &*codec, (clocks, ttl), (unsure, retains), &weight)
         });
         let recovered = read.await.ok_or(LogError::Closed)??;
         let (keeper, dedup) = (Keeper { disk: disk.clone(), number }, self.settings.dedup.clone());
         let store = Store { keeper, durability: *durability, dedup, window };
-        Ok(Kept { store, recovered, next_group })
+        Ok(Kept { store, recovered, next_group, delayed })
     }
 
     /// The keys that the log remembers, with their ages.

@@ -152,7 +152,8 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
         delay: Duration,
     ) -> impl Future<Output = Result<Scheduled, PublishError<T>>> + Send + 'a {
         let topic = self.topic;
-        topic.schedule_checked(topic.core.rt.now() + delay, self.message.check(topic))
+        let (due, millis) = topic.due_in(delay);
+        topic.schedule_checked(due, self.message.check_due(topic, millis))
     }
 
     /// Publishes the message at a time of the wall clock, in milliseconds since 1970, as

@@ -99,6 +99,14 @@ impl<T: Send + Sync + 'static> Outgoing<T> {
             None => topic.item_with(self.value, self.extra),
         }
     }
+
+    /// As [`Outgoing::check`], of a message that is to come in at that time, in milliseconds since 1970.
+    pub(super) fn check_due(self, topic: &TopicShared<T>, due: u64) -> Checked<T> {
+        match self.fault {
+            Some(fault) => Err((self.value, fault)),
+            None => topic.item_due(self.value, self.extra, due),
+        }
+    }
 }
 
 impl<T> From<T> for Outgoing<T> {

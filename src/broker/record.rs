@@ -12,6 +12,7 @@ use super::codec::{Codec, decode, encode};
 use super::envelope::{Again, Envelope};
 use super::extra::Extra;
 use super::message::{BATCH, Item};
+use super::schedule::FoundDelayed;
 use super::topic_actor::{Redriven, Store};
 use super::{DeadLetter, Headers, InvalidMessage, KeyHash, PublishError, Published};
 use crate::base::sync::AtomicBool;
@@ -28,6 +29,26 @@ pub(crate) struct Record {
     pub(crate) bytes: Vec<u8>,
     /// Who waits to hear that it is stored. `None`: nobody does any more.
     pub(crate) confirm: Option<Confirm>,
+    /// Present if it was delayed.
+    pub(crate) home: Option<Home>,
+}
+
+/// Where a delayed message lies on the disk until it is stored in its topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// A number of the log.
+    pub(crate) schedule: u32,
+    pub(crate) offset: u64,
+}
+
+impl Home {
+    /// The one group of a schedule.
+    pub(crate) const GROUP: u32 = 0;
+
+    /// The offset, as a run.
+    pub(crate) fn run(self) -> (u64, u64) {
+        (self.offset, self.offset + 1)
+    }
 }
 
 /// Hears that a message is stored, or gets it back.
@@ -36,7 +57,7 @@ pub(crate) type Confirm = Reply<Result<Published, NotStored>>;
 /// A message that was not stored, on its way back.
 #[derive(Debug)]
 pub(crate) struct NotStored {
-    /// The payload.
+    /// The payload; of a message that was delayed, the message as it was.
     pub(crate) value: Box<dyn Any + Send>,
     pub(crate) why: LogError,
 }
@@ -59,12 +80,13 @@ pub(crate) fn to_bytes<T: 'static>(
     codec: &dyn Codec<T>,
     value: &T,
     key: Option<KeyHash>,
-    (headers, expires): (&Headers, Option<u64>),
+    headers: &Headers,
+    (expires, due): (Option<u64>, Option<u64>),
 ) -> Result<Vec<u8>, InvalidMessage> {
     let mut payload = Vec::new();
     let version = encode(codec, value, &mut payload)?;
     let headers = Cow::Borrowed(headers);
-    let envelope = Envelope { key, headers, expires, due: None, again: None, version, payload: &payload };
+    let envelope = Envelope { key, headers, expires, due, again: None, version, payload: &payload };
     let mut bytes = Vec::new();
     envelope.encode(&mut bytes);
     Ok(bytes)
@@ -113,7 +135,7 @@ pub(crate) fn item_again<T: Send + Sync + 'static>(
         weight: weight(&value, headers.bytes()),
         headers: headers.clone(),
         again: Some(Box::new(again)),
-        record: Some(Box::new(Record { bytes, confirm: None })),
+        record: Some(Box::new(Record { bytes, ..Record::default() })),
         ..Extra::default()
     };
     let millis = letter.original_id().unix_millis();
@@ -152,6 +174,8 @@ pub(crate) struct Kept<T> {
     pub(crate) store: Store,
     pub(crate) recovered: Recovered<T>,
     pub(crate) next_group: u32,
+    /// Present if it has a schedule.
+    pub(crate) delayed: Option<FoundDelayed<T>>,
 }
 
 impl<T> Kept<T> {
@@ -254,7 +278,7 @@ impl<T: 'static> Reader<'_, T> {
 }
 
 /// So much is read at a time.
-const CHUNK: usize = 1 << 20;
+pub(crate) const CHUNK: usize = 1 << 20;
 
 /// Reads from the log what a topic goes on with. Blocks.
 pub(crate) fn recover<T: 'static>(

@@ -9,27 +9,34 @@
 //! moment has come it gets a place there by the line in which publishers wait, and then its id. While the topic is
 //! full, what is due waits here, in the order of the moments; what is not due waits no longer for that.
 //!
-//! The actor is started by the first delayed message: a topic without any has none.
+//! The actor is started by the first delayed message: a topic without any has none. That of a durable topic keeps what it
+//! has on the disk (`schedule/on_disk.rs`).
+
+mod found;
+mod on_disk;
+mod way_in;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::agenda::Agenda;
 use super::blocked::Waits;
 use super::message::{IdStamp, Item};
-use super::topic::TopicShared;
+use super::record::NotStored;
+use super::scheduled::CancelError;
 use super::topic_actor::TopicWord;
 use super::witness::{Sight, Watched};
-use super::{Overflow, Published};
-use crate::base::sync::{Mutex, MutexGuard, Ordering, PoisonError};
+use super::{MessageId, Published};
 use crate::base::{Bug, Moment, Name, drop_each, planted};
-use crate::mailbox::{
-    Answer, Event, Receiver, Reply, SendError, SendSink, Sender, Stamp, WeakSender, mailbox, reply,
-};
+use crate::log::LogError;
+use crate::mailbox::{Event, Receiver, Reply, SendError, SendSink, Sender, Stamp, WeakSender, reply};
 use crate::runtime::{Clock, Rt};
+
+pub(crate) use found::{FoundDelayed, find_delayed};
+pub(crate) use on_disk::OnDisk;
+pub(crate) use way_in::Schedule;
 
 /// How often somebody who stands in the way is looked after, while others wait for quiet.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -49,6 +56,17 @@ impl<T> Due<T> {
     pub(crate) fn into_value(self) -> T {
         self.item.into_value()
     }
+
+    /// Gives it back to who waits for the disk, if somebody does.
+    fn unless_given_back(mut self) -> Option<Due<T>>
+    where
+        T: Send + 'static,
+    {
+        let Some(confirm) = self.item.take_confirm() else { return Some(self) };
+        let value = Box::new(self.into_value());
+        drop(confirm.send(Err(NotStored { value, why: LogError::Closed })));
+        None
+    }
 }
 
 /// Numbers the messages of a schedule, under the lock of its mailbox.
@@ -66,116 +84,26 @@ impl<T: 'static> Stamp<Due<T>> for Numbered {
 /// What others say to a schedule.
 pub(crate) enum ScheduleWord<T> {
     /// Give this message back, if it is still here.
-    Cancel { at: Moment, number: u64, answer: Reply<Option<T>> },
+    Cancel { at: Moment, number: u64, answer: Reply<Result<T, CancelError>> },
     /// Answer when everything that is due by now has moved, or when the topic has no room for it: then with the number
     /// of the first that waits.
     WhenMoved(Reply<Option<u64>>),
     /// End; answer how many messages were left.
     Stop(Reply<u64>),
+    /// From the log: where the oldest message that was to be written lies.
+    Written(Result<u64, LogError>),
+    /// From the log: the oldest message that was cancelled is gone.
+    StruckOut(Result<(), LogError>),
 }
 
 pub(crate) type Door<T> = Sender<Due<T>, ScheduleWord<T>, Numbered>;
 
-/// A topic's schedule, as the topic knows it.
-pub(crate) struct Schedule<T>(Mutex<State<T>>);
-
-enum State<T> {
-    /// Nothing was ever delayed.
-    Unused,
-    /// With its number among all schedules.
-    Open(Door<T>, u64),
-    /// The topic is at its end.
-    Closed,
-}
-
-impl<T> Default for Schedule<T> {
-    fn default() -> Schedule<T> {
-        Schedule(Mutex::new(State::Unused))
-    }
-}
-
-impl<T> Schedule<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The way in, if there is a schedule, and its number.
-    pub(crate) fn open(&self) -> Option<(Door<T>, u64)> {
-        match &*self.lock() {
-            State::Open(door, id) => Some((door.clone(), *id)),
-            State::Unused | State::Closed => None,
-        }
-    }
-
-    /// Tells it to end. From now on it accepts nothing.
-    pub(crate) fn begin_stop(&self) -> Option<Answer<u64>> {
-        match std::mem::replace(&mut *self.lock(), State::Closed) {
-            State::Unused | State::Closed => None,
-            State::Open(door, _) => {
-                let (port, left) = reply();
-                drop(door.close_with(ScheduleWord::Stop(port)));
-                Some(left)
-            }
-        }
-    }
-}
-
-impl<T: Send + Sync + 'static> TopicShared<T> {
-    /// The way into the schedule, which is started if need be; `None`: the topic is at its end.
-    pub(super) fn schedule_door(&self) -> Option<(Door<T>, u64)> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let mut state = self.schedule.lock();
-        if let State::Unused = *state {
-            *state = State::Open(self.start_schedule(), NEXT.fetch_add(1, Ordering::Relaxed));
-        }
-        match &*state {
-            State::Open(door, id) => Some((door.clone(), *id)),
-            State::Unused | State::Closed => None,
-        }
-    }
-
-    fn start_schedule(&self) -> Door<T> {
-        let (sender, receiver) = mailbox(self.settings.delay_capacity, Numbered);
-        let rt = self.core.rt.clone();
-        let actor = ScheduleActor {
-            topic: self.name.clone(),
-            agenda: Agenda::new(),
-            now: rt.now(),
-            clock: rt.clock(),
-            rt,
-            mailbox: receiver,
-            entry: self.sender.sink(),
-            weight: 0,
-            line: self.sender.downgrade(),
-            waits: self.waits.clone(),
-            evicts: self.settings.overflow == Overflow::DropOldest,
-            asked_for: None,
-            asked: BTreeMap::new(),
-            moved: Vec::new(),
-            look_at: None,
-            over: None,
-            watched: self.core.watched.clone(),
-        };
-        self.core.rt.spawn(&format!("schedule {}", self.name), actor.run());
-        sender
-    }
-
-    /// Messages that wait for their moment.
-    pub(super) fn scheduled(&self) -> u64 {
-        self.schedule.open().map_or(0, |(door, _)| door.held())
-    }
-
-    /// Waits until everything that is due has moved, or finds no room; answers the number of the first that does not.
-    pub(super) async fn when_moved(&self) -> Option<u64> {
-        let (door, _) = self.schedule.open()?;
-        let (port, moved) = reply();
-        drop(door.control(ScheduleWord::WhenMoved(port)));
-        // An error means that it has ended.
-        self.core.rt.awaiting("for what is due in topic", &self.name, moved).await.unwrap_or(None)
-    }
-}
+/// What a durable topic's schedule has on the disk, and what of it waits; for one in memory nothing.
+pub(crate) type Found<T> = (Option<OnDisk<T>>, Vec<(Moment, Item<T>)>);
 
 struct ScheduleActor<T: 'static> {
+    /// Its number among all schedules.
+    id: u64,
     topic: Name,
     rt: Rt,
     mailbox: Receiver<Due<T>, ScheduleWord<T>, Numbered>,
@@ -193,13 +121,15 @@ struct ScheduleActor<T: 'static> {
     /// The time when it was last read.
     now: Moment,
     /// Those who cancel what is still in the mailbox, by its number. Limit: each is a future somewhere.
-    asked: BTreeMap<u64, (Moment, Reply<Option<T>>)>,
+    asked: BTreeMap<u64, (Moment, Reply<Result<T, CancelError>>)>,
     /// Those who wait until what is due has moved. Limit: each is a future somewhere.
     moved: Vec<Reply<Option<u64>>>,
     /// When to look again at who stands in the way.
     look_at: Option<Moment>,
     over: Option<Reply<u64>>,
     watched: Watched,
+    /// Present in a durable topic.
+    disk: Option<OnDisk<T>>,
 }
 
 impl<T: Send + Sync + 'static> ScheduleActor<T> {
@@ -209,24 +139,34 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
+        while self.over.is_none() {
             match self.mailbox.poll_next(cx) {
-                Poll::Ready(Event::Message(due)) => self.take_in(due),
+                Poll::Ready(Event::Message(due)) if self.disk.is_some() => self.write(due),
+                Poll::Ready(Event::Message(due)) => self.put_in(due),
                 Poll::Ready(Event::Control(word)) => self.hear(word),
                 // The topic is gone, by a runtime that shuts down.
                 Poll::Ready(Event::Closed) => return Poll::Ready(()),
                 Poll::Pending => {
                     self.move_what_is_due(cx);
-                    return Poll::Pending;
+                    // Why behind it: what has just moved is to be heard of too.
+                    if !self.end_moves(cx) {
+                        return Poll::Pending;
+                    }
                 }
             }
-            if self.over.is_some() {
+        }
+        // What the log, or the topic, was asked for has its answer before the end.
+        loop {
+            self.end_moves(cx);
+            if self.disk.as_ref().is_none_or(OnDisk::is_idle) {
                 return Poll::Ready(());
             }
+            let word = std::task::ready!(self.mailbox.poll_control(cx));
+            self.hear(word);
         }
     }
 
-    fn take_in(&mut self, due: Due<T>) {
+    fn put_in(&mut self, due: Due<T>) {
         let Due { at, number, item } = due;
         let topic = &self.topic;
         self.watched.show(|| Sight::Scheduled { topic, number, due: at });
@@ -249,18 +189,29 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
                 self.moved.push(reply);
             }
             ScheduleWord::Stop(reply) => self.over = Some(reply),
+            ScheduleWord::Written(result) => self.on_written(result),
+            ScheduleWord::StruckOut(result) => self.on_struck_out(result),
         }
     }
 
-    fn cancel(&mut self, at: Moment, number: u64, answer: Reply<Option<T>>) {
-        let item = self.agenda.on_cancel(at, number);
-        if item.is_some() {
-            self.mailbox.settle(1);
-            let topic = &self.topic;
-            self.watched.show(|| Sight::Unscheduled { topic, number });
+    fn cancel(&mut self, at: Moment, number: u64, answer: Reply<Result<T, CancelError>>) {
+        if self.disk.as_ref().is_some_and(|disk| disk.is_rewritten((at, number))) {
+            self.asked.insert(number, (at, answer));
+            return;
         }
+        match self.agenda.on_cancel(at, number) {
+            None => drop(answer.send(Err(CancelError::Moved))),
+            Some(item) if self.disk.is_some() => self.strike_out((at, number), item, answer),
+            Some(item) => self.on_cancelled(number, item, answer),
+        }
+    }
+
+    fn on_cancelled(&mut self, number: u64, item: Item<T>, answer: Reply<Result<T, CancelError>>) {
+        self.mailbox.settle(1);
+        let topic = &self.topic;
+        self.watched.show(|| Sight::Unscheduled { topic, number });
         // Whoever asked may be gone; it is cancelled all the same.
-        if let Err(Some(value)) = answer.send(item.map(Item::into_value))
+        if let Err(Ok(value)) = answer.send(Ok(item.into_value()))
             && let Err(text) = drop_each([value])
         {
             tracing::error!(target: "callboard::broker", topic = %self.topic, panic = %text, "a payload's drop panicked");
@@ -281,6 +232,16 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
                 }
                 continue;
             };
+            if let Some(until) = self.disk.as_ref().and_then(|disk| disk.stuck(self.now)) {
+                match self.clock.poll_alarm(Some(until), cx) {
+                    Poll::Ready(now) => self.now = self.now.max(now),
+                    Poll::Pending => return self.answer(Some(first.1)),
+                }
+                continue;
+            }
+            if self.disk.as_ref().is_some_and(|disk| disk.is_rewritten(first)) {
+                return;
+            }
             match self.poll_entry(cx) {
                 Poll::Ready(Ok(())) => self.move_one(first),
                 // The topic is at its end, and will say so here.
@@ -313,21 +274,30 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
         self.entry.poll_reserve(weight, cx)
     }
 
-    fn move_one(&mut self, (at, number): (Moment, u64)) {
-        let Some(item) = self.agenda.pop() else { return };
-        if planted(Bug::ForgottenDelayed) && number % 5 == 4 {
+    fn move_one(&mut self, key: (Moment, u64)) {
+        let Some(mut item) = self.agenda.pop() else { return };
+        if planted(Bug::ForgottenDelayed) && key.1 % 5 == 4 {
             return self.mailbox.settle(1);
         }
-        match self.entry.fill(item) {
-            Ok(Published { id, .. }) => {
-                // Why after it is in the topic: it is never in neither.
-                self.mailbox.settle(1);
-                let topic = &self.topic;
-                self.watched.show(|| Sight::Due { topic, number, due: at, id });
-            }
+        let home = item.home().map(|home| {
+            let (confirm, answer) = reply();
+            item.set_confirm(confirm);
+            (home.offset, answer)
+        });
+        match (self.entry.fill(item), home) {
+            // It is not there before the disk has it.
+            (Ok(_), Some((offset, answer))) => self.begin_move(key, offset, answer),
+            (Ok(Published { id, .. }), None) => self.on_moved(key, id),
             // The topic was closed in between: it stays here, and is counted here.
-            Err(SendError(item)) => self.agenda.put_back((at, number), item),
+            (Err(SendError(item)), _) => self.agenda.put_back(key, item),
         }
+    }
+
+    /// A message is in its topic. Why only then: it is never in neither.
+    fn on_moved(&mut self, (due, number): (Moment, u64), id: MessageId) {
+        self.mailbox.settle(1);
+        let topic = &self.topic;
+        self.watched.show(|| Sight::Due { topic, number, due, id });
     }
 
     /// Tells the topic that somebody waits; and, if it evicts, that it is to do so for the message with this number. Where
@@ -355,7 +325,8 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
     fn answer(&mut self, waits: Option<u64>) {
         self.look_at = None;
         // Why look: a mailbox whose budget is spent is pending too.
-        if self.mailbox.waiting() == 0 {
+        let moves = self.disk.as_ref().is_some_and(OnDisk::is_moving);
+        if self.mailbox.waiting() == 0 && !moves {
             for reply in self.moved.drain(..) {
                 let _ = reply.send(waits);
             }
@@ -365,10 +336,14 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
     fn end(mut self) {
         self.mailbox.close();
         let rest = self.mailbox.take_rest();
-        let left = self.agenda.len() + rest.len() as u64;
+        let left = match &self.disk {
+            None => self.agenda.len() + rest.len() as u64,
+            // Whoever published the rest has it back.
+            Some(disk) => self.agenda.len() + disk.astray,
+        };
         let reply = self.over.take();
         // Why before the answer: whoever is told of the end must find the messages gone.
-        drop(drop_each(rest));
+        drop(drop_each(rest.into_iter().filter_map(Due::unless_given_back)));
         drop(self);
         if let Some(reply) = reply {
             let _ = reply.send(left);

@@ -7,24 +7,28 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::disk::Keeper;
 use super::door::Checked;
+use super::extra::Extra;
 use super::message::Item;
 use super::publish::Wait;
-use super::schedule::{Due, ScheduleWord};
+use super::schedule::{Due, FoundDelayed, OnDisk, ScheduleWord};
 use super::topic::TopicShared;
-use super::{ErrorKind, InvalidMessage, Overflow, PublishError, Topic};
-use crate::base::Moment;
+use super::{ErrorKind, Overflow, PublishError, StorageError, Topic};
+use crate::base::{Moment, whole_millis};
+use crate::log::LogError;
 use crate::mailbox::{SendError, TrySendError, reply};
 
 /// Stands for a delayed message, to cancel it by: [`Topic::cancel_scheduled`]. Dropping it changes nothing.
 ///
-/// There is one for each message, so that cancelling twice does not compile.
+/// There is one for each message, so that cancelling twice does not compile. It ends with the process: what a durable
+/// topic had delayed is delayed after a restart too, and can't be cancelled any more.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scheduled {
     /// Which schedule, among all there ever were.
-    of: u64,
-    number: u64,
-    due: Moment,
+    pub(super) of: u64,
+    pub(super) number: u64,
+    pub(super) due: Moment,
 }
 
 impl Scheduled {
@@ -40,23 +44,28 @@ impl Scheduled {
 }
 
 /// Says why a delayed message was not cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CancelError {
     /// It was due and is in the topic, where groups have it or will have it.
     Moved,
+    /// The topic is durable, and the disk refused to take note of it: the message is still in the schedule, and comes when it
+    /// is due. Cancel it again once the disk has room; if the log is closed by an error, nothing moves before the broker was
+    /// started anew.
+    NotStored(Scheduled, StorageError),
     /// This topic never had it: it was delayed in another one.
     OtherTopic,
-    /// The topic was deleted or the broker shut down. If the message had not moved by then it was lost, and is counted in
-    /// the report.
+    /// The topic was deleted or the broker shut down. If the message had not moved by then it was lost, or of a durable topic
+    /// kept, and is counted in the report.
     Closed,
 }
 
 impl CancelError {
-    /// Tells what to do: [`ErrorKind::Closed`] or [`ErrorKind::Invalid`].
+    /// Tells what to do: [`ErrorKind::Closed`], [`ErrorKind::Storage`] or [`ErrorKind::Invalid`].
     pub fn kind(&self) -> ErrorKind {
         match self {
             CancelError::Closed => ErrorKind::Closed,
+            CancelError::NotStored(..) => ErrorKind::Storage,
             CancelError::Moved | CancelError::OtherTopic => ErrorKind::Invalid,
         }
     }
@@ -66,13 +75,23 @@ impl fmt::Display for CancelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             CancelError::Moved => "not cancelled: the message was due and is in the topic",
+            CancelError::NotStored(_, error) => {
+                return write!(f, "not cancelled, so it comes when it is due: the disk refused: {error}");
+            }
             CancelError::OtherTopic => "not cancelled: the message was delayed in another topic",
             CancelError::Closed => "not cancelled: the topic is closed",
         })
     }
 }
 
-impl Error for CancelError {}
+impl Error for CancelError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            CancelError::NotStored(_, error) => error.source(),
+            CancelError::Moved | CancelError::OtherTopic | CancelError::Closed => None,
+        }
+    }
+}
 
 impl<T: Send + Sync + 'static> Topic<T> {
     /// Publishes `value` once `delay` has passed: answers as soon as it waits in the topic's schedule.
@@ -90,11 +109,16 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// [`Topic::settled`] and a shutdown wait for what is due and has room, and for nothing that is not due; in the
     /// report that is [`scheduled`](super::TopicReport::scheduled). A topic in memory loses it.
     ///
+    /// A [durable](super::TopicBuilder::durable) topic answers once the disk has the message, and has it at any instant either as a delayed one or
+    /// in the topic. After a restart what was delayed comes when it is due by the wall clock, and what was due meanwhile at
+    /// once. While the disk refuses, what is due waits. Its bytes are held in memory beside the message until it is due.
+    ///
     /// # Errors
     /// [`PublishError`] says why it was not accepted, and gives the message back. What is invalid is refused here.
     ///
     /// # Cancel safety
-    /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it.
+    /// Dropping the future before it is ready leaves the line; the message was not accepted and goes with it. In a durable
+    /// topic it may be on its way to the disk by then, and come when it is due.
     ///
     /// # Examples
     /// ```
@@ -118,7 +142,8 @@ impl<T: Send + Sync + 'static> Topic<T> {
         delay: Duration,
         value: T,
     ) -> impl Future<Output = Result<Scheduled, PublishError<T>>> + Send + '_ {
-        self.shared.schedule_checked(self.shared.core.rt.now() + delay, self.shared.item(value))
+        let (due, millis) = self.shared.due_in(delay);
+        self.shared.schedule_checked(due, self.shared.item_due(value, Extra::default(), millis))
     }
 
     /// Publishes `value` at a time of the wall clock, in milliseconds since 1970: as by [`Topic::publish_after`], at once
@@ -172,6 +197,13 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         Duration::from_millis(unix_millis.saturating_sub(self.core.rt.wall_millis()))
     }
 
+    /// The moment that is so far ahead, and about when that is, in milliseconds since 1970.
+    pub(super) fn due_in(&self, delay: Duration) -> (Moment, u64) {
+        let due = self.core.rt.now() + delay;
+        // Why the next one: after a restart this is all that is known, and it must not come early.
+        (due, self.core.rt.wall_millis().saturating_add(whole_millis(delay)).saturating_add(1))
+    }
+
     /// Puts a message into the schedule.
     pub(super) async fn schedule_checked(
         &self,
@@ -179,21 +211,64 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         item: Checked<T>,
     ) -> Result<Scheduled, PublishError<T>> {
         match item {
-            Ok(item) if self.keeper.is_some() => {
-                Err(PublishError::Invalid(item.into_value(), InvalidMessage::Delayed))
-            }
-            Ok(item) => self.schedule_item(due, item).await,
+            Ok(item) => match &self.keeper {
+                None => self.schedule_item(due, item).await,
+                Some(keeper) => self.schedule_on_disk(keeper, due, item).await,
+            },
             Err((value, why)) => Err(PublishError::Invalid(value, why)),
         }
     }
 
-    /// Puts a message that is valid into the schedule.
-    pub(crate) async fn schedule_item(
+    /// Puts a message into the schedule of a durable topic, and waits until the disk has it.
+    async fn schedule_on_disk(
         &self,
+        keeper: &Keeper,
         due: Moment,
-        item: Item<T>,
+        mut item: Item<T>,
     ) -> Result<Scheduled, PublishError<T>> {
-        let door = if self.may_publish() { self.schedule_door() } else { None };
+        if self.schedule.is_unused() && self.may_publish() {
+            match keeper.disk.claim_schedule(&self.name).await {
+                Ok(keeper) => {
+                    let next = keeper.disk.log.bounds(keeper.number).map_or(0, |(_, next)| next);
+                    drop(self.schedule_door(|| (Some(self.on_disk(keeper, next)), Vec::new())));
+                }
+                Err(LogError::Closed) => return Err(PublishError::Closed(item.into_value())),
+                Err(error) => return Err(PublishError::NotStored(item.into_value(), error.into())),
+            }
+        }
+        let (confirm, stored) = reply();
+        item.set_confirm(confirm);
+        let scheduled = self.schedule_item(due, item).await?;
+        match self.core.rt.awaiting("for the disk, in topic", &self.name, stored).await {
+            Ok(Ok(_)) => Ok(scheduled),
+            Ok(Err(refused)) => match refused.into_error() {
+                Some(error) => Err(error),
+                None => std::future::pending().await,
+            },
+            // Its task was taken away by its runtime before it ever ran, and the message with it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Goes on with what was delayed when the topic was opened before.
+    pub(super) fn resume_schedule(&self, FoundDelayed { keeper, next, waiting }: FoundDelayed<T>) {
+        if waiting.iter().any(|(_, item)| item.expires().is_some()) {
+            self.tally.on_own_time();
+        }
+        if !waiting.is_empty() {
+            drop(self.schedule_door(|| (Some(self.on_disk(keeper, next)), waiting)));
+        }
+    }
+
+    /// What its schedule has on the disk, of which the next offset is this one.
+    fn on_disk(&self, keeper: Keeper, next: u64) -> OnDisk<T> {
+        let durability = self.settings.durable.as_ref().map(|durable| durable.durability);
+        OnDisk::new(keeper, durability.unwrap_or_default(), next)
+    }
+
+    /// Puts a message that is valid into the schedule.
+    async fn schedule_item(&self, due: Moment, item: Item<T>) -> Result<Scheduled, PublishError<T>> {
+        let door = if self.may_publish() { self.schedule_door(Default::default) } else { None };
         let Some((door, of)) = door else { return Err(PublishError::Closed(item.into_value())) };
         let scheduled = |number| Scheduled { of, number, due };
         let item = Due::new(due, item);
@@ -249,8 +324,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let (answer, cancelled) = reply();
         drop(door.control(ScheduleWord::Cancel { at: due, number, answer }));
         match self.core.rt.awaiting("for the schedule of topic", &self.name, cancelled).await {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(CancelError::Moved),
+            Ok(result) => result,
             Err(_) => Err(CancelError::Closed),
         }
     }

@@ -54,6 +54,8 @@ fn as_text<S: serde::Serializer>(durability: &Durability, to: S) -> Result<S::Ok
 impl StoredTopic {
     fn of(topic: &TopicState) -> Option<StoredTopic> {
         let About { codec, keyed, durability, .. } = About::of(&topic.terms.about)?;
+        // A schedule is part of its topic.
+        Name::new(&topic.name).ok()?;
         let groups = topic.groups.values().map(|group| {
             let settled: u64 =
                 group.done.runs().map(|(from, to)| to.min(topic.next) - from.min(topic.next)).sum();

@@ -76,6 +76,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let next_group = kept.as_ref().map_or(0, |kept| kept.next_group);
         let unread = kept.as_mut().map(Kept::take_unread).unwrap_or_default();
         let keeper = kept.as_ref().map(|kept| kept.store.keeper.clone());
+        let delayed = kept.as_mut().and_then(|kept| kept.delayed.take());
         let (store, recovered) = kept.map(Kept::split).unzip();
         let pages = keeper.as_ref().zip(components.codec.as_ref()).map(|(keeper, codec)| {
             let ttl = settings.ttl.map(whole_millis);
@@ -108,7 +109,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let registry = Arc::downgrade(registry);
         let (next_group, ending) = (AtomicU32::new(next_group), Mutex::default());
         let groups = Mutex::new(Groups::with_known(known));
-        Arc::new(TopicShared {
+        let topic = Arc::new(TopicShared {
             name,
             core,
             settings,
@@ -125,7 +126,11 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             schedule: Schedule::default(),
             groups,
             ending,
-        })
+        });
+        if let Some(delayed) = delayed {
+            topic.resume_schedule(delayed);
+        }
+        topic
     }
 
     /// What is to be told of its opening. Not by `start`, which runs while the registry is locked.

@@ -73,7 +73,13 @@ impl Engine {
         self.all(|heard| {
             let appends = topics.into_iter().map(append);
             appends
-                .map(|(topic, records)| Request::Append { topic, records, sync, done: heard.done() })
+                .map(|(topic, records)| Request::Append {
+                    topic,
+                    records,
+                    sync,
+                    settles: None,
+                    done: heard.done(),
+                })
                 .collect()
         })
     }

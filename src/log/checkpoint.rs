@@ -19,6 +19,9 @@ use super::writer::SLOTS;
 use crate::base::varint::{Take, put_bytes, put_u64};
 use crate::base::{Bug, planted};
 
+/// The next checkpoint has room if it is so many times as large as this one, and so many bytes more.
+const GROWTH: usize = 2;
+const SPARE: usize = 4096;
 /// No log comes so far; and what comes behind it has room in a number.
 const MOST: u64 = 1 << 62;
 
@@ -73,7 +76,7 @@ impl Checkpoint {
     /// Puts it in the place of the one that is there, on the disk.
     pub(crate) fn save(&self, vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<(), LogError> {
         let (new, place) = (layout::checkpoint_new(dir), layout::checkpoint(dir));
-        let file = vfs.open(&new, OpenMode::Replace).map_err(|error| LogError::io("create", &new, error))?;
+        let file = vfs.open_anew(&new).map_err(|error| LogError::io("create", &new, error))?;
         file.write_all_at(&self.to_bytes(), 0).map_err(|error| LogError::io("write", &new, error))?;
         file.sync_data().map_err(|error| unsynced(LogError::io("sync", &new, error)))?;
         vfs.rename(&new, &place).map_err(|error| LogError::io("rename", &new, error))?;
@@ -81,6 +84,19 @@ impl Checkpoint {
             return Ok(());
         }
         vfs.sync_dir(dir).map_err(|error| unsynced(LogError::io("sync", dir, error)))
+    }
+}
+
+impl Checkpoint {
+    /// Sees to it that the next one has room, however full the disk is by then: its file is there, full of zeros.
+    ///
+    /// Why: what is settled makes room only behind a checkpoint that says so. Why unheard: without it nothing is lost but that.
+    pub(crate) fn hold_room(&self, vfs: &Arc<dyn Vfs>, dir: &Path) {
+        let zeros = vec![0; self.to_bytes().len() * GROWTH + SPARE];
+        // One that is there holds it, or is not ours.
+        if let Ok(file) = vfs.open(&layout::checkpoint_new(dir), OpenMode::CreateNew) {
+            drop(file.write_all_at(&zeros, 0));
+        }
     }
 }
 

@@ -318,8 +318,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes one more slot, full of zeros, on the disk with its name.
+    /// Makes one more slot, full of zeros, on the disk with its name. What there is no room for takes none.
     pub(crate) fn add_slot(&mut self) -> Result<(), LogError> {
+        self.fill_slot().inspect_err(|error| {
+            if error.is_full() {
+                self.vfs.give_up(&layout::slot_path(&self.dir, self.slots.len()));
+            }
+        })
+    }
+
+    fn fill_slot(&mut self) -> Result<(), LogError> {
         let path = layout::slot_path(&self.dir, self.slots.len());
         let fail = |call| {
             let path = path.clone();

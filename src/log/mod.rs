@@ -33,7 +33,8 @@
 //! - **A failed fdatasync is final**: what it would have confirmed is unknown, nothing is confirmed after it, nobody tries
 //!   again. The log is poisoned until it is opened anew. So is it by a write that failed for another reason than space.
 //! - **A full disk is not final**: what finds no room is refused, and nothing of it is found later; what was confirmed
-//!   stays, and once there is room it goes on.
+//!   stays, and once there is room it goes on. What is settled makes room: the place of the next checkpoint is held, and a checkpoint
+//!   is all that it takes to let go of what nobody needs.
 //! - **Recovery** replays the frames behind the checkpoint. At the first bad one it looks on: if any frame further on says
 //!   that this one was on the disk, then the disk has lost it, and opening is refused, with file, position and lsn, and
 //!   nothing is changed. If none says so, it is the tail that was being written when the lights went out: it is
@@ -81,6 +82,8 @@ mod vfs;
 mod writer;
 
 #[cfg(test)]
+mod shuttle_tests;
+#[cfg(test)]
 mod tests;
 
 pub use error::{Damage, LogError};
@@ -91,6 +94,6 @@ pub(crate) use change::{Marks, Note, Terms};
 pub(crate) use open::{Found, Options};
 pub(crate) use ranges::Ranges;
 pub(crate) use record::{Record, Records};
-pub(crate) use request::Done;
+pub(crate) use request::{Done, Settles};
 pub(crate) use state::{GroupState, TopicState};
 pub(crate) use store::Log;

@@ -78,6 +78,7 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(W
     };
     let replay = replay(&vfs, dir, OpenMode::Write)?;
     let torn = mend(&vfs, dir, &replay)?;
+    replay.checkpoint.hold_room(&vfs, dir);
     let strangers = strangers(&vfs, dir, &replay.state)?;
     let clean = created || (replay.state.closed && torn.is_none());
     let writer = writer(vfs, dir, options, replay, guard);
@@ -237,10 +238,7 @@ fn save_again(vfs: &Arc<dyn Vfs>, dir: &Path, checkpoint: &Checkpoint) -> Result
         saved => return saved,
     };
     let (path, new) = (layout::checkpoint(dir), layout::checkpoint_new(dir));
-    // What there was room for of it is of no use. If it can't go, it is written over.
-    if vfs.kind(&new).is_ok_and(|kind| kind == Some(EntryKind::File)) {
-        drop(vfs.remove_file(&new));
-    }
+    vfs.give_up(&new);
     let fail = |call| {
         let path = &path;
         move |error| LogError::io(call, path, error)

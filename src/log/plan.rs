@@ -7,16 +7,17 @@ use super::change::{Change, Marks};
 use super::error::LogError;
 use super::frame::frame_len;
 use super::record::Records;
-use super::request::{Done, Request};
+use super::request::{Done, Request, Settles};
 use super::state::State;
+use crate::base::{Bug, planted};
 
-/// A commit is full when it has so many bytes, or half of what a slot has room for: an append has at most a quarter of
-/// that, so the last one still fits,
+/// A commit is full when it has so many bytes, or half of what a slot has room for, and what has no room in it any more
+/// waits for the next one,
 const FULL_BYTES: usize = 1 << 20;
 /// or so many records.
 const FULL_RECORDS: u64 = 8192;
 
-/// What the numbers of a run, or of a note, have at most.
+/// What the numbers of a run, of a note, or before a text, have at most.
 const MOST_NUMBERS: usize = 32;
 
 /// Answers a request once it is known how its commit went.
@@ -51,7 +52,13 @@ pub(crate) struct Plan {
 /// A frame to be.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Data { topic: u32, offset: u64, records: Records },
+    Data {
+        topic: u32,
+        offset: u64,
+        records: Records,
+    },
+    /// Marks that are so if the commit is, and only then.
+    Exact(Change<'static>),
     Other(Change<'static>),
 }
 
@@ -66,7 +73,7 @@ impl Step {
                 keys: records.has_keys(),
                 records: records.bytes(),
             },
-            Step::Other(change) => change.clone(),
+            Step::Exact(change) | Step::Other(change) => change.clone(),
         }
     }
 }
@@ -77,6 +84,7 @@ struct Draft {
     plan: Plan,
     data: BTreeMap<u32, (u64, Records)>,
     marks: BTreeMap<(u32, u32), Marks>,
+    exact: BTreeMap<(u32, u32), Marks>,
     trims: BTreeMap<u32, u64>,
     /// Topics and groups that begin.
     new: Vec<Change<'static>>,
@@ -92,6 +100,7 @@ struct Draft {
 
 /// Takes from the queue what goes into one commit: all of it, until that is full, or there is something that must be the last.
 pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed, room: usize) -> Plan {
+    let room = if planted(Bug::OneCommit) { usize::MAX } else { room };
     let full = FULL_BYTES.min(room / 2);
     let mut draft = Draft { next_topic: state.next_topic, ..Draft::default() };
     if owed.tried {
@@ -103,9 +112,10 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
     while last.is_none()
         && draft.bytes < full
         && draft.records < FULL_RECORDS
-        && queue.front().is_some_and(|request| draft.is_empty() || !request.is_alone())
+        && queue.front().is_some_and(|request| draft.has_place_for(request, room))
         && let Some(request) = queue.pop_front()
     {
+        draft.bytes += draft.most_bytes(&request);
         if let Request::Seek { topic, group, .. } = &request {
             // What the group was done with counts no more where it goes; behind this it would.
             owed.marks.remove(&(*topic, *group));
@@ -120,7 +130,47 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
 impl Draft {
     fn is_empty(&self) -> bool {
         let steps = self.data.is_empty() && self.marks.is_empty() && self.trims.is_empty();
-        steps && self.new.is_empty() && self.plan.answers.is_empty()
+        steps && self.exact.is_empty() && self.new.is_empty() && self.plan.answers.is_empty()
+    }
+
+    /// Whether a request may join: together they have room in a slot, and it comes behind nothing that is said before it.
+    fn has_place_for(&self, request: &Request, room: usize) -> bool {
+        let is_in_order = match request {
+            // Why: what all groups are done with is of no more use, and this one may not be.
+            Request::CreateGroup { topic, .. } => {
+                let of_topic = (*topic, 0)..=(*topic, u32::MAX);
+                [&self.marks, &self.exact].iter().all(|said| said.range(of_topic.clone()).next().is_none())
+            }
+            request => !request.is_alone(),
+        };
+        let fits = self.bytes + self.most_bytes(request) <= room;
+        self.is_empty() || (is_in_order && fits)
+    }
+
+    /// What a request adds to the commit at most.
+    fn most_bytes(&self, request: &Request) -> usize {
+        match request {
+            Request::Append { topic, records, settles, .. } => {
+                let joins = self.data.get(topic).map_or(0, |(_, all)| all.growth(records));
+                let settles = settles.as_ref().map_or(0, settles_bytes);
+                frame_len(records.bytes().len()) + joins + settles
+            }
+            Request::Settle { settles, .. } => settles_bytes(settles),
+            Request::Mark { marks, .. } => marks_bytes(marks),
+            Request::CreateTopic { name, terms, .. } => {
+                frame_len(name.len() + terms.about.len() + 2 * MOST_NUMBERS)
+            }
+            Request::SetTerms { terms, .. } => frame_len(terms.about.len() + 2 * MOST_NUMBERS),
+            Request::CreateGroup { name, about, .. } => frame_len(name.len() + about.len() + MOST_NUMBERS),
+            Request::Seek { about, .. } => frame_len(about.len()),
+            Request::Trim { .. }
+            | Request::DeleteTopic { .. }
+            | Request::DeleteGroup { .. }
+            | Request::Seal { .. }
+            | Request::Turn { .. }
+            | Request::Close { .. } => frame_len(0),
+            Request::Describe { .. } | Request::Sync { .. } => 0,
+        }
     }
 
     fn take_owed(&mut self, owed: &mut Owed, state: &State, full: usize) {
@@ -128,9 +178,13 @@ impl Draft {
         while self.bytes < full
             && let Some(((topic, group), marks)) = owed.some_marks()
         {
+            self.bytes += marks_bytes(&marks);
             self.mark(state, topic, group, marks, Done::unheard());
         }
-        for (topic, floor) in std::mem::take(&mut owed.trims) {
+        while self.bytes < full
+            && let Some((topic, floor)) = owed.trims.pop_first()
+        {
+            self.bytes += frame_len(0);
             self.trim(state, topic, floor);
         }
     }
@@ -138,7 +192,25 @@ impl Draft {
     /// Takes in a request. Answers what of it must come behind all else, as the last of its commit.
     fn take(&mut self, request: Request, state: &State) -> Option<Change<'static>> {
         match request {
-            Request::Append { topic, records, sync, done } => self.append(state, topic, records, sync, done),
+            Request::Append { topic, records, sync, settles, done } => {
+                if settles.as_ref().is_none_or(|settles| self.has_group(state, settles.topic, settles.group))
+                {
+                    // Why only then: what is not appended settles nothing.
+                    let settles =
+                        settles.filter(|_| records.count() > 0 && state.topics.contains_key(&topic));
+                    settles.into_iter().for_each(|settles| self.settle(settles));
+                    self.append(state, topic, records, sync, done);
+                } else {
+                    done.tell(Err(LogError::Missing));
+                }
+            }
+            Request::Settle { settles, done } => match self.has_group(state, settles.topic, settles.group) {
+                true => {
+                    self.settle(settles);
+                    self.answer(done, ());
+                }
+                false => done.tell(Err(LogError::Missing)),
+            },
             Request::Mark { topic, group, marks, done } => self.mark(state, topic, group, marks, done),
             Request::Trim { topic, floor } => self.trim(state, topic, floor),
             Request::CreateTopic { name, terms, done } => {
@@ -148,7 +220,6 @@ impl Draft {
                 }
                 let topic = self.next_topic;
                 self.next_topic += 1;
-                self.bytes += name.len() + terms.about.len();
                 self.new.push(Change::Topic { topic, name: name.into(), terms: Cow::Owned(terms) });
                 self.answer(done, topic);
             }
@@ -168,7 +239,11 @@ impl Draft {
             }
             Request::Seek { topic, group, to, about, done } => {
                 let there = self.has_group(state, topic, group);
-                return self.last(done, there, Change::Seek { topic, group, to, about: about.into() });
+                let last = self.last(done, there, Change::Seek { topic, group, to, about: about.into() });
+                if !planted(Bug::SeekFirst) {
+                    return last;
+                }
+                self.new.extend(last);
             }
             Request::Describe { done } => done.tell(Ok(Box::new(state.clone()))),
             Request::Sync { done } => self.answer(done, ()),
@@ -204,7 +279,6 @@ impl Draft {
         }
         *next = group + 1;
         self.new_groups.insert((topic, group));
-        self.bytes += name.len() + about.len();
         self.new.push(Change::Group { topic, group, start, name: name.into(), about: about.into() });
         self.answer(done, ());
     }
@@ -220,11 +294,9 @@ impl Draft {
             return done.tell(Err(LogError::Invalid { why: "an append without records" }));
         }
         self.plan.sync |= sync;
-        // A frame for each at most: what goes to one topic shares one.
-        self.bytes += frame_len(records.bytes().len());
         self.records += u64::from(records.count());
         let (offset, all) = self.data.entry(topic).or_insert_with(|| (there.next, Records::default()));
-        let first = *offset + u64::from(all.count());
+        let first = *offset + if planted(Bug::OffsetOfCommit) { 0 } else { u64::from(all.count()) };
         all.append(records);
         self.plan.answers.push(Box::new(move |result| done.tell(result.map(|()| first))));
     }
@@ -233,12 +305,16 @@ impl Draft {
         if !self.has_group(state, topic, group) {
             return done.tell(Err(LogError::Missing));
         }
-        let notes = marks.notes.iter().map(|(_, note)| note.more.len() + MOST_NUMBERS).sum::<usize>();
-        self.bytes += frame_len(marks.done.len() * MOST_NUMBERS + notes);
         self.marks.entry((topic, group)).or_default().append(marks);
         if done.is_heard() {
             self.answer(done, ());
         }
+    }
+
+    fn settle(&mut self, settles: Settles) {
+        let Settles { topic, group, done } = settles;
+        let marks = Marks { done, notes: Vec::new() };
+        self.exact.entry((topic, group)).or_default().append(marks);
     }
 
     fn trim(&mut self, state: &State, topic: u32, floor: u64) {
@@ -267,10 +343,12 @@ impl Draft {
         self.plan.steps.extend(self.new.into_iter().map(Step::Other));
         let data = self.data.into_iter();
         self.plan.steps.extend(data.map(|(topic, (offset, records))| Step::Data { topic, offset, records }));
-        for ((topic, group), mut marks) in self.marks {
+        let as_change = |((topic, group), mut marks): ((u32, u32), Marks)| {
             marks.tidy();
-            self.plan.steps.push(Step::Other(Change::Marks { topic, group, marks: Cow::Owned(marks) }));
-        }
+            Change::Marks { topic, group, marks: Cow::Owned(marks) }
+        };
+        self.plan.steps.extend(self.marks.into_iter().map(as_change).map(Step::Other));
+        self.plan.steps.extend(self.exact.into_iter().map(as_change).map(Step::Exact));
         let trims = self.trims.into_iter();
         self.plan.steps.extend(trims.map(|(topic, floor)| Step::Other(Change::Trim { topic, floor })));
         self.plan.steps.extend(last.map(Step::Other));
@@ -304,6 +382,15 @@ impl Owed {
         Some((group, some))
     }
 
+    /// All of it.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        let marks = self.marks.iter();
+        let marks = marks.map(|((topic, group), marks)| (*topic, *group, Cow::Borrowed(marks)));
+        let marks = marks.map(|(topic, group, marks)| Change::Marks { topic, group, marks });
+        let trims = self.trims.iter();
+        marks.chain(trims.map(|(topic, floor)| Change::Trim { topic: *topic, floor: *floor }))
+    }
+
     /// Keeps of a commit that found no room what nobody will ask for again.
     pub(crate) fn keep(&mut self, steps: Vec<Step>) {
         self.tried = true;
@@ -313,10 +400,19 @@ impl Owed {
                     self.marks.entry((topic, group)).or_default().append(marks.into_owned());
                 }
                 Step::Other(Change::Trim { topic, floor }) => raise(&mut self.trims, topic, floor),
-                Step::Data { .. } | Step::Other(_) => {}
+                Step::Data { .. } | Step::Exact(_) | Step::Other(_) => {}
             }
         }
     }
+}
+
+fn marks_bytes(marks: &Marks) -> usize {
+    let notes = marks.notes.iter().map(|(_, note)| note.more.len() + MOST_NUMBERS).sum::<usize>();
+    frame_len((1 + marks.done.len()) * MOST_NUMBERS + notes)
+}
+
+fn settles_bytes(settles: &Settles) -> usize {
+    frame_len((1 + settles.done.len()) * MOST_NUMBERS)
 }
 
 /// A floor only rises.

@@ -4,7 +4,7 @@
 //!  flags  millis since the frame's  [seq]  [key len, key]  body len  body        numbers are varints
 //! ```
 
-use crate::base::varint::{Take, put_bytes, put_u64};
+use crate::base::varint::{Take, len_u64, put_bytes, put_u64};
 
 const SEQ: u64 = 1;
 const KEY: u64 = 2;
@@ -62,6 +62,12 @@ impl Records {
         for record in other.iter() {
             self.push(&record);
         }
+    }
+
+    /// How many bytes more others have at most behind these than by themselves: their milliseconds count from the first's.
+    pub(crate) fn growth(&self, other: &Records) -> usize {
+        let most = self.last.max(other.last).saturating_sub(self.first);
+        (len_u64(most) - 1) * other.count as usize
     }
 
     pub(crate) fn iter(&self) -> Iter<'_> {
@@ -175,8 +181,10 @@ mod tests {
             let cut = cut.min(all.len());
             all[..cut].iter().for_each(|record| records.push(record));
             all[cut..].iter().for_each(|record| rest.push(record));
+            let most = records.bytes().len() + rest.bytes().len() + records.growth(&rest);
             records.append(rest);
             prop_assert_eq!(records.count() as usize, all.len());
+            prop_assert!(records.bytes().len() <= most);
             let mut iter = records.iter();
             prop_assert_eq!(iter.by_ref().collect::<Vec<_>>(), all);
             prop_assert!(iter.is_whole());

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::change::{Marks, Terms};
 use super::error::LogError;
 use super::record::Records;
 use super::state::State;
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
+use crate::base::{Bug, planted};
 
 /// Hears what became of a request, once. Dropped unheard it says [`LogError::Closed`].
 pub(crate) struct Done<T>(Option<Hear<T>>);
@@ -51,6 +52,15 @@ impl<T> fmt::Debug for Done<T> {
     }
 }
 
+/// A group is done with these messages of a topic: if its commit is there, and else not.
+#[derive(Debug)]
+pub(crate) struct Settles {
+    pub(crate) topic: u32,
+    pub(crate) group: u32,
+    /// Offsets, from the first to one behind the last.
+    pub(crate) done: Vec<(u64, u64)>,
+}
+
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Answered with the offset of the first record; if `sync`, once it is on the disk, else once it is written.
@@ -58,7 +68,14 @@ pub(crate) enum Request {
         topic: u32,
         records: Records,
         sync: bool,
+        /// In the same commit.
+        settles: Option<Settles>,
         done: Done<u64>,
+    },
+    /// Unlike marks, it is not said again later if it is refused.
+    Settle {
+        settles: Settles,
+        done: Done<()>,
     },
     /// Answered, if anybody hears it, once it is on the disk.
     Mark {
@@ -172,6 +189,10 @@ impl Queue {
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<VecDeque<Request>> {
         let mut waiting = self.lock();
         if waiting.requests.is_empty() {
+            if planted(Bug::LateWaker) {
+                drop(waiting);
+                waiting = self.lock();
+            }
             let old = waiting.writer.replace(cx.waker().clone());
             drop(waiting);
             drop(old);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::error::LogError;
 use super::frame::{Frame, Header, Kind};
@@ -16,6 +16,7 @@ use super::scan::Scan;
 use super::segment;
 use super::state::{Extent, State, TopicState};
 use super::vfs::{OpenMode, Vfs, VfsFile};
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A piece goes on with a frame that begins at most so far behind it,
 const NEAR: u64 = 4 << 10;

@@ -12,7 +12,7 @@ use super::error::LogError;
 use super::journal::Journal;
 use super::open::{self, Found, Options};
 use super::record::Records;
-use super::request::{Done, Queue, Request};
+use super::request::{Done, Queue, Request, Settles};
 use super::shelf::{Chunk, Shelf};
 use super::state::State;
 use super::vfs::Vfs;
@@ -57,12 +57,25 @@ impl Log {
     }
 
     /// Appends records to a topic, and answers with the first one's offset: if `sync`, once they are on the disk.
-    pub(crate) fn append(&self, topic: u32, records: Records, sync: bool, done: Done<u64>) {
+    ///
+    /// `settles`: a group is done with what these take the place of. Both are there, or neither is.
+    pub(crate) fn append(
+        &self,
+        (topic, records): (u32, Records),
+        settles: Option<Settles>,
+        sync: bool,
+        done: Done<u64>,
+    ) {
         let bytes = records.bytes().len();
         if bytes > self.0.most_bytes {
             return done.tell(Err(LogError::TooLarge { bytes, most: self.0.most_bytes }));
         }
-        self.ask(Request::Append { topic, records, sync, done });
+        self.ask(Request::Append { topic, records, sync, settles, done });
+    }
+
+    /// A group is done with these, once that is on the disk: what is refused has not happened, unlike a mark.
+    pub(crate) fn settle(&self, settles: Settles, done: Done<()>) {
+        self.ask(Request::Settle { settles, done });
     }
 
     /// Tells what a group has settled, and what is to be known of the rest. If `done` is heard it is on the disk then.

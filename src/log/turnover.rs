@@ -61,6 +61,7 @@ impl Turnover {
         if self.sweep {
             drop(self.sweep());
         }
+        self.checkpoint.hold_room(&self.vfs, &self.dir);
         Ok(Turned { segments, next: self.checkpoint.next })
     }
 

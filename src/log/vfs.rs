@@ -139,6 +139,13 @@ impl dyn Vfs + '_ {
             _ => self.open(path, OpenMode::Replace),
         }
     }
+
+    /// Removes what there was room for of a file that is of no use so, as far as that can be done.
+    pub(crate) fn give_up(&self, path: &Path) {
+        if self.kind(path).is_ok_and(|kind| kind == Some(EntryKind::File)) {
+            drop(self.remove_file(path));
+        }
+    }
 }
 
 impl dyn VfsFile + '_ {

@@ -100,15 +100,16 @@ impl Writer {
             return Err(LogError::Poisoned { why: why.clone() });
         }
         let turns = plan.turns;
-        let result = self.commit(&plan);
+        let result = match self.commit(&plan) {
+            // Why once more: what it settles may be what makes room for it.
+            Err(error) if error.is_full() && self.settle(&plan) => self.commit(&plan),
+            result => result,
+        };
         match result {
             Ok(()) if turns => self.turn_over().map_err(|error| self.poison_unless_full(error)),
             Ok(()) => Ok(()),
             Err(error) => {
                 let error = self.poison_unless_full(error);
-                if error.is_full() {
-                    self.settle(&plan);
-                }
                 self.owed.keep(plan.steps);
                 Err(error)
             }
@@ -116,11 +117,12 @@ impl Writer {
     }
 
     /// Lets the state know what is settled, though the journal had no room for it: so that a turnover moves no more than it must, and
-    /// a full disk has some. It is said again once there is room, and means the same then.
-    fn settle(&mut self, plan: &Plan) {
-        let mut touched = BTreeSet::new();
-        for step in &plan.steps {
-            let change = step.change();
+    /// a full disk has some. It is said again once there is room, and means the same then. Answers whether something is of no more use.
+    fn settle(&mut self, plan: &Plan) -> bool {
+        let floors = |state: &State| state.topics.values().map(|topic| topic.floor).sum::<u64>();
+        let (mut touched, before) = (BTreeSet::new(), floors(&self.state));
+        let steps = plan.steps.iter().filter(|step| matches!(step, plan::Step::Other(_)));
+        for change in steps.map(plan::Step::change).chain(self.owed.changes()) {
             if matches!(change, Change::Marks { .. } | Change::Trim { .. })
                 && self.state.apply(&change).is_ok()
             {
@@ -128,6 +130,7 @@ impl Writer {
             }
         }
         self.shelf.follow(&self.state, touched);
+        floors(&self.state) > before
     }
 
     fn most_bytes(&self) -> u64 {
@@ -221,7 +224,7 @@ impl Writer {
             return Ok(());
         }
         if self.journal.free(self.needed.turn) == 0 {
-            if self.journal.slots.len() < SLOTS { self.journal.add_slot()? } else { self.turn_over()? }
+            self.free_slot()?;
         }
         // Before one is used: so that nobody misses it unseen.
         if self.journal.slots.len() > self.state.slots as usize {
@@ -239,6 +242,17 @@ impl Writer {
         match if free < FREE_SLOTS { self.turn_over() } else { Ok(()) } {
             Err(error) if !error.is_full() => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Makes one more slot. If there may be no more, or there is no room for one, then what is of use moves on: of what is settled
+    /// by now that is nothing.
+    fn free_slot(&mut self) -> Result<(), LogError> {
+        let slots = self.journal.slots.len();
+        match if slots < SLOTS { self.journal.add_slot() } else { return self.turn_over() } {
+            // Of a single one, which is being written, none comes free.
+            Err(error) if error.is_full() && slots > 1 => self.turn_over(),
+            added => added,
         }
     }
 

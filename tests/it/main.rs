@@ -26,6 +26,7 @@ mod dead_letters;
 mod deadline;
 mod dedup;
 mod delayed;
+mod delayed_disk;
 mod delayed_ends;
 mod delete_group;
 mod delete_topic;

@@ -18,6 +18,7 @@
 
 mod faults;
 mod oracle;
+mod power;
 mod process;
 mod refused;
 mod rounds;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use callboard::broker::DataDirBuilder;
 use callboard::prelude::*;
 
-use crate::{faults, rounds};
+use crate::{faults, power, rounds};
 
 /// How long a process may say nothing. Some hundred times what it should need.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,6 +82,10 @@ impl Process {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// By SIGKILL. What it said before is still to be read.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -133,6 +137,7 @@ fn in_a_role() {
 async fn play(role: String, dir: PathBuf) {
     match role.as_str() {
         "work" => rounds::work(&dir).await,
+        "power" => power::cut(&dir),
         role => faults::play(role, &dir).await,
     }
 }

@@ -71,8 +71,6 @@ pub enum InvalidMessage {
     /// The topic is durable, and this was a `try_publish`, which can't wait for the disk. Await
     /// [`Topic::publish`](crate::broker::Topic::publish); where the topic's overflow is not to wait, it waits for nothing else.
     MustWait,
-    /// The topic is durable, and it was to be delayed: only topics in memory do that.
-    Delayed,
     /// The codec of the topic, which is durable, refused it or panicked.
     NotEncoded {
         /// What the codec said.
@@ -183,7 +181,6 @@ impl fmt::Display for InvalidMessage {
             InvalidMessage::MustWait => {
                 f.write_str("the topic is durable, and try_publish can't wait for the disk")
             }
-            InvalidMessage::Delayed => f.write_str("a durable topic delays no messages"),
             InvalidMessage::NotEncoded { error } => {
                 write!(f, "the topic's codec could not write it: {error}")
             }

@@ -7,6 +7,7 @@
 //! Several bursts may be on their way; the log answers in turn. Offsets are given by the log, so what it refuses leaves no
 //! gap. What repeats a message that is on its way waits to hear what becomes of that.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -18,12 +19,12 @@ use crate::broker::books::GroupId;
 use crate::broker::dedup::DedupKey;
 use crate::broker::disk::Keeper;
 use crate::broker::message::{Batch, Item};
-use crate::broker::record::{ComesBack, Confirm, NotStored, Record as Stored};
+use crate::broker::record::{ComesBack, Confirm, Home, NotStored, Record as Stored};
 use crate::broker::start::Begin;
 use crate::broker::window::Window;
 use crate::broker::witness::Sight;
 use crate::broker::{Dedup, Durability, Event, MessageId, Published, Start};
-use crate::log::{Done, LogError, Record, Records};
+use crate::log::{Done, LogError, Marks, Record, Records, Settles};
 
 /// The topic's side of the log.
 pub(crate) struct Store {
@@ -108,8 +109,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         };
         let (mut records, mut waiting) = (Records::default(), Vec::new());
         for item in items {
-            let Some((item, stored)) = self.unless_repeated(item) else { continue };
-            let Stored { bytes, confirm } = stored;
+            let Some((mut item, stored)) = self.unless_repeated(item) else { continue };
+            let Stored { bytes, confirm, home } = stored;
             // Why twice the key: its length, and the other numbers of a record.
             let key = item.dedup_key().cloned();
             let more = bytes.len() + key.as_ref().map_or(0, |key| key.len()) + 64;
@@ -117,7 +118,12 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.append(std::mem::take(&mut records), std::mem::take(&mut waiting));
             }
             records.push(&Record { millis: item.millis(), seq: None, key: key.as_deref(), body: &bytes });
-            waiting.push(Waiting { item, confirm, key, bytes: bytes.len() });
+            let len = bytes.len();
+            if home.is_some() {
+                // Why its bytes too: what is refused goes back as it came.
+                item.set_record(Stored { bytes, confirm: None, home });
+            }
+            waiting.push(Waiting { item, confirm, key, bytes: len });
         }
         if records.count() > 0 {
             self.append(records, waiting);
@@ -138,12 +144,21 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn begin(&mut self, records: Records, append: Append<T>) {
         let Some(store) = &self.actor.store else { return };
+        // What was delayed leaves its schedule as it comes in here.
+        let homes: Vec<Home> =
+            append.items().filter_map(Item::home).filter(|_| !planted(Bug::MovedTwice)).collect();
+        let settles = homes.first().map(|home| Settles {
+            topic: home.schedule,
+            group: Home::GROUP,
+            done: homes.iter().map(|home| home.run()).collect(),
+        });
         self.on_the_way.appends.push_back(append);
         let own = self.actor.mailbox.sender();
         // An error: the topic has ended, and with it all who wait.
         let done = Done::new(move |result| drop(own.control(TopicWord::Stored(result))));
         let Keeper { disk, number } = &store.keeper;
-        disk.log.append(*number, records, store.durability == Durability::EveryPublish, done);
+        let sync = store.durability == Durability::EveryPublish;
+        disk.log.append((*number, records), settles, sync, done);
         disk.wrote(store.durability);
     }
 
@@ -154,21 +169,30 @@ impl<T: Send + Sync + 'static> Life<T> {
         let store = self.actor.store.as_mut()?;
         let now = self.actor.watch.rt().now();
         if let Some(id) = store.window.find(&store.dedup, &key, now) {
-            let weight = item.weight();
-            self.actor.tally.on_repeat();
             answer(stored.confirm.take(), Ok(Published { id, repeated: true }));
-            self.give_back(1, weight);
-            self.disown(1);
+            self.on_repeat(item.weight(), stored.home);
             return None;
         }
         if let Some(repeats) = self.on_the_way.keys.get_mut(&key) {
-            item.set_record(Stored { bytes: stored.bytes, confirm: None });
-            repeats.push((item, stored.confirm));
+            let confirm = stored.confirm.take();
+            item.set_record(stored);
+            repeats.push((item, confirm));
             self.on_the_way.messages += 1;
             return None;
         }
         self.on_the_way.keys.insert(key, Vec::new());
         Some((item, stored))
+    }
+
+    /// A message is the repeat of one that is stored.
+    fn on_repeat(&mut self, weight: u64, home: Option<Home>) {
+        self.actor.tally.on_repeat();
+        if let (Some(home), Some(store)) = (home, &self.actor.store) {
+            let marks = Marks { done: vec![home.run()], notes: Vec::new() };
+            store.keeper.disk.log.mark(home.schedule, Home::GROUP, marks, Done::unheard());
+        }
+        self.give_back(1, weight);
+        self.disown(1);
     }
 
     /// The log has answered for the oldest append.
@@ -197,9 +221,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             let repeats = key.and_then(|key| self.remember(key, id)).unwrap_or_default();
             for (repeat, confirm) in repeats {
                 self.on_the_way.messages -= 1;
-                self.actor.tally.on_repeat();
-                self.give_back(1, repeat.weight());
-                self.disown(1);
+                self.on_repeat(repeat.weight(), repeat.home());
                 heard.push((confirm, Published { id, repeated: true }));
             }
             item.accept(self.actor.watch.rt());
@@ -292,8 +314,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         self.disown(refused);
         for (mut item, confirm) in again {
-            let bytes = item.take_record().bytes;
-            item.set_record(Stored { bytes, confirm });
+            let record = item.take_record();
+            item.set_record(Stored { confirm, ..record });
             self.store(vec![item]);
         }
     }
@@ -333,7 +355,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Hands back what is in the mailbox, since the topic has ended.
     pub(super) fn refuse_rest(&mut self) {
         for mut item in self.actor.mailbox.take_rest() {
-            let confirm = item.take_record().confirm;
+            let confirm = item.take_confirm();
             refuse(item, confirm, LogError::Closed);
         }
     }
@@ -361,7 +383,11 @@ fn answer(confirm: Option<Confirm>, result: Result<Published, NotStored>) {
     }
 }
 
-/// Gives the payload back to whoever waits.
-fn refuse<T: Send + 'static>(item: Item<T>, confirm: Option<Confirm>, why: LogError) {
-    answer(confirm, Err(NotStored { value: Box::new(item.into_value()), why }));
+/// Gives the payload back to whoever waits; to a schedule, all of the message.
+fn refuse<T: Send + Sync + 'static>(item: Item<T>, confirm: Option<Confirm>, why: LogError) {
+    let value: Box<dyn Any + Send> = match item.home() {
+        Some(_) => Box::new(item),
+        None => Box::new(item.into_value()),
+    };
+    answer(confirm, Err(NotStored { value, why }));
 }

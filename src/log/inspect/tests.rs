@@ -259,7 +259,7 @@ fn places(disk: &SimDisk) -> Vec<(PathBuf, u64)> {
         let all = (0..bytes.len() as u64).map(move |at| (path.clone(), at));
         all.filter(|(path, at)| matters(path, *at) || at % 251 == 0).collect::<Vec<_>>()
     };
-    bytes(disk).into_iter().flat_map(each).collect()
+    bytes(&disk.durable_copy()).into_iter().flat_map(each).collect()
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn write(disk: &SimDisk) {
 fn files(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
     let name = |path: &Path| path.strip_prefix(DIR).unwrap().to_str().unwrap().replace('/', "_");
     let file = |(path, _): &(PathBuf, u64)| (name(path), disk.read_file(path).unwrap());
-    disk.files().iter().map(file).filter(|(name, _)| name != "LOCK").collect()
+    disk.files().iter().map(file).filter(|(name, _)| name != "LOCK" && name != "checkpoint.new").collect()
 }
 
 fn to_hex(name: &str, bytes: &[u8]) -> String {

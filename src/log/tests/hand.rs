@@ -59,7 +59,7 @@ impl Hand {
 
     pub(crate) fn append(&mut self, topic: u32, bodies: &[&[u8]], sync: bool) -> Result<u64, LogError> {
         let records = records(bodies);
-        self.ask(|done| Request::Append { topic, records, sync, done })
+        self.ask(|done| Request::Append { topic, records, sync, settles: None, done })
     }
 
     pub(crate) fn mark(&mut self, topic: u32, group: u32, marks: Marks) -> Result<(), LogError> {

@@ -11,5 +11,7 @@ mod negative;
 mod noise;
 mod odd;
 mod plain;
+mod requests;
 mod space;
+mod split;
 mod stale;

@@ -4,10 +4,10 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::crash::seeds;
-use super::hand::{DIR, Hand, records, small};
+use super::hand::{DIR, Hand, done, records, small};
 use crate::log::request::{Done, Request};
 use crate::log::{LogError, Terms};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
@@ -76,7 +76,7 @@ fn nothing_of_a_commit_that_was_refused_follows_the_next_one() {
         disk.fail(DiskFault::nth(1).of(DiskCall::Write).with(ErrorKind::StorageFull));
         let append = |topic, body: &[u8]| {
             let (records, done) = (records(&[body]), Done::unheard());
-            Request::Append { topic, records, sync: true, done }
+            Request::Append { topic, records, sync: true, settles: None, done }
         };
         log.writer.work_off([append(topics[0], &[1; 100]), append(topics[1], &[0; 900])].into());
         assert!(log.writer.poisoned.is_none(), "seed {seed}");
@@ -90,4 +90,64 @@ fn nothing_of_a_commit_that_was_refused_follows_the_next_one() {
         let next = topics.map(|topic| log.writer.state.topics[&topic].next);
         assert_eq!(next, [1, 0], "seed {seed}");
     }
+}
+
+fn used(disk: &SimDisk) -> u64 {
+    disk.files().into_iter().map(|(_, len)| len).sum()
+}
+
+/// Whatever the size of the disk, as long as it has room for two files of the journal: what the log fills is emptied by settling.
+#[test]
+fn what_is_settled_makes_room_on_a_disk_that_the_log_has_filled() {
+    let mut moved = 0;
+    for room in (22..200).map(|kib| (kib << 10) + kib * 7) {
+        let mut disk = SimDisk::new(room);
+        let mut log = open(&disk);
+        let topic = log.topic("orders").unwrap();
+        let group = log.group(topic, "audit", 0).unwrap();
+        disk.set_free(room);
+        let (mut next, mut settled) = (0, 0);
+        for life in 0..3 {
+            for again in 0..3 {
+                // To the last byte: not even marks have room then.
+                for body in [&[7; 900][..], &[7]] {
+                    while let Ok(offset) = log.append(topic, &[body], true) {
+                        assert_eq!(offset, next);
+                        next += 1;
+                    }
+                }
+                moved += u64::from(!log.writer.state.topics[&topic].segments.is_empty());
+                // One by one, which is more than one commit has room for, and together with what needs the room.
+                let marks = (settled..next).map(|at| {
+                    let marks = done(&[(at, at + 1)]);
+                    Request::Mark { topic, group, marks, done: Done::unheard() }
+                });
+                let (heard, records) = (Arc::new(Mutex::new(None)), records(&[&[7; 900]]));
+                let hear = heard.clone();
+                let append = Request::Append {
+                    topic,
+                    records,
+                    sync: true,
+                    settles: None,
+                    done: Done::new(move |result| *hear.lock().unwrap() = Some(result)),
+                };
+                log.writer.work_off(marks.chain([append]).collect());
+                let heard = heard.lock().unwrap().take().unwrap();
+                assert!(heard.is_ok(), "{room} bytes, {life}, {again}: all was settled, and {heard:?}");
+                (settled, next) = (next, next + 1);
+            }
+            let after = disk.crash([CrashKind::LoseAll, CrashKind::KeepAll][life % 2]);
+            // What was not synced is gone, and takes no room.
+            after.set_free(disk.free().unwrap() + used(&disk) - used(&after));
+            drop(log);
+            // Chance is another one in each life: what is left of the one before must be no frame.
+            log = Hand::open(Arc::new(after.clone()), Path::new(DIR), small(20 + life as u64)).unwrap();
+            let found = &log.writer.state.topics[&topic];
+            assert_eq!((found.next, found.floor), (next, settled), "{room} bytes, {life}");
+            let rest = log.read(topic).unwrap();
+            assert_eq!(rest.into_keys().filter(|at| *at >= settled).collect::<Vec<_>>(), [settled]);
+            disk = after;
+        }
+    }
+    assert!(moved > 500, "{moved}");
 }

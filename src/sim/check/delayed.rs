@@ -39,11 +39,25 @@ pub(super) fn is_moved_or_reported(history: &History, finds: &mut Finds<'_>) {
 }
 
 /// P26: none moves before its moment, and none while one waits that is due before it.
+///
+/// On disk one is seen to have moved, or to be gone, once that is written: what came into the schedule after its moment, it did
+/// not see, and what was cancelled had gone before.
 pub(super) fn keeps_its_time(history: &History, finds: &mut Finds<'_>) {
     let mut waiting: BTreeMap<&Name, BTreeSet<(Moment, u64)>> = BTreeMap::new();
+    let mut came: BTreeMap<(&Name, u64), Moment> = BTreeMap::new();
+    let mut on_disk: BTreeSet<&Name> = BTreeSet::new();
+    let cancelled: BTreeSet<(&Name, u64)> = history
+        .whats()
+        .filter_map(|what| match what {
+            What::Unscheduled { topic, number } => Some((topic, *number)),
+            _ => None,
+        })
+        .collect();
     for event in &history.events {
         match &event.what {
+            What::Recovered { topic, .. } => drop(on_disk.insert(topic)),
             What::Scheduled { topic, number, due } => {
+                came.insert((topic, *number), event.at);
                 waiting.entry(topic).or_default().insert((*due, *number));
             }
             What::Unscheduled { topic, number } => {
@@ -55,8 +69,14 @@ pub(super) fn keeps_its_time(history: &History, finds: &mut Finds<'_>) {
                     let early = due.since(event.at);
                     finds.say(format_args!("delayed {number} of {topic} moved {early:?} before its moment"));
                 }
-                if waiting.first().is_some_and(|first| *first < (*due, *number)) {
-                    finds.say(format_args!("delayed {number} of {topic} moved before {:?}", waiting.first()));
+                let late = |other: &u64| {
+                    let key = (topic, *other);
+                    cancelled.contains(&key) || came.get(&key).is_some_and(|at| *at >= *due)
+                };
+                let mut before =
+                    waiting.iter().filter(|(_, other)| !(on_disk.contains(topic) && late(other)));
+                if let Some(first) = before.next().filter(|first| **first < (*due, *number)) {
+                    finds.say(format_args!("delayed {number} of {topic} moved before {first:?}"));
                 }
                 waiting.remove(&(*due, *number));
             }

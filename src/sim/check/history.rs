@@ -182,6 +182,11 @@ pub(in crate::sim) enum What {
         value: u64,
         number: u64,
     },
+    /// What was delayed is to be given back: from here on it may be, whether that is heard or not.
+    Withdrawn {
+        topic: Name,
+        value: u64,
+    },
     Refused {
         topic: Name,
         value: u64,
@@ -373,6 +378,7 @@ impl fmt::Display for Shown<'_> {
             What::Delayed { topic, value, number } => {
                 write!(f, "{value} is to be published to {topic} later, as delayed {number}")
             }
+            What::Withdrawn { topic, value } => write!(f, "asks {topic} to give {value} back"),
             What::Refused { topic, value } => write!(f, "refused {value} to {topic}"),
             What::Cancelled { topic, value } => write!(f, "dropped the publish of {value} to {topic}"),
             What::Handled { group, id, value, .. } => write!(f, "{} saw {value} in {id}", name(group)),

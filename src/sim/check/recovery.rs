@@ -32,8 +32,6 @@ pub(in crate::sim) struct Saga {
     pub(in crate::sim) lives: Vec<Life>,
     /// Topics of which a power cut may take what was confirmed so shortly before.
     pub(in crate::sim) intervals: BTreeMap<Name, Duration>,
-    /// Topics that take each value once.
-    pub(in crate::sim) deduplicated: BTreeSet<Name>,
     /// The last process had all groups, and nothing left to do in the end.
     pub(in crate::sim) drained: bool,
 }
@@ -64,7 +62,7 @@ struct TopicNotes {
     values: BTreeMap<u64, u64>,
     keys: BTreeMap<u64, KeyHash>,
     tried: BTreeSet<u64>,
-    /// How often it was tried, less how often it was said to be refused. None left: nobody may see it.
+    /// How often it was tried, less how often it was said to be refused, or was cancelled. None left: nobody may see it.
     hopes: BTreeMap<u64, i64>,
     /// Groups that are there; of those that this process brought, where.
     joined: BTreeMap<Name, usize>,
@@ -75,6 +73,12 @@ struct TopicNotes {
     /// Of this process: where its publishes begin in the history, and its acceptances.
     tried_at: BTreeMap<u64, (usize, BTreeSet<Name>)>,
     accepted_at: BTreeMap<u64, usize>,
+    /// Of what was delayed, by value: when that was confirmed.
+    delayed: BTreeMap<u64, Moment>,
+    /// Where what was delayed came to be.
+    moved: BTreeSet<u64>,
+    /// By the number of this process's schedule: the value.
+    numbers: BTreeMap<u64, u64>,
 }
 
 #[derive(Default)]
@@ -150,6 +154,19 @@ impl Reader<'_> {
                 }
                 What::Refused { topic, value } => self.on_refused(topic, *value),
                 What::Confirmed { topic, value, id } => self.on_confirmed(topic, *value, id.offset(), *at),
+                What::Delayed { topic, value, number } => {
+                    let notes = self.topic(topic);
+                    notes.delayed.insert(*value, *at);
+                    notes.numbers.insert(*number, *value);
+                }
+                What::Unscheduled { topic, number } => {
+                    let notes = self.topic(topic);
+                    if let Some(value) = notes.numbers.get(number) {
+                        *notes.hopes.entry(*value).or_default() -= 1;
+                    }
+                }
+                What::Withdrawn { topic, value } => drop(self.topic(topic).delayed.remove(value)),
+                What::Moved { topic, id, .. } => drop(self.topic(topic).moved.insert(id.offset())),
                 What::Began { group, id, attempt, .. } => {
                     if let Some(of) = facts(group) {
                         self.on_began(of, id.offset(), *attempt, place);
@@ -208,7 +225,10 @@ impl Reader<'_> {
         let notes = self.topic(topic);
         notes.life = number;
         let lost = notes.confirmed.split_off(&next);
-        drop((notes.values.split_off(&next), notes.keys.split_off(&next)));
+        if let Some((cut, interval)) = excused {
+            notes.delayed.retain(|_, at| cut.since(*at) >= *interval + SLACK);
+        }
+        drop((notes.values.split_off(&next), notes.keys.split_off(&next), notes.moved.split_off(&next)));
         for (names, notes) in &mut self.groups {
             if names.0 == *topic {
                 drop((notes.begun.split_off(&next), notes.failures.split_off(&next)));
@@ -308,7 +328,7 @@ impl Reader<'_> {
         if !tried {
             self.say(format_args!("{topic}.{group} saw {value}, which nobody published"));
         } else if hopes <= 0 {
-            self.say(format_args!("{topic}.{group} saw {value}, which was refused"));
+            self.say(format_args!("{topic}.{group} saw {value}, which was refused or cancelled"));
         }
         let notes = self.group(of);
         let before = notes.begun.get(&offset).copied().unwrap_or(0) > 1;
@@ -353,14 +373,14 @@ impl Reader<'_> {
     }
 
     fn same_value(&mut self, topic: &Name, offset: u64, value: u64) {
-        let once = self.saga.deduplicated.contains(topic);
         let notes = self.topic(topic);
         let first = *notes.values.entry(offset).or_insert(value);
         let other = notes.values.iter().find(|(at, its)| **at != offset && **its == value).map(|(at, _)| *at);
         if first != value {
             self.say(format_args!("{offset} of {topic} is {first} to one and {value} to another"));
         }
-        if let Some(other) = other.filter(|_| once) {
+        // Each is published once, but for what can't be accepted twice.
+        if let Some(other) = other {
             self.say(format_args!("{value} was accepted twice by {topic}, as {other} and {offset}"));
         }
     }
@@ -374,6 +394,7 @@ impl Reader<'_> {
             topic.joined.retain(|_, at| *at == 0);
             topic.tried_at.clear();
             topic.accepted_at.clear();
+            topic.numbers.clear();
         }
         for group in self.groups.values_mut() {
             group.own.clear();
@@ -385,6 +406,14 @@ impl Reader<'_> {
     fn all_is_settled(&mut self) {
         let (topics, groups) = (std::mem::take(&mut self.topics), std::mem::take(&mut self.groups));
         for (topic, notes) in &topics {
+            // What was given up before a handler saw it has moved all the same.
+            let unseen = notes.moved.iter().filter(|offset| !notes.values.contains_key(offset)).count();
+            let seen: BTreeSet<u64> = notes.values.values().copied().collect();
+            let missing: Vec<_> = notes.delayed.iter().filter(|(value, _)| !seen.contains(value)).collect();
+            if missing.len() > unseen {
+                let many = missing.len() - unseen;
+                self.say(format_args!("{many} of what was delayed by {topic} never came: {missing:?}"));
+            }
             for (offset, (value, _, joined)) in &notes.confirmed {
                 for group in joined {
                     let of = groups.get(&(topic.clone(), group.clone()));
@@ -396,7 +425,8 @@ impl Reader<'_> {
                 }
             }
         }
-        for ((topic, group), notes) in &groups {
+        // Nobody reads what a clerk gives up.
+        for ((topic, group), notes) in groups.iter().filter(|((_, group), _)| group.as_str() != "clerk") {
             for (offset, _) in notes.dead.iter().filter(|(_, read)| !**read) {
                 self.say(format_args!("the dead letter of {offset} of {topic}.{group} is gone"));
             }

@@ -15,6 +15,9 @@ use crate::broker::{
 use crate::sim::check::{self, Ended, Life, Saga, What};
 use crate::sim::{CrashKind, Scheduler, SimDisk, TestBroker};
 
+/// In milliseconds.
+const LONGEST_DELAY: usize = 80;
+
 /// Numbers of various lengths, so that records are.
 pub(super) struct Padded;
 
@@ -234,21 +237,48 @@ impl Lives {
         self.0.unheard.lock().unwrap().insert((plot.name, value));
         let poisoned = self.0.poisoned.load(Ordering::Relaxed);
         let tried = stage.try_out(topic.name(), value);
-        let answer = topic.publish(value).await;
+        let (heard, scheduled) = if stage.chance(5) {
+            let answer = topic.publish_after(millis(stage.below(LONGEST_DELAY) as u64), value).await;
+            let Some(answer) = self.heard(answer, poisoned) else { return };
+            let scheduled = tried.delayed(answer);
+            (scheduled.is_some(), scheduled)
+        } else {
+            let answer = topic.publish(value).await;
+            // What repeats another one is confirmed by that.
+            let Some(answer) = self.heard(answer, poisoned && !plot.dedup) else { return };
+            (tried.answer(answer).is_some(), None)
+        };
+        if heard {
+            self.0.unheard.lock().unwrap().remove(&(plot.name, value));
+        }
+        if let Some(scheduled) = scheduled.filter(|_| stage.chance(4)) {
+            stage.a_while(millis(20)).await;
+            stage.note(What::Withdrawn { topic: topic.name().clone(), value });
+            if let Ok(other) = topic.cancel_scheduled(scheduled).await
+                && other != value
+            {
+                stage.is_wrong(format_args!("P3: {value} was cancelled, and {other} came back"));
+            }
+        }
+    }
+
+    /// What a publish heard; `None`: its process has ended.
+    fn heard<A: std::fmt::Debug>(
+        &self,
+        answer: Result<A, PublishError<u64>>,
+        poisoned: bool,
+    ) -> Option<Result<A, PublishError<u64>>> {
         if self.disk().is_stopped() {
-            return;
+            return None;
         }
         match &answer {
-            // What repeats another one is confirmed by that.
-            Ok(id) if poisoned && !plot.dedup => {
-                stage.is_wrong(format_args!("P22: {value} is confirmed as {id} by a log that had failed"));
+            Ok(what) if poisoned => {
+                self.0.stage.is_wrong(format_args!("P22: {what:?} is confirmed by a log that had failed"));
             }
             Err(PublishError::Unknown(..)) => self.0.poisoned.store(true, Ordering::Relaxed),
             _ => {}
         }
-        if tried.answer(answer).is_some() {
-            self.0.unheard.lock().unwrap().remove(&(plot.name, value));
-        }
+        Some(answer)
     }
 
     /// Ends the process as drawn, with its machine or without.
@@ -311,7 +341,6 @@ impl Lives {
         let saga = Saga {
             lives: std::mem::take(&mut *self.0.lives.lock().unwrap()),
             intervals: topics.iter().filter_map(|plot| Some((name(plot), within(plot.interval?)))).collect(),
-            deduplicated: topics.iter().filter(|plot| plot.dedup).map(name).collect(),
             drained,
         };
         let mut wrong: Vec<String> =
@@ -348,6 +377,7 @@ impl Lives {
         for (plot, topic) in self.0.topics.iter().zip(&topics) {
             self.again(plot, topic).await;
         }
+        stage.sim().sleep(millis(LONGEST_DELAY as u64 + 1)).await;
         stage.calm().await;
         for topic in &topics {
             let stats = topic.stats().await.unwrap();

@@ -271,6 +271,7 @@ impl Tried {
         let (topic, value) = (self.topic.clone(), self.value);
         self.stage.note(match &answer {
             Ok(scheduled) => What::Delayed { topic, value, number: scheduled.number() },
+            Err(PublishError::Unknown(..)) => What::Cancelled { topic, value },
             Err(_) => What::Refused { topic, value },
         });
         answer.ok()

@@ -7,7 +7,7 @@ use super::*;
 fn found(first: Story, second: Story, ended: Ended, drained: bool) -> usize {
     let life = |story: Story, ended| Life { history: story.end(), ended, at: Moment::ZERO };
     let lives = vec![life(first, ended), life(second, Ended::ShutDown)];
-    let saga = Saga { lives, intervals: BTreeMap::new(), deduplicated: BTreeSet::new(), drained };
+    let saga = Saga { lives, intervals: BTreeMap::new(), drained };
     what_was_confirmed_is_there(&saga).len()
 }
 
