@@ -17,7 +17,6 @@ pub(super) enum Class {
     Hash,
     Expired,
     Evicted,
-    Stream,
 }
 
 /// Each class's letter, in the order in which Redis shows them, and whether `A` has it.
@@ -49,7 +48,6 @@ impl Class {
             Class::Hash => 'h',
             Class::Expired => 'x',
             Class::Evicted => 'e',
-            Class::Stream => 't',
         }
     }
 }
@@ -112,7 +110,7 @@ mod tests {
     #[test]
     fn a_class_is_told_where_it_was_asked_for() {
         let events = |text| Events::parse(text).unwrap();
-        assert_eq!(events("KA").of(Class::Stream), (true, false));
+        assert_eq!(events("KA").of(Class::Hash), (true, false));
         assert_eq!(events("Ex").of(Class::Expired), (false, true));
         assert_eq!(events("KEl").of(Class::String), (false, false));
         assert_eq!(events("l").of(Class::List), (false, false));

@@ -32,6 +32,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    fn new(rt: Rt, world: World) -> (Arc<Shared>, Ends) {
+        let (stop, stopping) = async_channel::bounded(1);
+        let (alive, ended) = async_channel::bounded(1);
+        (Arc::new(Shared { rt, world: Mutex::new(world), stop: stopping, _alive: alive }), (stop, ended))
+    }
+
+    /// For a session alone.
+    #[cfg(test)]
+    pub(super) fn alone(rt: Rt, world: World) -> Arc<Shared> {
+        Shared::new(rt, world).0
+    }
+
     pub(super) fn rt(&self) -> &Rt {
         &self.rt
     }
@@ -40,6 +52,9 @@ impl Shared {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What makes a server stop, by being closed; and what is closed when it has.
+type Ends = (async_channel::Sender<()>, async_channel::Receiver<()>);
 
 /// A server that runs, until it is [stopped](Serving::stop).
 ///
@@ -69,9 +84,7 @@ pub struct ServerReport {
 /// Begins to serve on a socket that listens.
 pub(super) fn serve(rt: Rt, listener: Listener, world: World) -> Serving {
     let address = listener.address();
-    let (stop, stopping) = async_channel::bounded(1);
-    let (alive, ended) = async_channel::bounded(1);
-    let shared = Arc::new(Shared { rt: rt.clone(), world: Mutex::new(world), stop: stopping, _alive: alive });
+    let (shared, (stop, ended)) = Shared::new(rt.clone(), world);
     let serving = Serving { address, rt: rt.clone(), stop, ended, shared: Arc::downgrade(&shared) };
     rt.spawn("server ticks", tick(shared.clone()));
     rt.spawn("server", accept(shared, listener));
