@@ -85,12 +85,13 @@ impl Client {
         }
     }
 
-    /// Sends something to the client, before what it asks for next. One that has too much waiting already is doomed.
-    pub(super) fn send(&self, message: Arc<[u8]>) {
-        let session = {
+    /// Sends something to the client, before what it asks for next. One that has too much waiting already is doomed. Answers whether
+    /// it will be sent.
+    pub(super) fn send(&self, message: Arc<[u8]>) -> bool {
+        let (sent, session) = {
             let mut outbox = self.outbox();
             if outbox.doom.is_some() {
-                return;
+                return false;
             }
             if outbox.bytes.saturating_add(message.len()) > outbox.most {
                 outbox.doom = Some(Doom::Slow);
@@ -100,11 +101,12 @@ impl Client {
                 outbox.bytes += message.len();
                 outbox.messages.push_back(message);
             }
-            outbox.session.take()
+            (outbox.doom.is_none(), outbox.session.take())
         };
         if let Some(session) = session {
             session.wake();
         }
+        sent
     }
 
     /// Lets its session end.

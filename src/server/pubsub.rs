@@ -116,10 +116,10 @@ impl PubSub {
     }
 }
 
-/// Writes a message once for each protocol that somebody speaks, and hands it to each.
+/// Writes a message once for each protocol that somebody speaks, and hands it to each; answers how many will be sent it.
 fn send(listeners: &Listeners, parts: &[&[u8]]) -> usize {
     let mut written: [Option<Arc<[u8]>>; 2] = [None, None];
-    let [two, three] = &mut written;
+    let ([two, three], mut sent) = (&mut written, 0);
     for client in listeners.values() {
         let protocol = client.shown().protocol;
         let slot = if protocol == Protocol::Resp3 { &mut *three } else { &mut *two };
@@ -130,9 +130,9 @@ fn send(listeners: &Listeners, parts: &[&[u8]]) -> usize {
             parts.iter().for_each(|part| replies.bulk(part));
             bytes.into()
         });
-        client.send(message.clone());
+        sent += usize::from(client.send(message.clone()));
     }
-    listeners.len()
+    sent
 }
 
 #[cfg(test)]

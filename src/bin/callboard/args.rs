@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::path::PathBuf;
 
@@ -16,12 +17,17 @@ pub(crate) enum Command {
 
 /// How a server is set up; `None`: by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "server"),
+    expect(dead_code, reason = "what is asked for and can't be done is not looked at")
+)]
 pub(crate) struct Serve {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) max_clients: Option<usize>,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) trust_network: bool,
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 /// How a directory is looked into.
@@ -65,6 +71,10 @@ fn serve(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
             "--memory-limit" => serve.memory_limit = Some(bytes(&value()?.to_string_lossy())?),
             "--password-file" => serve.password_file = Some(value()?.into()),
             "--trust-network" => serve.trust_network = true,
+            "--threads" => {
+                let threads = NonZeroUsize::new(number(&name, &value()?)?);
+                serve.threads = Some(threads.ok_or("--threads 0: there is nobody to serve")?);
+            }
             _ => return Err(format!("serve has no option {name}")),
         }
     }
@@ -187,6 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_set_up_as_arguments_say() {
+        assert_eq!(parsed("serve"), Ok(Command::Serve(Serve::default())));
+        let all = "serve --listen 7000 --max-clients 5 --memory-limit 2KB --password-file p --threads 2 --trust-network";
+        let listen = Some("127.0.0.1:7000".parse().unwrap());
+        let serve = Serve {
+            listen,
+            max_clients: Some(5),
+            memory_limit: Some(2048),
+            password_file: Some("p".into()),
+            trust_network: true,
+            threads: NonZeroUsize::new(2),
+        };
+        assert_eq!(parsed(all), Ok(Command::Serve(serve)));
+        let listen = Some("[::1]:7000".parse().unwrap());
+        assert_eq!(
+            parsed("serve --listen [::1]:7000"),
+            Ok(Command::Serve(Serve { listen, ..Serve::default() }))
+        );
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         let refused = [
             "fly",
@@ -198,6 +229,12 @@ mod tests {
             "inspect data --dump orders --salvage to",
             "inspect data --salvage to --verify",
             "inspect data --salvage --verify",
+            "serve --listen",
+            "serve --listen nowhere",
+            "serve --max-clients many",
+            "serve --memory-limit 5parsecs",
+            "serve --threads 0",
+            "serve data",
         ];
         for args in refused {
             assert!(parsed(args).is_err(), "{args}");

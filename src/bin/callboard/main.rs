@@ -39,6 +39,7 @@ Options of serve (with the feature `server`)
   --max-clients N       so many may be connected at a time. Default: 10000
   --memory-limit BYTES  so much memory keys may take: 100mb, 2gb. Default: no limit
   --password-file FILE  clients must send what its first line says
+  --threads N           threads that serve. Default: one for each processor
   --trust-network       listen where others can connect, and ask them for no password
   It stops at SIGTERM or Ctrl-C, within 10 seconds.
 

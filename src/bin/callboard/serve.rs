@@ -16,8 +16,11 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(options: &Serve, out: &mut dyn Write) -> Result<End, Failure> {
     let builder = set_up(options)?;
-    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    tokio.block_on(serve(builder, out))
+    let mut tokio = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = options.threads {
+        tokio.worker_threads(threads.get());
+    }
+    tokio.enable_all().build()?.block_on(serve(builder, out))
 }
 
 fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {

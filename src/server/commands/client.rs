@@ -106,7 +106,7 @@ fn kill(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         cx.out.ok();
         return Ok(());
     }
-    if cx.request.len().is_multiple_of(2) == false && cx.request.len() > 3 {
+    if !cx.request.len().is_multiple_of(2) {
         return Err(Failure::SYNTAX);
     }
     let (mut id, mut addr, mut own, mut skip_me) = (None, None, None, true);

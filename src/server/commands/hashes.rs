@@ -18,6 +18,7 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 type Hash = BTreeMap<Vec<u8>, Vec<u8>>;
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn hash<'a>(cx: &'a Context<'_, '_>) -> Result<Option<&'a Hash>, Failure> {
     match cx.world.keys.get(cx.state.db, cx.arg(1)) {
@@ -28,7 +29,7 @@ fn hash<'a>(cx: &'a Context<'_, '_>) -> Result<Option<&'a Hash>, Failure> {
 }
 
 /// Sets fields; answers how many of them are new.
-fn set(cx: &mut Context<'_, '_>, fields: Vec<(Vec<u8>, Vec<u8>)>, event: &str) -> Result<usize, Failure> {
+fn set(cx: &mut Context<'_, '_>, fields: Fields, event: &str) -> Result<usize, Failure> {
     let is_new = hash(cx)?.is_none();
     let (db, key, mut added) = (cx.state.db, cx.request.get(1).unwrap_or_default(), 0);
     if is_new {
@@ -53,7 +54,8 @@ fn set(cx: &mut Context<'_, '_>, fields: Vec<(Vec<u8>, Vec<u8>)>, event: &str) -
     Ok(added)
 }
 
-fn pairs(cx: &Context<'_, '_>, name: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+/// The fields that a request names, each with its value.
+fn pairs(cx: &Context<'_, '_>, name: &str) -> Result<Fields, Failure> {
     if !cx.request.len().is_multiple_of(2) {
         return Err(Failure::arity(name));
     }

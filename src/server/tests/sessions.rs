@@ -121,14 +121,17 @@ impl Place {
 fn requests_are_answered_in_turn_however_they_are_cut() {
     for cut in 1..40 {
         let place = Place::new();
-        let (session, _, mut other) = place.session(7);
+        let (session, _, other) = place.session(7);
         let sent = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\nhi\r\nGET a\r\n\r\n*1\r\n$4\r\nPING\r\nQUIT\r\n";
         let (end, heard) = smol::block_on(join(session.run(), async move {
+            let (mut reads, mut writes) = other.split();
             let (mut heard, (first, rest)) = (Vec::new(), sent.split_at(cut));
-            other.write_all(first).await.unwrap();
-            smol::future::yield_now().await;
-            other.write_all(rest).await.unwrap();
-            other.read_to_end(&mut heard).await.unwrap();
+            let writing = async {
+                writes.write_all(first).await.unwrap();
+                smol::future::yield_now().await;
+                writes.write_all(rest).await.unwrap();
+            };
+            join(writing, reads.read_to_end(&mut heard)).await.1.unwrap();
             heard
         }));
         assert!(matches!(end, End::Gone));
@@ -224,7 +227,7 @@ fn what_others_send_comes_between_the_answers_and_wakes_a_session_that_waits() {
         other.read_exact(&mut confirmed).await.unwrap();
         smol::future::yield_now().await;
         sender.write_all(b"PUBLISH a one\r\nPUBLISH a two\r\nQUIT\r\n").await.unwrap();
-        let mut messages = [0; 62];
+        let mut messages = [0; 66];
         other.read_exact(&mut messages).await.unwrap();
         String::from_utf8(messages.to_vec()).unwrap()
     };
