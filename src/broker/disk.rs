@@ -186,15 +186,32 @@ impl Disk {
         let about = self.find(topic.as_str()).map(|stored| stored.state.terms.about.clone());
         let terms = Terms { about: about.unwrap_or_default(), ..Terms::default() };
         let stored = self.claim(&schedule_of(topic), terms).await?;
-        if !stored.state.groups.contains_key(&Home::GROUP) {
+        while !self.has_schedule_group(&stored).await? {
             let (done, created) = answered();
             self.log.create_group(stored.number, (Home::GROUP, "schedule".into()), (0, 0), done);
             match created.await.unwrap_or(Err(LogError::Closed)) {
-                Ok(()) | Err(LogError::Exists) => {}
+                Ok(()) => break,
+                // Somebody else is at it, and may fail.
+                Err(LogError::Exists) => {
+                    let (done, there) = answered();
+                    self.log.sync(done);
+                    there.await.unwrap_or(Err(LogError::Closed))?;
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(Keeper { disk: self.clone(), number: stored.number })
+    }
+
+    /// A process that ended between the two may have left a schedule without its group.
+    async fn has_schedule_group(&self, stored: &Stored) -> Result<bool, LogError> {
+        if stored.state.groups.contains_key(&Home::GROUP) {
+            return Ok(true);
+        }
+        let (done, state) = answered();
+        self.log.describe(done);
+        let state = state.await.unwrap_or(Err(LogError::Closed))?;
+        Ok(state.topics.get(&stored.number).is_some_and(|topic| topic.groups.contains_key(&Home::GROUP)))
     }
 
     /// A topic and its schedule are as these say.

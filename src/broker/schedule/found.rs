@@ -34,6 +34,7 @@ pub(crate) async fn find_delayed<T: Send + Sync + 'static>(
     let Some(stored) = disk.find_schedule(name).filter(|_| !planted(Bug::ForgottenSchedule)) else {
         return Ok(None);
     };
+    let keeper = disk.claim_schedule(name).await?;
     let (log, number, state, clocks) =
         (disk.log.clone(), stored.number, stored.state.clone(), Clocks::of(rt));
     let read = blocking(rt, "read a schedule", move || {
@@ -45,7 +46,6 @@ pub(crate) async fn find_delayed<T: Send + Sync + 'static>(
     if !unread.is_empty() {
         give_up(disk, (name, topic), &stored, unread).await?;
     }
-    let keeper = Keeper { disk: disk.clone(), number };
     Ok(Some(FoundDelayed { keeper, next: stored.state.next, waiting }))
 }
 
