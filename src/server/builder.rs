@@ -10,7 +10,23 @@ use super::serving::{Serving, serve};
 use super::world::World;
 use crate::runtime::{Listener, NoRuntime, Rt, Runtime};
 
-/// Sets up a server; made by [`Server::builder`](super::Server::builder).
+/// The version of Redis whose commands, replies and errors these are.
+pub(crate) const REDIS_VERSION: &str = "7.0.15";
+/// Where clients look for a server that they were not told of.
+const PORT: u16 = 6379;
+
+/// A server that Redis's clients can talk to.
+#[derive(Debug)]
+pub struct Server(());
+
+impl Server {
+    /// Begins to set one up.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
+}
+
+/// Sets up a server; made by [`Server::builder`].
 #[derive(Debug)]
 #[must_use = "nothing is served before `serve`"]
 pub struct ServerBuilder {
@@ -22,7 +38,7 @@ pub struct ServerBuilder {
 
 impl ServerBuilder {
     pub(super) fn new() -> ServerBuilder {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), super::PORT);
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
         ServerBuilder { address, config: Config::default(), trusts_network: false, runtime: None }
     }
 

@@ -50,21 +50,6 @@ mod stats;
 mod tests;
 mod world;
 
-pub use builder::{ServeError, ServerBuilder};
+pub(crate) use builder::REDIS_VERSION;
+pub use builder::{ServeError, Server, ServerBuilder};
 pub use serving::{ServerReport, Serving};
-
-/// The version of Redis whose commands, replies and errors these are.
-pub(crate) const REDIS_VERSION: &str = "7.0.15";
-/// Where clients look for a server that they were not told of.
-pub(crate) const PORT: u16 = 6379;
-
-/// A server that Redis's clients can talk to.
-#[derive(Debug)]
-pub struct Server(());
-
-impl Server {
-    /// Begins to set one up.
-    pub fn builder() -> ServerBuilder {
-        ServerBuilder::new()
-    }
-}

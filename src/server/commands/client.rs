@@ -179,7 +179,7 @@ fn unblock(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 }
 
 fn help(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    super::help(
+    super::table::help(
         cx,
         &[
             "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

@@ -122,7 +122,7 @@ fn no_shards(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 }
 
 fn help(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    super::help(
+    super::table::help(
         cx,
         &[
             "PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

@@ -91,7 +91,7 @@ fn resetstat(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 }
 
 fn config_help(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    super::help(
+    super::table::help(
         cx,
         &[
             "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

@@ -1,6 +1,6 @@
 //! Does each command answer as Redis 7.0 does? (The replies were taken from one.)
 
-use super::Desk;
+use super::desk::Desk;
 
 #[track_caller]
 fn check(table: &[(&str, &str)]) {
