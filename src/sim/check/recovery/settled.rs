@@ -1,5 +1,7 @@
 //! What is to be done with in the end.
 
+use std::collections::BTreeSet;
+
 use super::Reader;
 
 impl Reader<'_> {
