@@ -369,7 +369,10 @@ fn a_message_that_fails_while_its_ordered_group_is_paused_is_not_the_last() {
                 })
                 .await
                 .unwrap();
+            // All of them in one lease.
+            topic.hold();
             topic.publish_all(0..10).await.unwrap();
+            topic.release();
             while !at_work.0.load(Ordering::Acquire) {
                 yield_now().await;
             }
