@@ -127,9 +127,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Some(history) = &mut self.history else { return };
         let floor = history.retention.trim(now);
         history.pages.trim(floor);
-        let Some(store) = &self.actor.store else { return };
+        let Some(store) = &self.actor.store else { return self.show_kept() };
         // What a group has still to settle stays, however old.
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
+        let oldest = oldest.filter(|_| !planted(Bug::TrimsUnsettled));
         let floor = floor.min(oldest.unwrap_or(u64::MAX));
         let step = self
             .actor
@@ -197,6 +198,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn look(&self, Look { at, back, answer }: Look<T>) {
         let found = match (&self.history, back) {
             (Some(history), false) => {
+                let at = at + u64::from(at > 0 && planted(Bug::BlindBrowse));
                 history.pages.at(at).map(|page| (page.clone(), self.above_floor(&page)))
             }
             (Some(history), true) => {
