@@ -58,7 +58,8 @@ mod world;
 #[cfg(test)]
 mod replay_tests;
 // Why not under the explorer: there they are not run, and take most of its time to build.
-#[cfg(all(test, not(callboard_shuttle)))]
+#[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod scenarios;
 #[cfg(test)]
 mod stuck_tests;
