@@ -102,10 +102,10 @@ impl Serving {
     /// # Cancel safety
     /// Once polled it stops, even if the future is dropped.
     pub async fn stop(self, limit: Duration) -> ServerReport {
-        self.stop.close();
         let mut report = ServerReport { connections: 0, rejected: 0, commands: 0, cut_off: 0 };
-        // Why not held: the end is told when the last one who has it lets go.
+        // Why not held: the end is told when the last one who has it lets go. Why before it is told to stop: then all may have gone.
         if let Some(shared) = self.shared.upgrade() {
+            self.stop.close();
             let world = shared.world();
             let stats = &world.stats;
             (report.connections, report.rejected, report.commands) =
@@ -184,6 +184,10 @@ where
 {
     let client = {
         let mut world = shared.world();
+        // Why under the lock: whoever stops the server finds all clients that came before.
+        if shared.stop.is_closed() {
+            return;
+        }
         world.stats.connections += 1;
         if world.clients.len() >= world.config.max_clients {
             world.stats.rejected += 1;
