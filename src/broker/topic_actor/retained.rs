@@ -81,7 +81,11 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.books.unsettled() + replays.map(Replay::out).sum::<u64>()
             }
         };
-        let pinned = self.origin.alive().saturating_sub(known);
+        let mut pinned = self.origin.alive().saturating_sub(known);
+        if self.history.is_some() {
+            // What history keeps and a batch pins is known, and still is too much of one batch.
+            pinned = pinned.max(self.books.pinned());
+        }
         let few = pinned < self.actor.settings.capacity as u64;
         if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
     }

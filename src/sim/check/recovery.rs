@@ -95,8 +95,9 @@ struct GroupNotes {
     dead: BTreeMap<u64, bool>,
     /// What lies before this is not for it.
     from: u64,
-    /// What was there before it began, or was moved, and is for it.
+    /// What was there before it began, or was moved, and is for it: of what lies before this.
     owed: BTreeSet<u64>,
+    placed: u64,
     /// Dead letters from before it was moved that nobody has read.
     letters: BTreeSet<u64>,
     /// What was known before it was moved, each time, and where in the history that was; while the log may not have that.
@@ -377,7 +378,8 @@ impl Reader<'_> {
         let Some(key) = topic.keys.get(&offset) else { return };
         // One that came later may have been given what was there, and need not be given it again.
         let was_there = |at: &u64| topic.confirmed.get(at).is_some_and(|(_, _, all)| all.contains(&of.group));
-        let is_open = |at: &u64| was_there(at) && *at >= notes.from && !notes.done.contains(at);
+        let is_its = |at: &u64| *at >= notes.from && (*at >= notes.placed || notes.owed.contains(at));
+        let is_open = |at: &u64| was_there(at) && is_its(at) && !notes.done.contains(at);
         let mut before = topic.keys.range(..offset).filter(|(_, other)| *other == key).map(|(at, _)| *at);
         if let Some(open) = before.find(is_open) {
             let (topic, group) = (&of.topic, &of.group);

@@ -56,7 +56,7 @@ impl Reader<'_> {
         let from = floor.map_or(from, |floor| floor.max(from));
         let there = floor.map_or(u64::MAX, |_| from)..topic.next;
         let kept = topic.confirmed.keys().copied().filter(|offset| there.contains(offset));
-        let owed = kept.collect();
+        let (owed, placed) = (kept.collect(), topic.next);
         let confirmed: Vec<u64> = topic.confirmed.keys().copied().collect();
         let notes = self.group(of);
         if moved {
@@ -69,7 +69,7 @@ impl Reader<'_> {
         }
         notes.settled.retain(|offset| !there.contains(offset));
         notes.done.retain(|offset| !there.contains(offset));
-        (notes.from, notes.owed) = (from, owed);
+        (notes.from, notes.owed, notes.placed) = (from, owed, placed);
     }
 }
 
