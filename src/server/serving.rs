@@ -122,6 +122,15 @@ impl Serving {
     }
 }
 
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            self.stop.close();
+            shared.world().clients.values().for_each(|client| client.doom(Doom::Stopping));
+        }
+    }
+}
+
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serving").field("address", &self.address).finish_non_exhaustive()
