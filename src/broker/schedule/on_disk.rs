@@ -167,6 +167,7 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
     /// The log has answered for the oldest append.
     pub(super) fn on_written(&mut self, result: Result<u64, LogError>) {
         let Some(disk) = &mut self.disk else { return };
+        let grows = result.is_ok();
         if let Ok(offset) = &result {
             disk.next = offset + 1;
         }
@@ -189,7 +190,10 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
             (Some(Writing::Anew(key, old)), result) => self.on_rewritten(key, old, result.ok()),
             (None, _) => {}
         }
-        self.rewrite();
+        // Why not after a refusal: it would be refused at once again, and again. Nor at the end, which nobody is to wait for.
+        if grows && self.over.is_none() {
+            self.rewrite();
+        }
     }
 
     /// Begins to write the message anew that lags behind, if one does.
