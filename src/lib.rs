@@ -55,6 +55,8 @@
 //! - `postcard`: one more such codec, `Postcard`, a compact one.
 //! - `inspect`: the binary `callboard`, which shows what is in a data directory, and salvages what of a damaged one is whole.
 //!   The functions behind it are always there: [`log::inspect`].
+//! - `server`: topics and groups for other processes, over Redis's protocol. It is being built: [`server`] has no streams yet.
+//!   With it the binary serves too, on tokio.
 //! - `metrics`: the counts of topics and groups go to the recorder of the `metrics` facade.
 
 #![forbid(unsafe_code)]
@@ -67,6 +69,8 @@ pub mod log;
 pub mod mailbox;
 pub mod prelude;
 pub mod runtime;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod supervise;

@@ -127,6 +127,28 @@ pub(crate) enum Bug {
     OneCommit,
     /// The log's writer says how it is woken after it looked, and not while.
     LateWaker,
+    /// Behind each batch of its history a topic passes by a message.
+    SkippedPage,
+    /// A batch of the history is handed to a late group twice.
+    PageTwice,
+    /// A limit takes of the history what a group has still to settle.
+    TrimsUnsettled,
+    /// What was trimmed before a group had read it is not counted.
+    UncountedTrim,
+    /// A group is moved while its consumers are at work.
+    HastySeek,
+    /// Where a group was moved to does not reach the disk.
+    UnwrittenSeek,
+    /// A group that was there before begins where it is opened to begin, and not where it is.
+    BackAtItsStart,
+    /// A browse passes by a message before each batch.
+    BlindBrowse,
+    /// What was spilled comes back twice.
+    BlockTwice,
+    /// What was spilled is forgotten.
+    ForgottenBlock,
+    /// What was spilled first comes back second.
+    SwappedBlocks,
 }
 
 #[cfg(not(test))]

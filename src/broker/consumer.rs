@@ -103,6 +103,8 @@ struct Work<T> {
     cancelled: bool,
     /// What was not started is kept from the handler, and goes back to the group once it has heard the rest.
     cut: bool,
+    /// The group had taken back what was behind a message that failed, before it was withdrawn for that.
+    taken: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,6 +155,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
                 unreported: false,
                 cancelled: false,
                 cut: false,
+                taken: false,
             });
             let span = self.lease_span(&message, lease.to);
             loop {
@@ -193,7 +196,7 @@ impl<T: Send + Sync + 'static> ConsumerSeat<T> {
         self.note(upto);
         self.progress.rest();
         self.report();
-        let taken = self.work.as_ref().is_some_and(|work| work.upto < work.to && !work.cut);
+        let taken = self.work.as_ref().is_some_and(|work| (work.upto < work.to || work.taken) && !work.cut);
         self.give_back();
         if taken && self.stop.is_none() {
             // The group has taken the rest, and waits to hear that this was seen.
@@ -345,7 +348,7 @@ impl<T> ConsumerSeat<T> {
         if !behind.is_empty() {
             let left = rest.without(behind);
             (work.to, work.picked) = (left.end(), Some(Box::new(left)));
-            self.progress.cut(work.slot, work.id, work.to);
+            work.taken |= !self.progress.cut(work.slot, work.id, work.to);
         }
     }
 

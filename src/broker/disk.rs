@@ -191,7 +191,7 @@ impl Disk {
         let stored = self.claim(&schedule_of(topic), terms).await?;
         while !self.has_schedule_group(&stored).await? {
             let (done, created) = answered();
-            self.log.create_group(stored.number, (Home::GROUP, "schedule".into()), (0, 0), done);
+            self.log.create_group(stored.number, (Home::GROUP, "schedule".into()), (0, Vec::new()), done);
             match created.await.unwrap_or(Err(LogError::Closed)) {
                 Ok(()) => break,
                 // Somebody else is at it, and may fail.

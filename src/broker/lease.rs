@@ -125,11 +125,11 @@ impl Progress {
         started.map(|started| Handling(started & !END))
     }
 
-    /// The lease ends before `end`, or sooner: what it had from there on is not its any more.
-    pub(crate) fn cut(&self, slot: Slot, lease: LeaseId, end: u16) {
+    /// The lease ends before `end`, or sooner: what it had from there on is not its any more. Answers whether it had something: else
+    /// that was taken back before.
+    pub(crate) fn cut(&self, slot: Slot, lease: LeaseId, end: u16) -> bool {
         let cut = |now| free(now, lease).map(|next| now & !END | (now & END).min(u64::from(end.max(next))));
-        // An error means that nothing of it is left.
-        let _ = slot.of(&self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, cut);
+        slot.of(&self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, cut).is_ok()
     }
 
     /// The messages of the lease before this one were started. `None`: the slot belongs to another lease by now.

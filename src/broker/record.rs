@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::schedule::FoundDelayed;
 use super::topic_actor::{Redriven, Store};
 use super::{DeadLetter, Headers, InvalidMessage, KeyHash, PublishError, Published};
 use crate::base::sync::AtomicBool;
-use crate::base::varint::Take;
+use crate::base::varint::{Take, put_u64};
 use crate::base::{Bug, Moment, Name, planted, whole_millis};
 use crate::log::{Log, LogError, Note, TopicState};
 use crate::mailbox::Reply;
@@ -201,9 +201,27 @@ pub(crate) struct Known {
     pub(crate) notes: BTreeMap<u64, Note>,
     /// What it has to settle below this is history, which it reads as such.
     pub(crate) since: u64,
+    /// Of what is accepted it is handed what lies from here on.
+    pub(crate) ahead: u64,
 }
 
 impl Known {
+    /// What the log keeps of a group for us, to be known by the next process.
+    pub(crate) fn about(since: u64, ahead: u64) -> Vec<u8> {
+        let mut about = Vec::new();
+        put_u64(&mut about, since);
+        if ahead > 0 {
+            put_u64(&mut about, ahead);
+        }
+        about
+    }
+
+    /// Reads what [`Known::about`] wrote; or an earlier version, which wrote less.
+    fn of_about(about: &[u8]) -> (u64, u64) {
+        let mut take = Take::new(about);
+        (take.u64().unwrap_or(0), take.u64().unwrap_or(0))
+    }
+
     /// Whether it has still to settle a message that it was there for.
     fn wants(&self, offset: u64) -> bool {
         offset >= self.since && !self.done.contains(offset)
@@ -292,14 +310,17 @@ pub(crate) fn recover<T: 'static>(
     let reader = Reader { codec, clocks, ttl, weight };
     let known = |(id, group): (&u32, &crate::log::GroupState)| {
         let name = Name::new(&group.name).ok()?;
-        let since = if retains { Take::new(&group.about).u64().unwrap_or(0) } else { 0 };
+        let (since, ahead) = Known::of_about(&group.about);
+        let since = if retains { since } else { 0 };
         let (done, notes) = (group.done.clone(), group.notes.clone());
-        Some((GroupId(*id), Known { name, done, notes, since }))
+        Some((GroupId(*id), Known { name, done, notes, since, ahead }))
     };
     let groups: BTreeMap<GroupId, Known> = state.groups.iter().filter_map(known).collect();
     let (next, millis) = (state.next, state.millis);
     let outline = if retains { outline(log, number, state)? } else { Vec::new() };
-    let mut items = ReadItems::new(unsure);
+    // Why not over where a group's history ends: it reads that in runs of its own, and tells runs by their first offsets.
+    let ends = groups.values().map(|known| known.since).chain([unsure]).collect();
+    let mut items = ReadItems::new(ends);
     let mut from = match groups.values().map(Known::from).min() {
         Some(floor) => state.floor.max(floor),
         None if retains => next,
@@ -342,13 +363,13 @@ pub(crate) struct ReadItems<T> {
     /// In runs, each from its first offset.
     pub(crate) runs: Vec<(u64, Vec<Item<T>>)>,
     pub(crate) unread: Vec<Unread>,
-    /// No run goes over this offset.
-    unsure: u64,
+    /// No run goes over any of these offsets.
+    ends: BTreeSet<u64>,
 }
 
 impl<T: 'static> ReadItems<T> {
-    fn new(unsure: u64) -> ReadItems<T> {
-        ReadItems { runs: Vec::new(), unread: Vec::new(), unsure }
+    fn new(ends: BTreeSet<u64>) -> ReadItems<T> {
+        ReadItems { runs: Vec::new(), unread: Vec::new(), ends }
     }
 
     /// Makes messages of records.
@@ -358,7 +379,7 @@ impl<T: 'static> ReadItems<T> {
         (clocks, ttl): (Clocks, Option<u64>),
         unsure: u64,
     ) -> ReadItems<T> {
-        let mut items = ReadItems::new(unsure);
+        let mut items = ReadItems::new(BTreeSet::from([unsure]));
         let reader = Reader { codec, clocks, ttl, weight: &|_, _| 0 };
         records.for_each(|(offset, record)| items.add(offset, record.millis, record.body, &reader));
         items
@@ -374,7 +395,9 @@ impl<T: 'static> ReadItems<T> {
         };
         match self.runs.last_mut() {
             Some((base, run))
-                if run.len() < BATCH && *base + run.len() as u64 == offset && offset != self.unsure =>
+                if run.len() < BATCH
+                    && *base + run.len() as u64 == offset
+                    && !self.ends.contains(&offset) =>
             {
                 run.push(item)
             }

@@ -91,7 +91,8 @@ impl<T: Send + Sync + 'static> Spiller<T> {
         let (pid, random) = (std::process::id(), self.rt.random());
         let path = self.dir.join(format!("callboard-{}-{pid}-{random:016x}.spill", self.topic));
         let file = self.vfs.open(&path, OpenMode::CreateNew)?;
-        self.vfs.remove_file(&path)?;
+        // Why again: a name that stays is never missed by anybody.
+        self.vfs.remove_file(&path).or_else(|_| self.vfs.remove_file(&path))?;
         Ok(file.into())
     }
 

@@ -60,6 +60,15 @@ impl Start {
 }
 
 impl Start {
+    /// Behind a topic's next message: the offset of the first that it picks. Else 0.
+    pub(crate) fn ahead(self, next: u64) -> u64 {
+        match self {
+            Start::Offset(offset) if offset > next => offset,
+            Start::After(id) if id.offset() >= next => id.offset().saturating_add(1),
+            _ => 0,
+        }
+    }
+
     /// How many of the messages from the offset `next` on, of which there are `waiting`, it picks: as far as offsets
     /// tell.
     pub(crate) fn among(self, next: u64, waiting: u64) -> u64 {

@@ -207,6 +207,8 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.actor.watched.show(|| Sight::Offered { topic, group: &link.name, base, open });
             wanted.push((link.group, open));
         }
+        self.note_dormant(&batch, &mut wanted);
+        some_skipped |= wanted.len() > self.links.len();
         let wants = |group| wanted.iter().find(|(id, _)| *id == group).map_or(all, |(_, open)| *open);
         self.books.on_batch(batch.clone(), len, wants);
         let behind = self.books.open(GroupId(0)) > 1;
@@ -422,6 +424,8 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.take_in(rest.by_ref().take(BATCH).collect());
         }
         let next = self.books.next_offset();
+        let topic = &self.actor.name;
+        self.actor.watched.show(|| Sight::InLine { topic, base: next, messages: line });
         let nobodys = if self.links.is_empty() { self.books.unsettled() + line } else { 0 };
         let left = |link: &Link<T>| (link.group, link.withheld() + link.start.among(next, line));
         let withheld = self.links.iter().map(left).collect();

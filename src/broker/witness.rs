@@ -12,7 +12,7 @@ use super::lease::LeaseId;
 use super::order::Order;
 use super::outcome::Verdict;
 use super::workers::ConsumerId;
-use super::{DeadReason, GroupSettings, GroupStats, KeyHash, Message, MessageId, RateLimit};
+use super::{DeadReason, GroupSettings, GroupStats, KeyHash, Message, MessageId, RateLimit, Retain, Start};
 use crate::base::{Moment, Name};
 use crate::runtime::{BoxFuture, Rt};
 
@@ -93,6 +93,23 @@ pub(crate) enum Sight<'a> {
     GroupBooks { topic: &'a Name, group: &'a Name, stats: &'a GroupStats, counted: Counted },
     /// A topic's books, when it has nothing to do.
     TopicBooks { topic: &'a Name, books: TopicCounts, counted: TopicCounts },
+    /// A group begins here, new or moved: it is offered what lies from its start on, and from the floor if its topic has
+    /// a history.
+    Placed { topic: &'a Name, group: &'a Name, start: Start, latest: bool, floor: Option<u64>, moved: bool },
+    /// A group that was there before goes on; of what is accepted it is offered what lies from here on.
+    Resumed { topic: &'a Name, group: &'a Name, ahead: u64 },
+    /// A group that is moved does without all that it has.
+    LetsGo { topic: &'a Name, group: &'a Name },
+    /// What a group was offered, and not handed, is not for it any more; or it is offered anew.
+    Revoked { topic: &'a Name, group: &'a Name, base: u64, which: Bits },
+    /// So many of these, all that a group had not settled, were gone before it was offered them.
+    PassedBy { topic: &'a Name, group: &'a Name, from: u64, to: u64, messages: u64 },
+    /// A topic keeps what lies from the floor on, and of it so many messages in memory.
+    Kept { topic: &'a Name, floor: u64, held: u64, limits: Retain },
+    /// A topic that spills has ended with these in its line, from the next offset on.
+    InLine { topic: &'a Name, base: u64, messages: u64 },
+    /// What a topic spilled can't be read any more: this message is lost.
+    Lost { topic: &'a Name, offset: u64 },
     /// A topic forgot a group that is deleted: it offers it nothing more.
     Left { topic: &'a Name, group: &'a Name },
     /// A group is over.

@@ -17,7 +17,6 @@ use super::shelf::{Chunk, Shelf};
 use super::state::State;
 use super::vfs::Vfs;
 use super::writer::Writer;
-use crate::base::varint::put_u64;
 
 /// A handle to an open log. Once the last one is gone, what was asked for is done, and the log closes.
 #[derive(Clone, Debug)]
@@ -102,15 +101,14 @@ impl Log {
 
     /// A group begins, done with all below `start`. Its number is larger than that of any group that its topic had.
     ///
-    /// `since`: what it has to settle below this was settled by others before it came.
+    /// `about`: what the log keeps of it for its caller.
     pub(crate) fn create_group(
         &self,
         topic: u32,
         (group, name): (u32, String),
-        (start, since): (u64, u64),
+        (start, about): (u64, Vec<u8>),
         done: Done<()>,
     ) {
-        let about = about(since);
         self.ask(Request::CreateGroup { topic, group, name, about, start, done });
     }
 
@@ -165,24 +163,15 @@ impl Log {
         self.0.shelf.outline(topic)
     }
 
-    /// A group begins anew at an offset; `since` as in [`Log::create_group`].
-    pub(crate) fn seek(&self, topic: u32, group: u32, (to, since): (u64, u64), done: Done<()>) {
-        self.ask(Request::Seek { topic, group, to, about: about(since), done });
+    /// A group begins anew at an offset; `about` as in [`Log::create_group`], or as it was if it is empty.
+    pub(crate) fn seek(&self, topic: u32, group: u32, (to, about): (u64, Vec<u8>), done: Done<()>) {
+        self.ask(Request::Seek { topic, group, to, about, done });
     }
 
     /// A request that comes too late answers for itself, when it is dropped.
     fn ask(&self, request: Request) {
         drop(self.0.queue.put(request));
     }
-}
-
-/// What the log keeps of a group for its caller.
-fn about(since: u64) -> Vec<u8> {
-    let mut about = Vec::new();
-    if since > 0 {
-        put_u64(&mut about, since);
-    }
-    about
 }
 
 impl Drop for Shared {

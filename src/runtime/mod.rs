@@ -26,6 +26,8 @@ mod current;
 mod epoch;
 #[cfg(all(test, callboard_shuttle))]
 mod explored;
+#[cfg(feature = "server")]
+mod net;
 #[cfg(feature = "smol")]
 mod smol;
 mod timer;
@@ -43,6 +45,8 @@ pub(crate) use self::current::Rt;
 pub(crate) use self::current::{Entered, enter};
 #[cfg(all(test, callboard_shuttle))]
 pub(crate) use self::explored::Explored;
+#[cfg(feature = "server")]
+pub(crate) use self::net::Listener;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 pub(crate) use self::timer::{Clock, Sleep};

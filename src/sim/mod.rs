@@ -57,7 +57,9 @@ mod world;
 
 #[cfg(test)]
 mod replay_tests;
+// Why not under the explorer: there they are not run, and take most of its time to build.
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod scenarios;
 #[cfg(test)]
 mod stuck_tests;

@@ -77,6 +77,64 @@ fn a_replay_and_what_is_live_may_share_a_run_after_a_restart() {
     });
 }
 
+/// Both wait in the group while its consumer is slow, and each is found in its own run.
+#[test]
+fn what_is_live_waits_beside_a_replay_that_shares_its_run() {
+    every::runtime(|| async {
+        let dir = TempDir::new("beside");
+        let open = || retains(&dir, 100, Retain::all());
+        let texts = |range: std::ops::Range<u32>| range.map(|n| n.to_string());
+        let (broker, topic) = open().await;
+        let first = topic.group("first").stream().await.unwrap();
+        topic.publish_all(texts(0..20)).await.unwrap();
+        let second = topic.group("second").stream().await.unwrap();
+        topic.publish_all(texts(20..30)).await.unwrap();
+        drop((first, second, broker.shutdown_within(Duration::ZERO).await, topic));
+
+        let (broker, topic) = open().await;
+        let mut second = topic.group("second").prefetch(1).stream().await.unwrap();
+        let group = topic.find_group("second").unwrap();
+        until(&group, |stats| stats.backlog + stats.in_flight == 30).await;
+        for n in 0..30 {
+            let delivery = second.next().await.unwrap();
+            assert_eq!(**delivery, n.to_string());
+            delivery.ack().unwrap();
+        }
+        until(&group, |stats| stats.lag == 0).await;
+        drop((second, broker.shutdown_within(Duration::ZERO).await));
+    });
+}
+
+/// What others keep is older than the history, and comes before it, also to a group that is opened while its topic is held.
+#[test]
+fn what_others_keep_comes_before_the_history_when_a_topic_is_released() {
+    every::runtime(|| async {
+        let broker = Broker::start().unwrap();
+        let topic = broker.topic::<u64>("t").retain(Retain::all().messages(5)).open().await.unwrap();
+        let mut slow = topic.group("slow").prefetch(20).stream().await.unwrap();
+        topic.publish_all(0..20).await.unwrap();
+        let mut kept = Vec::new();
+        for n in 0..20 {
+            let delivery = slow.next().await.unwrap();
+            if n < 3 { kept.push(delivery) } else { delivery.ack().unwrap() }
+        }
+        until(&topic.find_group("slow").unwrap(), |stats| stats.acked == 17).await;
+        topic.hold();
+        let (late, seen) = reads(&topic, "late", Start::Earliest).await;
+        topic.release();
+        until(&late, |stats| stats.lag == 0).await;
+        assert_eq!(*seen.lock().unwrap(), [0, 1, 2, 15, 16, 17, 18, 19]);
+        late.seek(Start::Latest).await.unwrap();
+        seen.lock().unwrap().clear();
+        topic.hold();
+        late.seek(Start::Earliest).await.unwrap();
+        topic.release();
+        until(&late, |stats| stats.lag == 0).await;
+        assert_eq!(*seen.lock().unwrap(), [0, 1, 2, 15, 16, 17, 18, 19]);
+        drop(kept);
+    });
+}
+
 /// A replay that can't go on is not waited for: while the topic is held, and while what was given up finds no room.
 #[test]
 fn a_replay_that_rests_is_not_waited_for() {

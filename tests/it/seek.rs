@@ -314,3 +314,43 @@ fn a_repeat_on_its_way_makes_the_end_no_later() {
         broker.shutdown().await;
     });
 }
+
+/// A group that is there goes on where it is, in the next process too, whatever start it is opened with.
+#[test]
+fn a_group_that_is_there_begins_nowhere_else_than_it_was_moved_to() {
+    every::runtime(|| async {
+        for retain in [false, true] {
+            let dir = TempDir::new("again");
+            let open = async || {
+                let broker = dir.builder().open().await.unwrap();
+                let topic = broker.topic::<String>("t").durable(Raw);
+                let topic = if retain { topic.retain(Retain::all()) } else { topic };
+                (broker, topic.open().await.unwrap())
+            };
+            let texts = |range: std::ops::Range<u32>| range.map(|n| n.to_string());
+            let (broker, topic) = open().await;
+            let start = |name, start| topic.group(name).start_at(start).run(async |_| Ok(()));
+            let back = start("back", Start::Offset(100)).await.unwrap();
+            let ahead = start("ahead", Start::Earliest).await.unwrap();
+            topic.publish_all(texts(0..5)).await.unwrap();
+            topic.settled().await.unwrap();
+            back.seek(Start::Earliest).await.unwrap();
+            ahead.seek(Start::Offset(12)).await.unwrap();
+            topic.settled().await.unwrap();
+            drop((broker.shutdown().await, topic, back, ahead));
+
+            let (broker, topic) = open().await;
+            let start = |name, start| topic.group(name).start_at(start).run(async |_| Ok(()));
+            // These come while nobody is there to say where the groups begin.
+            topic.publish_all(texts(5..8)).await.unwrap();
+            let back = start("back", Start::Offset(100)).await.unwrap();
+            let ahead = start("ahead", Start::Earliest).await.unwrap();
+            topic.publish_all(texts(8..15)).await.unwrap();
+            topic.settled().await.unwrap();
+            assert_eq!(back.stats().await.unwrap().acked, 10, "with a history: {retain}");
+            assert_eq!(ahead.stats().await.unwrap().acked, 3, "with a history: {retain}");
+            assert_eq!(topic.stats().await.unwrap().unsettled, 0);
+            broker.shutdown().await;
+        }
+    });
+}

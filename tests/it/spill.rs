@@ -48,7 +48,8 @@ fn what_memory_has_no_room_for_comes_back_in_order() {
         }
         let stats = topic.stats().await.unwrap();
         assert_eq!((stats.accepted, stats.unsettled, stats.capacity), (3000, 3000, 100));
-        assert!(stats.spilled >= 2900 - 64, "{stats:?}");
+        // What is on its way to the disk is as much again as fits, at most.
+        assert!(stats.spilled >= 3000 - 2 * 100, "{stats:?}");
         topic.hold();
         let (one, first) = reads(&topic, "one").await;
         let (_, second) = reads(&topic, "two").await;

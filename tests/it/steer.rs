@@ -347,3 +347,42 @@ fn a_handler_may_pause_its_own_group() {
         topic.settled().await.unwrap();
     });
 }
+
+/// What waits behind a message that fails is withdrawn from its consumer; if the group had taken it back just before, both know of it.
+#[test]
+fn a_message_that_fails_while_its_ordered_group_is_paused_is_not_the_last() {
+    every::runtime(|| async {
+        for exclusive in [true, false] {
+            let broker = Broker::start().unwrap();
+            let topic = broker.topic::<u64>("t").key_by(|_| 1).open().await.unwrap();
+            let at_work = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+            let group = topic.group("g").retry(Retry::immediately().max_attempts(2));
+            let group = if exclusive { group.exclusive() } else { group.key_ordered() };
+            let group = group
+                .with(at_work.clone())
+                .run(async |n, (begun, fails): (Arc<AtomicBool>, Arc<AtomicBool>)| {
+                    begun.store(true, Ordering::Release);
+                    while *n == 0 && n.attempt() == 1 && !fails.load(Ordering::Acquire) {
+                        yield_now().await;
+                    }
+                    if *n == 0 && n.attempt() == 1 { Err(Fault::new("not yet")) } else { Ok(()) }
+                })
+                .await
+                .unwrap();
+            // All of them in one lease.
+            topic.hold();
+            topic.publish_all(0..10).await.unwrap();
+            topic.release();
+            while !at_work.0.load(Ordering::Acquire) {
+                yield_now().await;
+            }
+            group.pause().await.unwrap();
+            at_work.1.store(true, Ordering::Release);
+            until(&group, |stats| stats.in_flight == 0).await;
+            group.resume().await.unwrap();
+            group.drain().await.unwrap();
+            assert_eq!(group.stats().await.unwrap().acked, 10);
+            broker.shutdown().await;
+        }
+    });
+}

@@ -1,6 +1,8 @@
 //! Arguments. By hand: there are few, and a library for them would be the largest part of the binary.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::path::PathBuf;
 
@@ -10,6 +12,22 @@ pub(crate) enum Command {
     Help,
     Version,
     Inspect { dir: PathBuf, how: How },
+    Serve(Serve),
+}
+
+/// How a server is set up; `None`: by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "server"),
+    expect(dead_code, reason = "what is asked for and can't be done is not looked at")
+)]
+pub(crate) struct Serve {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) max_clients: Option<usize>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) trust_network: bool,
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 /// How a directory is looked into.
@@ -36,9 +54,58 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
     let mut args = args.into_iter();
     match args.next() {
         Some(command) if command == "inspect" => inspect(args),
+        Some(command) if command == "serve" => serve(args),
         Some(other) => Err(format!("there is no command {}", other.display())),
         None => Ok(Command::Help),
     }
+}
+
+fn serve(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut serve = Serve::default();
+    while let Some(arg) = args.next() {
+        let name = arg.to_string_lossy().into_owned();
+        let mut value = || args.next().ok_or(format!("{name} needs a value"));
+        match name.as_str() {
+            "--listen" => serve.listen = Some(address(&value()?.to_string_lossy())?),
+            "--max-clients" => serve.max_clients = Some(number(&name, &value()?)?),
+            "--memory-limit" => serve.memory_limit = Some(bytes(&value()?.to_string_lossy())?),
+            "--password-file" => serve.password_file = Some(value()?.into()),
+            "--trust-network" => serve.trust_network = true,
+            "--threads" => {
+                let threads = NonZeroUsize::new(number(&name, &value()?)?);
+                serve.threads = Some(threads.ok_or("--threads 0: there is nobody to serve")?);
+            }
+            _ => return Err(format!("serve has no option {name}")),
+        }
+    }
+    Ok(Command::Serve(serve))
+}
+
+/// An address, or a port of this machine alone.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    text.parse().map_err(|_| format!("{text} is no address: 127.0.0.1:6379, [::1]:6379, or a port alone"))
+}
+
+fn number(name: &str, text: &OsStr) -> Result<usize, String> {
+    let text = text.to_string_lossy();
+    text.parse().map_err(|_| format!("{name} {text} is no number"))
+}
+
+/// A number of bytes, with a unit or not.
+fn bytes(text: &str) -> Result<u64, String> {
+    let lower = text.to_ascii_lowercase();
+    let units = [("kb", 10), ("mb", 20), ("gb", 30), ("b", 0), ("", 0)];
+    let number = |(unit, shift): (&str, u32)| {
+        let number: u64 = lower.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(1 << shift)
+    };
+    units
+        .into_iter()
+        .find_map(number)
+        .ok_or_else(|| format!("{text} is no number of bytes: 1000000, 100mb, 2gb"))
 }
 
 fn inspect(args: impl Iterator<Item = OsString>) -> Result<Command, String> {
@@ -130,6 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_set_up_as_arguments_say() {
+        assert_eq!(parsed("serve"), Ok(Command::Serve(Serve::default())));
+        let all = "serve --listen 7000 --max-clients 5 --memory-limit 2KB --password-file p --threads 2 --trust-network";
+        let listen = Some("127.0.0.1:7000".parse().unwrap());
+        let serve = Serve {
+            listen,
+            max_clients: Some(5),
+            memory_limit: Some(2048),
+            password_file: Some("p".into()),
+            trust_network: true,
+            threads: NonZeroUsize::new(2),
+        };
+        assert_eq!(parsed(all), Ok(Command::Serve(serve)));
+        let listen = Some("[::1]:7000".parse().unwrap());
+        assert_eq!(
+            parsed("serve --listen [::1]:7000"),
+            Ok(Command::Serve(Serve { listen, ..Serve::default() }))
+        );
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         let refused = [
             "fly",
@@ -141,6 +229,12 @@ mod tests {
             "inspect data --dump orders --salvage to",
             "inspect data --salvage to --verify",
             "inspect data --salvage --verify",
+            "serve --listen",
+            "serve --listen nowhere",
+            "serve --max-clients many",
+            "serve --memory-limit 5parsecs",
+            "serve --threads 0",
+            "serve data",
         ];
         for args in refused {
             assert!(parsed(args).is_err(), "{args}");

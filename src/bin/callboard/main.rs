@@ -4,6 +4,8 @@ mod args;
 mod dump;
 mod inspect;
 mod json;
+#[cfg(feature = "server")]
+mod serve;
 mod show;
 
 use std::io::{self, Write};
@@ -23,14 +25,25 @@ enum End {
 type Failure = Box<dyn std::error::Error>;
 
 const HELP: &str = "\
-callboard, a message broker inside your process: its tool for data directories
+callboard, a message broker inside your process: its tool for data directories, and its server
 
 Usage:
+  callboard serve [OPTIONS]                     serves clients that speak Redis's protocol, from memory
   callboard inspect DIR [--verify] [--json]     what is there, and what is damaged
   callboard inspect DIR --dump TOPIC [RANGE]    the messages of a topic
   callboard inspect DIR --salvage TO            a new log of all that is whole
   callboard --help | --version
 
+Options of serve (with the feature `server`)
+  --listen ADDR         IP:PORT, or a port of this machine alone. Default: 127.0.0.1:6379
+  --max-clients N       so many may be connected at a time. Default: 10000
+  --memory-limit BYTES  so much memory keys may take: 100mb, 2gb. Default: no limit
+  --password-file FILE  clients must send what its first line says
+  --threads N           threads that serve. Default: one for each processor
+  --trust-network       listen where others can connect, and ask them for no password
+  It stops at SIGTERM or Ctrl-C, within 10 seconds.
+
+To look into a directory
   DIR       a data directory. It is only read, also while a broker has it open
   --verify  read every byte that counts, and not only the journal
   --json    for a program to read
@@ -68,6 +81,10 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<End, Failure> {
         Command::Help => out.write_all(HELP.as_bytes())?,
         Command::Version => writeln!(out, "callboard {}", env!("CARGO_PKG_VERSION"))?,
         Command::Inspect { dir, how } => return inspect::run(dir, how, out),
+        #[cfg(feature = "server")]
+        Command::Serve(options) => return serve::run(options, out),
+        #[cfg(not(feature = "server"))]
+        Command::Serve(_) => return Err("this callboard was built without the feature `server`".into()),
     }
     Ok(End::Fine)
 }

@@ -84,7 +84,8 @@ impl<T: Send + Sync + 'static> Link<T> {
     }
 
     pub(super) fn hand(&mut self, handout: Handout<T>, held: bool) {
-        if held || self.halted || self.replay.as_ref().is_some_and(|replay| !replay.is_read()) {
+        let waits = |replay: &Replay| !replay.is_read() && !replay.is_behind(&handout);
+        if held || self.halted || self.replay.as_ref().is_some_and(waits) {
             if !handout.open.is_empty() {
                 self.withheld.push_back(handout);
             }

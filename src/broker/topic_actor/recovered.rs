@@ -7,6 +7,7 @@ use super::Life;
 use super::link::Link;
 use super::replay::Replay;
 use crate::base::{Bug, Name, planted};
+use crate::broker::Start;
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::group_word::{GroupWord, Handout};
@@ -62,11 +63,28 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.dormant = groups;
     }
 
+    /// Notes what those groups want of a batch that begin further on, and that nobody has opened.
+    pub(super) fn note_dormant(&self, batch: &Arc<Batch<T>>, wanted: &mut Vec<(GroupId, Bits)>) {
+        let all = Bits::range(0, batch.len());
+        let ahead = self.dormant.iter().filter(|(_, known)| known.ahead > batch.base());
+        for (group, known) in ahead {
+            let open = Start::Offset(known.ahead).pick(batch, all);
+            self.note_done(*group, batch.base(), all.without(open));
+            wanted.push((*group, open));
+        }
+    }
+
     /// A group joins: one that was there before goes on with what it has still to settle; a new one picks.
     pub(super) fn add_group(&mut self, mut link: Link<T>, done: Reply<Result<(), LogError>>) {
         let (group, start) = (link.group, link.start);
         self.actor.watched.show(|| Sight::Joined { topic: &self.actor.name, group: &link.name });
         if let Some(known) = self.dormant.remove(&group) {
+            if !planted(Bug::BackAtItsStart) {
+                // It is where the log has it, whatever it is opened with.
+                (link.start, link.latest) = (Start::Offset(known.ahead), false);
+            }
+            let (topic, name, ahead) = (&self.actor.name, &link.name, known.ahead);
+            self.actor.watched.show(|| Sight::Resumed { topic, group: name, ahead });
             let clocks = Clocks::of(self.actor.watch.rt());
             let notes = known.notes.iter().map(|(offset, note)| (*offset, of_note(note, clocks)));
             drop(link.to.control(GroupWord::Remember(notes.collect())));
@@ -89,6 +107,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             batch.first_time(start.pick(batch, kept)).and(within(batch, 0, first))
         });
         let from = self.begins_at(start);
+        self.show_begin(&link, (start, link.latest), false);
         if self.actor.store.is_some() {
             drop(link.to.control(GroupWord::Remember(BTreeMap::new())));
         }
@@ -132,16 +151,18 @@ impl<T: Send + Sync + 'static> Life<T> {
         link: &Link<T>,
         (handouts, from): (&[Offered<T>], u64),
         done: Reply<Result<(), LogError>>,
-        tell: impl FnOnce(&Log, u32, (u64, u64), Done<()>),
+        tell: impl FnOnce(&Log, u32, (u64, Vec<u8>), Done<()>),
     ) {
         let Some(store) = &self.actor.store else {
             let _ = done.send(Ok(()));
             return;
         };
         let (first, passed) = passed_by(handouts, from);
-        let since = if self.history.is_some() { self.books.next_offset() } else { 0 };
+        let next = self.books.next_offset();
+        let since = if self.history.is_some() { next } else { 0 };
+        let about = Known::about(since, if link.latest { 0 } else { link.start.ahead(next) });
         let told = Done::new(move |placed| drop(done.send(placed)));
-        tell(&store.keeper.disk.log, store.keeper.number, (first, since), told);
+        tell(&store.keeper.disk.log, store.keeper.number, (first, about), told);
         store.keeper.mark(link.group, Marks { done: passed, notes: Vec::new() });
     }
 

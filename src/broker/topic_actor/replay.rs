@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::link::Link;
 use super::{Life, TopicWord};
+use crate::base::{Bug, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::group_word::Handout;
@@ -29,6 +30,7 @@ const WINDOW: u64 = 4096;
 /// What of its topic's history a group has still to read.
 #[derive(Debug)]
 pub(super) struct Replay {
+    from: u64,
     cursor: u64,
     end: u64,
     /// An earlier process had settled these.
@@ -55,7 +57,12 @@ impl Replay {
     /// `None` if there is nothing to replay.
     pub(super) fn new(from: u64, end: u64, done: Ranges, unsure: u64) -> Option<Replay> {
         let (out, many, reads, failed) = (BTreeMap::new(), 0, false, false);
-        (from < end).then_some(Replay { cursor: from, end, done, unsure, out, many, reads, failed })
+        (from < end).then_some(Replay { from, cursor: from, end, done, unsure, out, many, reads, failed })
+    }
+
+    /// Others keep this, it is older than the history, and comes first.
+    pub(super) fn is_behind<T>(&self, handout: &Handout<T>) -> bool {
+        handout.redrives == 0 && handout.batch.base() + u64::from(handout.open.end()) <= self.from
     }
 
     /// All of it is with its group.
@@ -218,8 +225,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         let done = replay.done.runs().map(|(start, to)| to.min(upto).saturating_sub(start.max(from)));
         let gone = (upto - from).saturating_sub(done.sum());
         replay.cursor = upto;
-        link.skip(gone);
+        link.skip(if planted(Bug::UncountedTrim) { 0 } else { gone });
         let (group, topic) = (&link.name, &self.actor.name);
+        self.actor.watched.show(|| Sight::PassedBy { topic, group, from, to: upto, messages: gone });
         tracing::warn!(target: "callboard::broker", %topic, %group, from, upto, "history was trimmed before a group had read it");
         if let Some(store) = &self.actor.store {
             store.keeper.mark(link.group, Marks { done: vec![(from, upto)], notes: Vec::new() });
@@ -230,6 +238,12 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Some(link) = self.links.get_mut(at) else { return };
         let Some(replay) = &mut link.replay else { return };
         let (open, passed) = replay.take(&batch);
+        if planted(Bug::SkippedPage) {
+            replay.cursor = (replay.cursor + 1).min(replay.end);
+        }
+        if planted(Bug::PageTwice) && replay.many == open.count() {
+            replay.cursor = batch.base();
+        }
         let (topic, group, base) = (&self.actor.name, &link.name, batch.base());
         self.actor.watched.show(|| Sight::Offered { topic, group, base, open });
         link.hand_now(Handout { batch, open, redrives: 0 });
@@ -291,6 +305,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         for unread in unread {
             tracing::warn!(target: "callboard::broker", %topic, group = %name, offset = unread.offset, why = %unread.why, "a message of the history can't be decoded, and was skipped");
             link.skip(1);
+            let (from, to) = (unread.offset, unread.offset + 1);
+            let (topic, name) = (&self.actor.name, &link.name);
+            self.actor.watched.show(|| Sight::PassedBy { topic, group: name, from, to, messages: 1 });
             if let Some(store) = &self.actor.store {
                 store.keeper.done(group, unread.offset, Bits::range(0, 1));
             }

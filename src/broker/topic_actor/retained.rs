@@ -81,7 +81,11 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.books.unsettled() + replays.map(Replay::out).sum::<u64>()
             }
         };
-        let pinned = self.origin.alive().saturating_sub(known);
+        let mut pinned = self.origin.alive().saturating_sub(known);
+        if self.history.is_some() {
+            // What history keeps and a batch pins is known, and still is too much of one batch.
+            pinned = pinned.max(self.books.pinned());
+        }
         let few = pinned < self.actor.settings.capacity as u64;
         if few || planted(Bug::PinnedBatches) { BATCH } else { 1 }
     }
@@ -127,9 +131,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Some(history) = &mut self.history else { return };
         let floor = history.retention.trim(now);
         history.pages.trim(floor);
-        let Some(store) = &self.actor.store else { return };
+        let Some(store) = &self.actor.store else { return self.show_kept() };
         // What a group has still to settle stays, however old.
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
+        let oldest = oldest.filter(|_| !planted(Bug::TrimsUnsettled));
         let floor = floor.min(oldest.unwrap_or(u64::MAX));
         let step = self
             .actor
@@ -197,6 +202,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn look(&self, Look { at, back, answer }: Look<T>) {
         let found = match (&self.history, back) {
             (Some(history), false) => {
+                let at = at + u64::from(at > 0 && planted(Bug::BlindBrowse));
                 history.pages.at(at).map(|page| (page.clone(), self.above_floor(&page)))
             }
             (Some(history), true) => {

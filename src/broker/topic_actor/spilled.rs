@@ -12,8 +12,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Life, TopicWord};
+use crate::base::{Bug, planted};
 use crate::broker::message::{BATCH, Item};
 use crate::broker::spill::{Block, Tail, Written};
+use crate::broker::witness::Sight;
 
 /// A block has so many messages at most; and no more than a quarter of the capacity, so that there is room for one early.
 const BLOCK: usize = 2048;
@@ -33,6 +35,8 @@ pub(super) struct Spilled<T> {
     most_bytes: u64,
     tail: Option<Tail>,
     writes: bool,
+    /// So many messages are being written.
+    written: u64,
     reads: bool,
     /// The disk has refused: nothing more goes there until what is there is read.
     refused: bool,
@@ -42,7 +46,8 @@ enum Part<T> {
     Here(Vec<Item<T>>),
     /// It becomes a block, or is here again; what it weighs.
     Written(u64),
-    Disk(Block),
+    /// And what it weighs.
+    Disk(Block, u64),
     /// The first one, on its way back.
     Read,
 }
@@ -56,6 +61,7 @@ impl<T> Spilled<T> {
             most_bytes,
             tail: None,
             writes: false,
+            written: 0,
             reads: false,
             refused: false,
         }
@@ -99,33 +105,61 @@ impl<T> Spilled<T> {
         if items.is_empty() {
             self.parts.remove(at);
         }
-        self.parts.insert(at, Part::Written(first.iter().map(Item::weight).sum()));
-        self.writes = true;
+        self.parts.insert(at, Part::Written(weight(&first)));
+        (self.writes, self.written) = (true, first.len() as u64);
         Some(first)
     }
 
-    /// What was to be written has become this; answers what it weighs.
-    fn written(&mut self, part: Part<T>) -> u64 {
+    /// What was to be written has become what `part` makes of its weight; answers that.
+    fn written(&mut self, part: impl FnOnce(u64) -> Part<T>) -> u64 {
         self.writes = false;
-        let there = self.parts.iter_mut().find(|part| matches!(part, Part::Written(_)));
-        match there.map(|there| std::mem::replace(there, part)) {
-            Some(Part::Written(weight)) => weight,
-            _ => 0,
+        let weights = self.parts.iter_mut().find_map(|there| match there {
+            Part::Written(weight) => Some((*weight, there)),
+            _ => None,
+        });
+        let Some((weight, there)) = weights else { return 0 };
+        *there = part(weight);
+        weight
+    }
+
+    /// What of it holds places: how many, and what that weighs.
+    fn held(&self) -> (u64, u64) {
+        self.parts.iter().fold((0, 0), |(many, load), part| match part {
+            Part::Here(items) => (many + items.len() as u64, load + weight(items)),
+            Part::Written(weight) => (many + self.written, load + weight),
+            Part::Disk(..) | Part::Read => (many, load),
+        })
+    }
+
+    fn plant_swap(&mut self) {
+        let is_block = |part: &Part<T>| matches!(part, Part::Disk(..));
+        let first = self.parts.iter().position(is_block);
+        if planted(Bug::SwappedBlocks)
+            && let Some(first) = first
+            && self.parts.get(first + 1).is_some_and(is_block)
+        {
+            self.parts.swap(first, first + 1);
         }
     }
 
-    /// Takes the first block, to be read.
-    fn take_for_reading(&mut self) -> Option<Block> {
-        let first = self.parts.front_mut().filter(|first| matches!(first, Part::Disk(_)) && !self.reads)?;
-        let Part::Disk(block) = std::mem::replace(first, Part::Read) else { return None };
+    /// Takes the first block, to be read, if it weighs no more than this.
+    fn take_for_reading(&mut self, most: u64) -> Option<(Block, u64)> {
+        let fits = |first: &Part<T>| matches!(first, Part::Disk(_, weight) if *weight <= most);
+        let first = self.parts.front_mut().filter(|first| fits(first) && !self.reads)?;
+        let Part::Disk(block, weight) = std::mem::replace(first, Part::Read) else { return None };
         self.reads = true;
-        Some(block)
+        Some((block, weight))
     }
+}
+
+fn weight<T>(items: &[Item<T>]) -> u64 {
+    items.iter().map(Item::weight).sum()
 }
 
 /// A block that was read, or is to be read again.
 pub(crate) struct BlockRead<T> {
     block: Block,
+    weight: u64,
     read: std::io::Result<Vec<Option<Item<T>>>>,
 }
 
@@ -147,6 +181,19 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Messages that were accepted and wait for room in the books.
     pub(super) fn in_line(&self) -> u64 {
         self.spilled.as_ref().map_or(0, |spilled| spilled.messages)
+    }
+
+    /// What of these holds places, and what it weighs.
+    pub(super) fn held_in_line(&self) -> (u64, u64) {
+        self.spilled.as_ref().map(Spilled::held).unwrap_or_default()
+    }
+
+    /// A block that weighs so much has room in the books. If these are empty, any: it was in the topic once.
+    fn room_in_bytes(&self) -> u64 {
+        match self.actor.settings.capacity_bytes {
+            Some(most) if self.books.load() > 0 => (most as u64).saturating_sub(self.books.load()),
+            _ => u64::MAX,
+        }
     }
 
     /// So many more may be in the books.
@@ -172,12 +219,12 @@ impl<T: Send + Sync + 'static> Life<T> {
             let Some(items) = spilled.pop(most) else { break };
             self.take_in(items);
         }
-        let room = self.room();
+        let (room, light) = (self.room(), self.room_in_bytes());
         let Some((spilled, spiller)) = self.spilled.as_mut().zip(self.actor.spiller.clone()) else { return };
         let rt = self.actor.watch.rt();
         // Half of the capacity is room for what is read ahead.
         if room * 2 >= self.actor.settings.capacity as u64
-            && let Some(block) = spilled.take_for_reading()
+            && let Some((block, weight)) = spilled.take_for_reading(light)
         {
             let (own, spiller) = (self.actor.mailbox.sender(), spiller.clone());
             rt.spawn_blocking(
@@ -185,7 +232,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 Box::new(move || {
                     let read = spiller.read(&block);
                     // An error: the topic has ended.
-                    drop(own.control(TopicWord::BlockRead(BlockRead { block, read })));
+                    drop(own.control(TopicWord::BlockRead(BlockRead { block, weight, read })));
                 }),
             );
         }
@@ -208,20 +255,21 @@ impl<T: Send + Sync + 'static> Life<T> {
                 let places = block.messages as u64;
                 spilled.bytes += block.bytes();
                 spilled.tail = Some(tail);
-                let weight = spilled.written(Part::Disk(block));
+                let weight = spilled.written(|weight| Part::Disk(block, weight));
+                spilled.plant_swap();
                 self.give_back(places, weight);
             }
             Err((items, error)) => {
                 let topic = &self.actor.name;
                 tracing::error!(target: "callboard::broker", %topic, %error, "nothing more can be spilled: publishers wait");
                 spilled.refused = true;
-                spilled.written(Part::Here(items));
+                spilled.written(|_| Part::Here(items));
             }
         }
         self.pump();
     }
 
-    pub(super) fn on_block_read(&mut self, BlockRead { block, read }: BlockRead<T>) {
+    pub(super) fn on_block_read(&mut self, BlockRead { block, weight, read }: BlockRead<T>) {
         let Some(spilled) = &mut self.spilled else { return };
         spilled.reads = false;
         let first = spilled.parts.pop_front();
@@ -232,7 +280,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 // It stays the first, so nothing is passed over.
                 let topic = &self.actor.name;
                 tracing::error!(target: "callboard::broker", %topic, %error, "what was spilled can't be read");
-                spilled.parts.push_front(Part::Disk(block));
+                spilled.parts.push_front(Part::Disk(block, weight));
                 spilled.reads = true;
                 let (rt, own) = (self.actor.watch.rt().clone(), self.actor.mailbox.sender());
                 let again = rt.now() + AGAIN;
@@ -243,6 +291,12 @@ impl<T: Send + Sync + 'static> Life<T> {
                 return;
             }
         };
+        if planted(Bug::BlockTwice) && self.changes.is_multiple_of(2) {
+            spilled.parts.push_front(Part::Disk(block, weight));
+            self.take_back_in(items.into_iter().flatten().collect());
+            return self.pump();
+        }
+        let items = if planted(Bug::ForgottenBlock) { Vec::new() } else { items };
         spilled.bytes -= block.bytes();
         spilled.refused &= spilled.bytes > 0;
         spilled.messages -= block.messages as u64;
@@ -282,6 +336,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let (topic, offset) = (&self.actor.name, self.books.next_offset());
         tracing::error!(target: "callboard::broker", %topic, offset, "a message was lost: its codec can't read what it wrote");
         self.lost += 1;
+        self.actor.watched.show(|| Sight::Lost { topic, offset });
         self.books.resume(offset + 1, []);
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn are_numbered(history: &History, finds: &mut Finds<'_>) {
             What::Redriven { group, offset } => {
                 begun.remove(&(*group, *offset));
             }
+            What::Placed { group, .. } => begun.retain(|(other, _), _| other != group),
             _ => {}
         }
     }
@@ -45,6 +46,7 @@ pub(super) fn are_counted_in_dead_letters(history: &History, finds: &mut Finds<'
             What::Redriven { group, offset } => {
                 begun.remove(&(*group, *offset));
             }
+            What::Placed { group, .. } => begun.retain(|(other, _), _| other != group),
             What::Dead { group, id, attempts, .. } => {
                 let really = begun.get(&(*group, id.offset())).copied().unwrap_or(0);
                 if *attempts != really && !(is_old(*group, id.offset()) && really == 0) {

@@ -120,21 +120,21 @@ mod tests {
     #[test]
     fn a_delayed_message_that_is_early_or_out_of_order_is_found() {
         let late = || story().wait(Duration::from_nanos(9));
-        let early = story().wait(Duration::from_nanos(4)).moved(0, AT[0], 0);
-        assert_eq!(apply(keeps_its_time, &late().moved(0, AT[0], 0).moved(1, AT[1], 1).end()), [""; 0]);
-        assert_eq!(apply(keeps_its_time, &late().unscheduled(0).moved(1, AT[1], 0).end()), [""; 0]);
+        let early = story().wait(Duration::from_nanos(4)).moved_in(0, AT[0], 0);
+        assert_eq!(apply(keeps_its_time, &late().moved_in(0, AT[0], 0).moved_in(1, AT[1], 1).end()), [""; 0]);
+        assert_eq!(apply(keeps_its_time, &late().unscheduled(0).moved_in(1, AT[1], 0).end()), [""; 0]);
         assert_eq!(apply(keeps_its_time, &early.end()).len(), 1);
-        assert_eq!(apply(keeps_its_time, &late().moved(1, AT[1], 0).moved(0, AT[0], 1).end()).len(), 1);
+        assert_eq!(apply(keeps_its_time, &late().moved_in(1, AT[1], 0).moved_in(0, AT[0], 1).end()).len(), 1);
     }
 
     #[test]
     fn a_delayed_message_that_is_nowhere_or_moves_twice_is_found() {
-        let both = || story().moved(0, AT[0], 0).unscheduled(1);
+        let both = || story().moved_in(0, AT[0], 0).unscheduled(1);
         assert_eq!(apply(is_moved_or_reported, &both().report(&[])), [""; 0]);
-        assert_eq!(apply(is_moved_or_reported, &story().moved(0, AT[0], 0).report(&[])).len(), 1);
-        assert_eq!(apply(is_moved_or_reported, &both().moved(0, AT[0], 1).report(&[])).len(), 1);
+        assert_eq!(apply(is_moved_or_reported, &story().moved_in(0, AT[0], 0).report(&[])).len(), 1);
+        assert_eq!(apply(is_moved_or_reported, &both().moved_in(0, AT[0], 1).report(&[])).len(), 1);
         assert_eq!(apply(is_moved_or_reported, &story().end()), [""; 0], "the run was not ended");
-        let mut left = story().moved(0, AT[0], 0).report(&[]);
+        let mut left = story().moved_in(0, AT[0], 0).report(&[]);
         left.report.as_mut().unwrap().topics[0].scheduled = 1;
         assert_eq!(apply(is_moved_or_reported, &left), [""; 0]);
     }

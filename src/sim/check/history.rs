@@ -1,12 +1,12 @@
 //! What was seen in one run, in order.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use super::Violation;
+use super::shown::Shown;
 use crate::base::{Moment, Name};
-use crate::broker::{KeyHash, MessageId, Order, RateLimit, Report, Start};
+use crate::broker::{KeyHash, MessageId, Order, RateLimit, Report, Retain, Start};
 
 /// One group of one topic, as a history numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,6 +163,69 @@ pub(in crate::sim) enum What {
         group: GroupKey,
         limit: Option<RateLimit>,
     },
+    /// A group begins here, new or moved: all attempts begin anew.
+    Placed {
+        group: GroupKey,
+        start: Start,
+        /// It was to begin with what came next.
+        latest: bool,
+        /// Of its topic's history, if that has one.
+        floor: Option<u64>,
+        moved: bool,
+    },
+    /// A group that was there before goes on; of what is accepted it is offered what lies from here on.
+    Resumed {
+        group: GroupKey,
+        ahead: u64,
+    },
+    /// A topic that spills has ended with these in its line, that it had accepted.
+    InLine {
+        topic: Name,
+        base: u64,
+        messages: u64,
+    },
+    /// What was spilled can't be read: this message is lost, and counted as such.
+    Lost {
+        topic: Name,
+        offset: u64,
+    },
+    /// A group that is moved does without all that it has, until it is placed anew.
+    LetsGo(GroupKey),
+    /// What a group was offered is not for it any more, or is offered anew.
+    Revoked {
+        group: GroupKey,
+        from: u64,
+        to: u64,
+    },
+    /// So many of these, all that the group had not settled, were gone before it was offered them.
+    PassedBy {
+        group: GroupKey,
+        from: u64,
+        to: u64,
+        messages: u64,
+    },
+    /// A topic keeps what lies from the floor on; so many messages in memory.
+    Kept {
+        topic: Name,
+        floor: u64,
+        held: u64,
+        limits: Retain,
+    },
+    /// Whoever moves a group asks for it, and hears that it is done.
+    Seeks(GroupKey),
+    Sought(GroupKey),
+    /// A browse of a topic begins, with what lies from this offset on, or before it.
+    Browses {
+        topic: Name,
+        browse: u64,
+        at: u64,
+        back: bool,
+    },
+    /// It showed this message; or there is no more.
+    Browsed {
+        browse: u64,
+        offset: Option<u64>,
+    },
     /// From here on the group is offered nothing: it is being deleted.
     Left(GroupKey),
     Over(GroupKey),
@@ -247,6 +310,13 @@ pub(in crate::sim) struct History {
     pub(in crate::sim) escaped: Vec<String>,
 }
 
+/// How often a message was offered to a group, and settled by it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Offers {
+    pub(super) offered: u32,
+    pub(super) settled: u32,
+}
+
 impl History {
     /// The key of a group: the last one opened by these names.
     pub(in crate::sim) fn key(&self, topic: &str, group: &str) -> Option<GroupKey> {
@@ -266,24 +336,51 @@ impl History {
         self.events.iter().map(|event| &event.what)
     }
 
-    /// For each message offered to a group: its offset, and how often it was settled.
-    pub(super) fn offered(&self) -> BTreeMap<(GroupKey, u64), u32> {
-        let mut offered = BTreeMap::new();
+    /// For each message offered to a group: how often, and how often it was settled. More than once if the group was moved.
+    pub(super) fn offered(&self) -> BTreeMap<(GroupKey, u64), Offers> {
+        let mut offered: BTreeMap<_, Offers> = BTreeMap::new();
         for what in self.whats() {
-            if let What::Offered { group, base, runs } = what {
-                for (from, to) in runs {
-                    offered.extend((*from..*to).map(|at| ((*group, base + u64::from(at)), 0)));
+            match what {
+                What::Offered { group, base, runs } => {
+                    for at in runs.iter().flat_map(|(from, to)| *from..*to) {
+                        offered.entry((*group, base + u64::from(at))).or_default().offered += 1;
+                    }
                 }
-            }
-        }
-        for what in self.whats() {
-            if let What::Settled { group, from, to } = what {
-                for offset in *from..*to {
-                    *offered.entry((*group, offset)).or_insert(0) += 1;
+                What::Revoked { group, from, to } => {
+                    for offset in *from..*to {
+                        let offers = offered.entry((*group, offset)).or_default();
+                        offers.offered = offers.offered.saturating_sub(1);
+                    }
                 }
+                What::Settled { group, from, to } => {
+                    for offset in *from..*to {
+                        offered.entry((*group, offset)).or_default().settled += 1;
+                    }
+                }
+                _ => {}
             }
         }
         offered
+    }
+
+    /// How many messages each group did without, that were gone before it was offered them.
+    pub(super) fn passed_by(&self) -> BTreeMap<GroupKey, u64> {
+        let mut passed_by = BTreeMap::new();
+        for what in self.whats() {
+            if let What::PassedBy { group, messages, .. } = what {
+                *passed_by.entry(*group).or_default() += messages;
+            }
+        }
+        passed_by
+    }
+
+    /// How many messages topics had in their lines at their ends, which groups that begin at the first would have been given.
+    pub(super) fn in_line(&self) -> BTreeMap<&Name, u64> {
+        let in_line = self.whats().filter_map(|what| match what {
+            What::InLine { topic, messages, .. } => Some((topic, *messages)),
+            _ => None,
+        });
+        in_line.collect()
     }
 
     /// Where topics went on that were there before.
@@ -323,73 +420,5 @@ impl History {
             format!("    {at:?} {}\n", Shown(self, what))
         });
         lines.collect()
-    }
-}
-
-/// An event with its group's name.
-struct Shown<'a>(&'a History, &'a What);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |key: &GroupKey| self.0.name(*key);
-        match self.1 {
-            What::Opened(group) => write!(f, "{} opened", name(group)),
-            What::Joined(group) => write!(f, "{} joined", name(group)),
-            What::Accepted { topic, base, len, .. } => {
-                write!(f, "{topic} accepted {base}..{}", base + u64::from(*len))
-            }
-            What::Scheduled { topic, number, due } => write!(f, "{topic} has delayed {number} until {due:?}"),
-            What::Moved { topic, number, due, id } => {
-                write!(f, "{topic} moved delayed {number}, due {due:?}, to {id}")
-            }
-            What::Unscheduled { topic, number } => write!(f, "{topic} gave delayed {number} back"),
-            What::Offered { group, base, runs } => write!(f, "{} offered {base}+{runs:?}", name(group)),
-            What::Began { group, consumer, id, attempt } => {
-                write!(f, "{} consumer {consumer} began {id}, attempt {attempt}", name(group))
-            }
-            What::Ended { group, consumer, id, attempt, how } => {
-                write!(f, "{} consumer {consumer} ended {id}, attempt {attempt}: {how:?}", name(group))
-            }
-            What::Hired { group, consumer } => write!(f, "{} has consumer {consumer}", name(group)),
-            What::Rebuilt { group, consumer } => write!(f, "{} consumer {consumer} rebuilt", name(group)),
-            What::Broken { group, failed } => {
-                let failed = if *failed { ", the group failed" } else { "" };
-                write!(f, "{} a consumer could not be built{failed}", name(group))
-            }
-            What::Gone { group, consumer } => write!(f, "{} consumer {consumer} gone", name(group)),
-            What::Evicted { topic, offset } => write!(f, "{topic} evicted {offset}"),
-            What::Removed { group, from, to } => write!(f, "{} loses {from}..{to} to a limit", name(group)),
-            What::Settled { group, from, to } => write!(f, "{} settled {from}..{to}", name(group)),
-            What::Dead { group, id, attempts, .. } => {
-                write!(f, "{} dead-lettered {id} after {attempts} attempts", name(group))
-            }
-            What::Redriven { group, offset } => write!(f, "{} has {offset} back", name(group)),
-            What::MayBegin { group, most: u64::MAX } => write!(f, "{} may begin", name(group)),
-            What::MayBegin { group, most } => write!(f, "{} may begin {most} and no more", name(group)),
-            What::Handed { group, lease, weight } => {
-                write!(f, "{} handed out {lease}, of {weight}", name(group))
-            }
-            What::Returned { group, lease } => write!(f, "{} has {lease} back", name(group)),
-            What::Limited { group, limit } => write!(f, "{} has the limit {limit:?}", name(group)),
-            What::Left(group) => write!(f, "{} left", name(group)),
-            What::Over(group) => write!(f, "{} over", name(group)),
-            What::Tried { topic, value } => write!(f, "publishing {value} to {topic}"),
-            What::Confirmed { topic, value, id } => write!(f, "published {value} to {topic} as {id}"),
-            What::Delayed { topic, value, number } => {
-                write!(f, "{value} is to be published to {topic} later, as delayed {number}")
-            }
-            What::Withdrawn { topic, value } => write!(f, "asks {topic} to give {value} back"),
-            What::Refused { topic, value } => write!(f, "refused {value} to {topic}"),
-            What::Cancelled { topic, value } => write!(f, "dropped the publish of {value} to {topic}"),
-            What::Handled { group, id, value, .. } => write!(f, "{} saw {value} in {id}", name(group)),
-            What::Recovered { topic, next } => write!(f, "{topic} goes on at {next}"),
-            What::Letter { topic, group, id } => {
-                write!(f, "the clerk of {topic}.{group} has the letter of {id}")
-            }
-            What::Calm => f.write_str("faults off"),
-            What::Stalled(group) => write!(f, "{} stands still", name(group)),
-            What::Quiet => f.write_str("quiet"),
-            What::Killed => f.write_str("killed"),
-        }
     }
 }

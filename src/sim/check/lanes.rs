@@ -42,6 +42,10 @@ pub(super) fn is_kept(history: &History, finds: &mut Finds<'_>) {
                     lane.last = Some(offset);
                 }
             }
+            What::Placed { group, .. } => {
+                lanes.retain(|(other, _), _| other != group);
+                failures.retain(|(other, _), _| other != group);
+            }
             What::Dead { group, id, .. } => free(&mut lanes, history, &keys, *group, id.offset()),
             What::Removed { group, from, to } => {
                 (*from..*to).for_each(|offset| free(&mut lanes, history, &keys, *group, offset));

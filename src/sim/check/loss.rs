@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::history::Offers;
 use super::{End, Finds, GroupKey, History, What};
 use crate::base::Name;
 use crate::broker::{MessageId, Start};
@@ -16,6 +17,8 @@ pub(super) fn nothing_is_lost(history: &History, finds: &mut Finds<'_>) {
         match what {
             What::Accepted { topic, base, len, .. } => drop(accepted.insert(topic, base + u64::from(*len))),
             What::Recovered { topic, next } => drop(accepted.insert(topic, *next)),
+            What::Lost { topic, offset } => drop(accepted.insert(topic, offset + 1)),
+            What::InLine { topic, base, messages } => drop(accepted.insert(topic, base + messages)),
             _ => {}
         }
     }
@@ -40,7 +43,7 @@ fn confirmed_is_accepted(history: &History, accepted: &BTreeMap<&Name, u64>, fin
 
 /// A group that reads from the start is offered all that comes after it joined; the first group of a topic also all that
 /// came before, since without a group nothing leaves.
-fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, finds: &mut Finds<'_>) {
+fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), Offers>, finds: &mut Finds<'_>) {
     let mut ends: BTreeMap<&Name, u64> = BTreeMap::new();
     let mut evicted: BTreeSet<(&Name, u64)> = BTreeSet::new();
     let mut readers: BTreeMap<&Name, Vec<(GroupKey, u64)>> = BTreeMap::new();
@@ -62,7 +65,24 @@ fn all_is_offered(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, f
                 let end = ends.get(&facts.topic).copied().unwrap_or(0);
                 of_topic.push((*group, if of_topic.is_empty() { 0 } else { end }));
             }
-            What::Evicted { topic, offset } => {
+            // What of its history a group has to see, and where one is moved to, is for P27 to say.
+            What::Kept { topic, .. } => {
+                let of_topic = readers.entry(topic).or_default();
+                if of_topic.is_empty() {
+                    of_topic.push((GroupKey(usize::MAX), u64::MAX));
+                }
+            }
+            What::Placed { group, moved: true, .. } => {
+                let facts = history.groups.get(group.0);
+                let readers = facts.and_then(|facts| readers.get_mut(&facts.topic));
+                readers.and_then(|readers| take_start(readers, *group));
+            }
+            What::Resumed { group, ahead } => {
+                let topic = history.groups.get(group.0).map(|facts| &facts.topic);
+                let readers = topic.and_then(|topic| readers.get_mut(topic)).into_iter().flatten();
+                readers.filter(|(reader, _)| reader == group).for_each(|(_, at)| *at = (*at).max(*ahead));
+            }
+            What::Evicted { topic, offset } | What::Lost { topic, offset } => {
                 evicted.insert((topic, *offset));
             }
             What::Over(group) | What::Left(group) => {
@@ -91,18 +111,21 @@ fn take_start(readers: &mut [(GroupKey, u64)], group: GroupKey) -> Option<u64> {
 }
 
 /// What a group has not settled in the end is what its report says.
-fn left_is_reported(history: &History, offered: &BTreeMap<(GroupKey, u64), u32>, finds: &mut Finds<'_>) {
+fn left_is_reported(history: &History, offered: &BTreeMap<(GroupKey, u64), Offers>, finds: &mut Finds<'_>) {
     let Some(report) = &history.report else { return };
-    let redriven = history.redriven();
+    let (redriven, passed_by, in_line) = (history.redriven(), history.passed_by(), history.in_line());
     for (key, facts) in history.facts() {
         let Some(said) = report.group(facts.topic.as_str(), facts.group.as_str()) else { continue };
         if history.key(facts.topic.as_str(), facts.group.as_str()) != Some(key) {
             continue;
         }
-        let of_group = || offered.range((key, 0)..(key, u64::MAX)).map(|(_, settled)| *settled);
+        let of_group = || offered.range((key, 0)..(key, u64::MAX)).map(|(_, offers)| *offers);
+        let passed_by = passed_by.get(&key).copied().unwrap_or(0);
         let again =
             redriven.range((key, 0)..(key, u64::MAX)).map(|(_, times)| u64::from(*times)).sum::<u64>();
-        let (all, settled) = (of_group().count() as u64 + again, of_group().map(u64::from).sum::<u64>());
+        let all = of_group().map(|offers| u64::from(offers.offered)).sum::<u64>() + again + passed_by;
+        let all = all + in_line.get(&facts.topic).copied().unwrap_or(0);
+        let settled = of_group().map(|offers| u64::from(offers.settled)).sum::<u64>() + passed_by;
         if said.settled != settled || said.settled + said.lost + said.kept != all {
             let name = history.name(key);
             finds.say(format_args!("{all} were offered to {name}, {settled} settled; its report: {said:?}"));
@@ -146,6 +169,10 @@ pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
                 removed.remove(&(*group, *offset));
                 again.insert((*group, *offset));
             }
+            What::Placed { group, .. } => {
+                removed.retain(|(other, _)| other != group);
+                again.retain(|(other, _)| other != group);
+            }
             What::Gone { .. } | What::Killed => at_work.clear(),
             What::Ended { group, id, how, .. } => {
                 at_work.remove(&(*group, id.offset()));
@@ -169,11 +196,11 @@ pub(super) fn settled_is_handled(history: &History, finds: &mut Finds<'_>) {
         }
     }
     let redriven = history.redriven();
-    let lives = |of: &(GroupKey, u64)| 1 + redriven.get(of).copied().unwrap_or(0);
-    for ((group, offset), settled) in
-        history.offered().into_iter().filter(|(of, settled)| *settled > lives(of))
-    {
-        finds.say(format_args!("{} settled {offset} {settled} times", history.name(group)));
+    for (of, Offers { offered, settled }) in history.offered() {
+        // What came back to a topic on disk is not offered once more, but a message of its own.
+        if settled > offered.max(1) + redriven.get(&of).copied().unwrap_or(0) {
+            finds.say(format_args!("{} settled {} {settled} times", history.name(of.0), of.1));
+        }
     }
 }
 
@@ -193,6 +220,7 @@ pub(super) fn nothing_is_unexpected(history: &History, finds: &mut Finds<'_>) {
                 *next = base + u64::from(*len);
             }
             What::Recovered { topic, next: first } => drop(next.insert(topic, *first)),
+            What::Lost { topic, offset } => drop(next.insert(topic, offset + 1)),
             What::Offered { group, base, runs } => {
                 for (from, to) in runs {
                     offered.extend((*from..*to).map(|at| (*group, base + u64::from(at))));

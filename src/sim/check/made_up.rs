@@ -6,7 +6,8 @@ use super::history::GroupFacts;
 use super::{End, Event, GroupKey, History, What};
 use crate::base::{Moment, Name};
 use crate::broker::{
-    GroupReport, GroupState, GroupStats, Key as _, MessageId, Order, RateLimit, Report, Start, TopicReport,
+    GroupReport, GroupState, GroupStats, Key as _, MessageId, Order, RateLimit, Report, Retain, Start,
+    TopicReport,
 };
 
 /// Tells a history of the topic `t`, event by event.
@@ -167,6 +168,55 @@ impl Story {
         self.and(What::Dead { group: key, id: id(offset), attempts, too_many: true })
     }
 
+    pub(super) fn placed(self, group: &str, start: Start, floor: Option<u64>) -> Story {
+        let key = self.key(group);
+        self.and(What::Placed { group: key, start, latest: false, floor, moved: false })
+    }
+
+    /// Moved to an offset; or to the end, which is there.
+    pub(super) fn moved(self, group: &str, to: u64, latest: bool) -> Story {
+        let key = self.key(group);
+        let start = Start::Offset(to);
+        self.lets_go(group).and(What::Placed { group: key, start, latest, floor: Some(0), moved: true })
+    }
+
+    pub(super) fn lets_go(self, group: &str) -> Story {
+        let key = self.key(group);
+        self.and(What::LetsGo(key))
+    }
+
+    /// Whoever moved it has the answer.
+    pub(super) fn answered(self, group: &str) -> Story {
+        let key = self.key(group);
+        self.and(What::Sought(key))
+    }
+
+    pub(super) fn passed_by(self, group: &str, from: u64, to: u64) -> Story {
+        let key = self.key(group);
+        self.and(What::PassedBy { group: key, from, to, messages: to - from })
+    }
+
+    /// Within a limit of ten messages.
+    pub(super) fn kept(self, floor: u64, held: u64) -> Story {
+        let limits = Retain::all().messages(10);
+        self.and(What::Kept { topic: name("t"), floor, held, limits })
+    }
+
+    pub(super) fn browsed(self, at: u64, back: bool, shown: &[u64]) -> Story {
+        let story = self.and(What::Browses { topic: name("t"), browse: 0, at, back });
+        let shown = shown.iter().map(|offset| Some(*offset)).chain([None]);
+        shown.fold(story, |story, offset| story.and(What::Browsed { browse: 0, offset }))
+    }
+
+    pub(super) fn sought(self, group: &str) -> Story {
+        let key = self.key(group);
+        self.and(What::Seeks(key))
+    }
+
+    pub(super) fn quiet(self) -> Story {
+        self.and(What::Quiet)
+    }
+
     pub(super) fn left(self, group: &str) -> Story {
         let key = self.key(group);
         self.and(What::Left(key))
@@ -203,7 +253,7 @@ impl Story {
         self.and(What::Scheduled { topic: name("t"), number, due })
     }
 
-    pub(super) fn moved(self, number: u64, due: Moment, offset: u64) -> Story {
+    pub(super) fn moved_in(self, number: u64, due: Moment, offset: u64) -> Story {
         self.and(What::Moved { topic: name("t"), number, due, id: id(offset) })
     }
 

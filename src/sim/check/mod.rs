@@ -34,6 +34,7 @@
 //! | P24 | the same seed gives the same run | the scenarios |
 //! | P25 | events tell what is done, each thing once, and the report counts the same | `told.rs` |
 //! | P26 | a delayed message moves once, not before its moment and in the order of the moments; or is in the report | `delayed.rs` |
+//! | P27 | what is kept is there for groups that begin in the past or are moved, and for those who browse | `kept.rs` |
 //!
 //! The numbers are those of the rules; a violation says which one, and where.
 
@@ -43,6 +44,7 @@ mod delayed;
 mod ending;
 mod groups;
 mod history;
+mod kept;
 mod lanes;
 mod loss;
 mod order;
@@ -51,6 +53,7 @@ mod recovery;
 mod restarts;
 mod retry;
 mod rules;
+mod shown;
 mod steering;
 mod told;
 

@@ -16,6 +16,9 @@ pub(super) fn of_a_single_consumer(history: &History, finds: &mut Finds<'_>) {
     }
     let (mut last, redriven): (BTreeMap<GroupKey, u64>, _) = (BTreeMap::new(), history.redriven());
     for what in history.whats() {
+        if let What::Placed { group, .. } = what {
+            last.remove(group);
+        }
         if let What::Began { group, id, attempt: 1, .. } = what
             && consumers.get(group).is_some_and(|consumers| consumers.len() == 1)
             && history.groups.get(group.0).is_some_and(|facts| facts.order != Order::Keyed)

@@ -61,6 +61,7 @@ struct TopicNotes {
     /// By offset, of all that was seen.
     values: BTreeMap<u64, u64>,
     keys: BTreeMap<u64, KeyHash>,
+    next: u64,
     tried: BTreeSet<u64>,
     /// How often it was tried, less how often it was said to be refused, or was cancelled. None left: nobody may see it.
     hopes: BTreeMap<u64, i64>,
@@ -81,7 +82,7 @@ struct TopicNotes {
     numbers: BTreeMap<u64, u64>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct GroupNotes {
     begun: BTreeMap<u64, u32>,
     failures: BTreeMap<u64, u32>,
@@ -92,12 +93,21 @@ struct GroupNotes {
     /// At least so many attempts are known to the log.
     noted: BTreeMap<u64, u32>,
     dead: BTreeMap<u64, bool>,
+    /// What lies before this is not for it.
+    from: u64,
+    /// What was there before it began, or was moved, and is for it: of what lies before this.
+    owed: BTreeSet<u64>,
+    placed: u64,
+    /// Dead letters from before it was moved that nobody has read.
+    letters: BTreeSet<u64>,
+    /// What was known before it was moved, each time, and where in the history that was; while the log may not have that.
+    before: Vec<(Option<usize>, GroupNotes)>,
     /// Of this process: begun by it, and what the log may not have yet, with the place in the history.
     own: BTreeSet<u64>,
     unsure: Vec<(usize, u64, Told)>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Told {
     Settled,
     Attempts(u32),
@@ -140,6 +150,7 @@ impl Reader<'_> {
                 What::Accepted { topic, base, len, keys } => {
                     let notes = self.topic(topic);
                     notes.keys.extend((*base..).zip(keys.iter().copied()));
+                    notes.next = base + u64::from(*len);
                     notes.accepted_at.extend((*base..base + u64::from(*len)).map(|offset| (offset, place)));
                 }
                 What::Tried { topic, value } => {
@@ -208,8 +219,9 @@ impl Reader<'_> {
                 What::Letter { topic, group, id } => {
                     let notes = self.groups.entry((topic.clone(), group.clone())).or_default();
                     notes.dead.insert(id.offset(), true);
+                    notes.letters.remove(&id.offset());
                 }
-                _ => {}
+                _ => self.read_moved(history, place, what),
             }
         }
     }
@@ -223,7 +235,7 @@ impl Reader<'_> {
         let excused = cut.zip(saga.intervals.get(topic));
         let number = self.life;
         let notes = self.topic(topic);
-        notes.life = number;
+        (notes.life, notes.next) = (number, next);
         let lost = notes.confirmed.split_off(&next);
         if let Some((cut, interval)) = excused {
             notes.delayed.retain(|_, at| cut.since(*at) >= *interval + SLACK);
@@ -234,7 +246,8 @@ impl Reader<'_> {
                 drop((notes.begun.split_off(&next), notes.failures.split_off(&next)));
                 drop((notes.done.split_off(&next), notes.settled.split_off(&next)));
                 drop((notes.sure.split_off(&next), notes.noted.split_off(&next)));
-                drop(notes.dead.split_off(&next));
+                drop((notes.dead.split_off(&next), notes.letters.split_off(&next)));
+                drop(notes.owed.split_off(&next));
             }
         }
         for (offset, (value, at, _)) in lost {
@@ -273,6 +286,7 @@ impl Reader<'_> {
             notes.joined.values_mut().filter(|at| **at <= place).for_each(|at| *at = 0);
         }
         for notes in self.groups.values_mut() {
+            notes.is_placed_for_sure(place);
             let GroupNotes { unsure, sure, noted, .. } = notes;
             unsure.retain(|(at, offset, told)| {
                 if *at < place {
@@ -364,7 +378,8 @@ impl Reader<'_> {
         let Some(key) = topic.keys.get(&offset) else { return };
         // One that came later may have been given what was there, and need not be given it again.
         let was_there = |at: &u64| topic.confirmed.get(at).is_some_and(|(_, _, all)| all.contains(&of.group));
-        let is_open = |at: &u64| was_there(at) && !notes.done.contains(at);
+        let is_its = |at: &u64| *at >= notes.from && (*at >= notes.placed || notes.owed.contains(at));
+        let is_open = |at: &u64| was_there(at) && is_its(at) && !notes.done.contains(at);
         let mut before = topic.keys.range(..offset).filter(|(_, other)| *other == key).map(|(at, _)| *at);
         if let Some(open) = before.find(is_open) {
             let (topic, group) = (&of.topic, &of.group);
@@ -397,42 +412,15 @@ impl Reader<'_> {
             topic.numbers.clear();
         }
         for group in self.groups.values_mut() {
+            group.end();
             group.own.clear();
             group.unsure.clear();
         }
     }
-
-    /// In the end each group has settled what was confirmed, and the clerks have read what it gave up.
-    fn all_is_settled(&mut self) {
-        let (topics, groups) = (std::mem::take(&mut self.topics), std::mem::take(&mut self.groups));
-        for (topic, notes) in &topics {
-            // What was given up before a handler saw it has moved all the same.
-            let unseen = notes.moved.iter().filter(|offset| !notes.values.contains_key(offset)).count();
-            let seen: BTreeSet<u64> = notes.values.values().copied().collect();
-            let missing: Vec<_> = notes.delayed.iter().filter(|(value, _)| !seen.contains(value)).collect();
-            if missing.len() > unseen {
-                let many = missing.len() - unseen;
-                self.say(format_args!("{many} of what was delayed by {topic} never came: {missing:?}"));
-            }
-            for (offset, (value, _, joined)) in &notes.confirmed {
-                for group in joined {
-                    let of = groups.get(&(topic.clone(), group.clone()));
-                    if !of.is_some_and(|of| of.settled.contains(offset)) {
-                        self.say(format_args!(
-                            "{value}, confirmed as {offset}, was never settled by {topic}.{group}"
-                        ));
-                    }
-                }
-            }
-        }
-        // Nobody reads what a clerk gives up.
-        for ((topic, group), notes) in groups.iter().filter(|((_, group), _)| group.as_str() != "clerk") {
-            for (offset, _) in notes.dead.iter().filter(|(_, read)| !**read) {
-                self.say(format_args!("the dead letter of {offset} of {topic}.{group} is gone"));
-            }
-        }
-    }
 }
+
+mod moved;
+mod settled;
 
 #[cfg(test)]
 mod tests;

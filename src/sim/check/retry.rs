@@ -37,6 +37,10 @@ pub(super) fn is_bounded(history: &History, finds: &mut Finds<'_>) {
                 failures.remove(&(*group, *offset));
                 dead.remove(&(*group, *offset));
             }
+            What::Placed { group, .. } => {
+                failures.retain(|(other, _), _| other != group);
+                dead.retain(|(other, _)| other != group);
+            }
             What::Began { group, id, .. } if dead.contains(&(*group, id.offset())) => {
                 finds.say(format_args!("{id} in {} began after its dead letter", history.name(*group)));
             }

@@ -3,14 +3,14 @@
 use std::fmt;
 
 use super::{
-    History, attempts, delayed, ending, groups, lanes, loss, order, restarts, retry, steering, told,
+    History, attempts, delayed, ending, groups, kept, lanes, loss, order, restarts, retry, steering, told,
 };
 
 /// Tells which rule a run broke, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The rule: `P1` to `P26`.
+    /// The rule: `P1` to `P27`.
     pub rule: &'static str,
     /// What was seen.
     pub text: String,
@@ -37,7 +37,7 @@ impl Finds<'_> {
 type Rule = fn(&History, &mut Finds<'_>);
 
 /// The rules that read a whole history. Those of the books are applied at each step, where they are shown.
-const RULES: [(&str, Rule); 22] = [
+const RULES: [(&str, Rule); 23] = [
     ("P1", loss::nothing_is_lost),
     ("P1", delayed::is_moved_or_reported),
     ("P2", loss::settled_is_handled),
@@ -60,6 +60,7 @@ const RULES: [(&str, Rule); 22] = [
     ("P20", attempts::are_not_timed_out_early),
     ("P25", told::what_is_done),
     ("P26", delayed::keeps_its_time),
+    ("P27", kept::is_there_for_all),
 ];
 
 /// P21 is checked with the attempts, whose open ones it needs.

@@ -193,6 +193,31 @@ impl Notes {
             Sight::Limited { topic, group, limit } => {
                 self.of(topic, group, |group| What::Limited { group, limit })
             }
+            Sight::Placed { topic, group, start, latest, floor, moved } => {
+                self.of(topic, group, |group| What::Placed { group, start, latest, floor, moved })
+            }
+            Sight::Resumed { topic, group, ahead } => {
+                self.of(topic, group, |group| What::Resumed { group, ahead })
+            }
+            Sight::InLine { messages: 0, .. } => None,
+            Sight::InLine { topic, base, messages } => {
+                Some(What::InLine { topic: topic.clone(), base, messages })
+            }
+            Sight::Lost { topic, offset } => Some(What::Lost { topic: topic.clone(), offset }),
+            Sight::LetsGo { topic, group } => self.of(topic, group, What::LetsGo),
+            Sight::Revoked { topic, group, base, which } => {
+                self.each_run(at, base, which, topic, group, |group, from, to| What::Revoked {
+                    group,
+                    from,
+                    to,
+                })
+            }
+            Sight::PassedBy { topic, group, from, to, messages } => {
+                self.of(topic, group, |group| What::PassedBy { group, from, to, messages })
+            }
+            Sight::Kept { topic, floor, held, limits } => {
+                Some(What::Kept { topic: topic.clone(), floor, held, limits })
+            }
             Sight::Left { topic, group } => self.of(topic, group, What::Left),
             Sight::Over { topic, group } => self.of(topic, group, What::Over),
             Sight::GroupBooks { topic, group, stats, counted } => {

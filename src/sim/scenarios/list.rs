@@ -4,7 +4,7 @@ use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, delayed, deleted, drain, failing, fair, holding, isolated,
     keys, killed, limited, lingering, listening, mixed, parked, payloads, pulled, redriven, removed,
-    repeated, restarted, stages, steered, tripped, weighed,
+    repeated, restarted, retained, spilled, stages, steered, tripped, weighed,
 };
 
 /// Makes a test of each scenario, and the list of them.
@@ -51,9 +51,12 @@ scenarios! {
     publishers_that_repeat_themselves => repeated::run,
     a_topic_with_a_limit_in_bytes => weighed::run,
     actors_under_a_supervisor => actors::run,
+    topics_that_keep_their_history => retained::run,
+    topics_that_spill => spilled::run,
     processes_that_are_killed_and_restarted => restarted::run,
     processes_with_a_disk_that_fails => restarted::faults,
     processes_with_a_disk_that_is_damaged => restarted::damaged,
+    processes_that_keep_their_history => restarted::history,
     listeners_that_are_slow => listening::run,
 }
 

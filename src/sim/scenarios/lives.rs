@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::retained::somewhere;
 use super::stage::{Stage, millis};
 use super::worker::{Temper, Worker};
 use crate::base::{Fault, Name};
 use crate::broker::{
-    Broker, Codec, DeadLetter, Durability, Group, GroupBuilder, Message, PublishError, Retry, StartError,
-    Topic,
+    Broker, Codec, DeadLetter, Durability, Group, GroupBuilder, Message, PublishError, Retain, Retry, Start,
+    StartError, Topic,
 };
 use crate::sim::check::{self, Ended, Life, Saga, What};
 use crate::sim::{CrashKind, Scheduler, SimDisk, TestBroker};
@@ -47,11 +48,14 @@ pub(super) struct TopicPlot {
     keys: Option<u64>,
     dedup: bool,
     interval: Option<Duration>,
+    history: Option<Retain>,
+    /// Its groups come late, and are moved.
+    pub(super) moves: bool,
     groups: Vec<GroupPlot>,
 }
 
 #[derive(Clone)]
-struct GroupPlot {
+pub(super) struct GroupPlot {
     name: &'static str,
     consumers: u32,
     prefetch: usize,
@@ -59,6 +63,8 @@ struct GroupPlot {
     timeout: Duration,
     order: usize,
     temper: Temper,
+    /// Opened while the process works, to begin there.
+    late: Option<Start>,
 }
 
 impl TopicPlot {
@@ -69,13 +75,41 @@ impl TopicPlot {
         stage.draw(format_args!("{name}: keys {keys:?}, dedup {dedup}, interval {interval:?}"));
         let groups = ["g0", "g1", "g2"].into_iter().take(1 + stage.below(3));
         let groups = groups.map(|name| GroupPlot::drawn(stage, name, keys.is_some())).collect();
-        TopicPlot { name, capacity, keys, dedup, interval, groups }
+        TopicPlot { name, capacity, keys, dedup, interval, history: None, moves: false, groups }
+    }
+
+    /// Lets it keep a history, as a rule, with groups that come late.
+    pub(super) fn with_history(mut self, stage: &Stage) -> TopicPlot {
+        let limits = [None, Some(1), Some(30), Some(200)][stage.below(4)];
+        let all = Retain::all();
+        self.moves = true;
+        self.history = (!stage.chance(5)).then(|| limits.map_or(all, |messages| all.messages(messages)));
+        stage.draw(format_args!("{}: {:?}", self.name, self.history));
+        for name in ["late0", "late1"].into_iter().take(stage.below(3)) {
+            let start = somewhere(stage);
+            stage.draw(format_args!("{name} from {start:?}"));
+            let late = Some(start);
+            self.groups.push(GroupPlot { late, ..GroupPlot::drawn(stage, name, self.keys.is_some()) });
+        }
+        self
+    }
+
+    pub(super) fn group_names(&self) -> Vec<&'static str> {
+        self.groups.iter().map(|group| group.name).collect()
+    }
+
+    pub(super) fn late_groups(&self) -> impl Iterator<Item = &GroupPlot> {
+        self.groups.iter().filter(|group| group.late.is_some())
     }
 
     async fn open(&self, stage: &Stage) -> Option<Topic<u64>> {
         let topic = stage.broker().topic::<u64>(self.name).capacity(self.capacity);
         let topic = match self.keys {
             Some(keys) => topic.key_by(move |value| value % keys),
+            None => topic,
+        };
+        let topic = match self.history {
+            Some(limits) => topic.retain(limits),
             None => topic,
         };
         let topic = if self.dedup { topic.dedup_by(|value| value.to_be_bytes()) } else { topic };
@@ -97,12 +131,14 @@ impl GroupPlot {
             timeout: millis(20 + stage.below(60) as u64),
             order: stage.below(if keyed { 3 } else { 2 }),
             temper,
+            late: None,
         }
     }
 
-    async fn open(&self, stage: &Stage, topic: &Topic<u64>) -> Option<Group> {
+    pub(super) async fn open(&self, stage: &Stage, topic: &Topic<u64>) -> Option<Group> {
         let group = topic.group(self.name).consumers(self.consumers).prefetch(self.prefetch as u32);
         let group: GroupBuilder<u64> = group.retry(self.retry).ack_timeout(self.timeout);
+        let group = group.start_at(self.late.unwrap_or_default());
         let group = match self.order {
             0 => group,
             1 => group.exclusive(),
@@ -152,6 +188,14 @@ impl Lives {
         }))
     }
 
+    pub(super) fn stage(&self) -> &Stage {
+        &self.0.stage
+    }
+
+    pub(super) fn plots(&self) -> &[TopicPlot] {
+        &self.0.topics
+    }
+
     pub(super) fn disk(&self) -> SimDisk {
         self.0.disk.lock().unwrap().clone()
     }
@@ -178,7 +222,8 @@ impl Lives {
         for plot in &self.0.topics {
             let topic = plot.open(stage).await?;
             for group in &plot.groups {
-                if all || !stage.chance(4) {
+                let skipped = group.late.is_some() && !all;
+                if !skipped && (all || !stage.chance(4)) {
                     group.open(stage, &topic).await?;
                     if all || stage.chance(2) {
                         self.clerk(plot.name, group.name).await?;
@@ -379,6 +424,11 @@ impl Lives {
         }
         stage.sim().sleep(millis(LONGEST_DELAY as u64 + 1)).await;
         stage.calm().await;
+        self.move_all(&topics).await;
+        if self.plots().iter().any(|plot| plot.moves) {
+            stage.sim().settle().await;
+            stage.calm().await;
+        }
         for topic in &topics {
             let stats = topic.stats().await.unwrap();
             if stats.unsettled > 0 {

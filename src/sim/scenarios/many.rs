@@ -11,7 +11,7 @@ use crate::sim::{Scheduler, Sim};
 pub(super) type Scenario = fn(Stage) -> BoxFuture;
 
 /// How many seeds of each scenario run unless the environment says otherwise.
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 5;
 /// How many polls a run may take: some hundred times what it takes.
 const STEPS: u64 = 2_000_000;
 /// Each so-manieth seed runs twice.

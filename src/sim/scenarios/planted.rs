@@ -54,6 +54,17 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::DoneTooFar, "processes_that_are_killed_and_restarted", &["P22"]),
     (Bug::ForgottenDormant, "processes_that_are_killed_and_restarted", &["P22"]),
     (Bug::UnmarkedRedelivery, "processes_that_are_killed_and_restarted", &["P22"]),
+    (Bug::SkippedPage, "topics_that_keep_their_history", &["P27"]),
+    (Bug::PageTwice, "topics_that_keep_their_history", &["P27"]),
+    (Bug::UncountedTrim, "topics_that_keep_their_history", &["P1"]),
+    (Bug::HastySeek, "topics_that_keep_their_history", &["P2", "P11", "P21", "P27"]),
+    (Bug::BlindBrowse, "topics_that_keep_their_history", &["P27"]),
+    (Bug::TrimsUnsettled, "processes_that_keep_their_history", &["P22"]),
+    (Bug::UnwrittenSeek, "processes_that_keep_their_history", &["P22"]),
+    (Bug::BackAtItsStart, "processes_that_keep_their_history", &["P22"]),
+    (Bug::BlockTwice, "topics_that_spill", &["P3"]),
+    (Bug::ForgottenBlock, "topics_that_spill", &["P3"]),
+    (Bug::SwappedBlocks, "topics_that_spill", &["P3"]),
     (Bug::KeyTwice, "groups_that_keep_an_order", &["P6"]),
 ];
 

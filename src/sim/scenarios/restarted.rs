@@ -34,6 +34,23 @@ pub(super) async fn faults(stage: Stage) {
     end(&lives).await;
 }
 
+/// G5: topics that keep a history, groups that begin in it, and are moved.
+pub(super) async fn history(stage: Stage) {
+    let names = ["t", "u"].into_iter().take(1 + stage.below(2));
+    let plot = |name| TopicPlot::drawn(&stage, name).with_history(&stage);
+    let lives = Lives::new(&stage, names.map(plot).collect());
+    let fails = stage.chance(3);
+    if fails {
+        lives.set_faulty();
+    }
+    for _ in 0..1 + stage.below(4) {
+        one_life(&stage, &lives, if fails { Trouble::Faults } else { Trouble::None }).await;
+        lives.disk().heal();
+        lives.disk().set_free(1 << 30);
+    }
+    end(&lives).await;
+}
+
 /// G21: a bit is turned over while no process is there. The directory is refused, or all of it is there.
 pub(super) async fn damaged(stage: Stage) {
     let lives = beginning(&stage);
@@ -86,6 +103,7 @@ async fn one_life(stage: &Stage, lives: &Lives, trouble: Trouble) {
         return lives.kill();
     };
     let publishing = lives.publish(&topics, 5 + stage.below(30) as u64);
+    let moving = lives.move_about(&topics);
     if doomed == 1 {
         disk.stop_at(disk.calls() + 1 + stage.below(80) as u64);
     }
@@ -104,7 +122,7 @@ async fn one_life(stage: &Stage, lives: &Lives, trouble: Trouble) {
     if end == 0 && !disk.is_stopped() {
         return lives.shut_down(millis(stage.pick("limit", &[0, 10, 30_000]))).await;
     }
-    drop(publishing);
+    drop((publishing, moving));
     lives.kill();
 }
 

@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
 
 use crate::base::Name;
 use crate::broker::{DeadLetter, Message, MessageId, PublishError, Retry, Scheduled, Topic};
+use crate::runtime::Runtime as _;
 use crate::sim::check::What;
 use crate::sim::kit::{Run, Watcher};
 use crate::sim::rng::Rng;
@@ -61,6 +62,12 @@ impl Stage {
 
     pub(super) fn sim(&self) -> &Sim {
         &self.0.sim
+    }
+
+    /// Milliseconds since 1970.
+    pub(super) fn wall_millis(&self) -> u64 {
+        let since = self.0.sim.wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+        since.unwrap().as_millis() as u64
     }
 
     pub(super) fn watcher(&self) -> &Watcher {

@@ -56,3 +56,40 @@ fn what_nobody_published_and_a_dead_letter_that_is_gone_are_found() {
     assert_eq!(found(dead(), rest(), Ended::ShutDown, true), 1);
     assert_eq!(found(dead(), rest().letter("g", 0), Ended::ShutDown, true), 0);
 }
+
+/// A group that was moved back to 0 once it had settled 0 and 1, and a second process.
+fn moved(second: Story, ended: Ended, answered: bool) -> usize {
+    let settled = first().attempt("g", 0, 1, End::Acked).attempt("g", 1, 1, End::Acked).settled("g", 0, 2);
+    let story = settled.moved("g", 0, false).offered("g", 0, 2);
+    let story = if answered { story.answered("g") } else { story };
+    found(story, second, ended, true)
+}
+
+#[test]
+fn a_group_that_was_moved_is_where_it_was_moved_to_once_that_was_answered() {
+    let nothing = || Story::of(&["g"]).recovered(2);
+    assert_eq!(moved(all(), Ended::PowerCut, true), 0, "as if it had begun nothing");
+    assert!(moved(nothing(), Ended::PowerCut, true) > 0);
+    assert!(moved(nothing(), Ended::ShutDown, false) > 0);
+    assert_eq!(moved(nothing(), Ended::PowerCut, false), 0, "it is here or there");
+    assert_eq!(moved(all(), Ended::PowerCut, false), 0);
+}
+
+#[test]
+fn a_group_on_its_way_is_where_it_was() {
+    let leaves = || first().lets_go("g").removed("g", 0, 2).settled("g", 0, 2);
+    assert_eq!(found(leaves(), all(), Ended::PowerCut, true), 0);
+    assert_eq!(found(leaves(), Story::of(&["g"]).recovered(2), Ended::ShutDown, true), 2);
+}
+
+#[test]
+fn a_group_that_begins_late_is_owed_what_is_kept() {
+    let late = || first().open("h").placed("h", crate::broker::Start::Offset(1), Some(0)).offered("h", 1, 2);
+    let second = || {
+        let story = all().open("h");
+        story.offered("h", 1, 2)
+    };
+    assert_eq!(found(late(), second(), Ended::ShutDown, true), 1);
+    let reads = second().attempt("h", 1, 1, End::Acked).settled("h", 1, 2);
+    assert_eq!(found(late(), reads, Ended::ShutDown, true), 0);
+}

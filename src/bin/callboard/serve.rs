@@ -1,0 +1,65 @@
+//! `callboard serve`.
+
+use std::io::Write;
+use std::pin::pin;
+use std::time::Duration;
+
+use callboard::server::{Server, ServerBuilder};
+use futures::future::select;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::Serve;
+use super::{End, Failure};
+
+/// So long clients are given, at the end, to take what was written for them.
+const DRAIN: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(options: &Serve, out: &mut dyn Write) -> Result<End, Failure> {
+    let builder = set_up(options)?;
+    let mut tokio = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = options.threads {
+        tokio.worker_threads(threads.get());
+    }
+    tokio.enable_all().build()?.block_on(serve(builder, out))
+}
+
+fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {
+    let mut builder = Server::builder();
+    if let Some(address) = options.listen {
+        builder = builder.listen(address);
+    }
+    if let Some(clients) = options.max_clients {
+        builder = builder.max_clients(clients);
+    }
+    if let Some(bytes) = options.memory_limit {
+        builder = builder.memory_limit(bytes);
+    }
+    if let Some(file) = &options.password_file {
+        let text = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let password = line.strip_suffix(b"\r").unwrap_or(line);
+        if password.is_empty() {
+            return Err(
+                format!("{}: its first line is empty, so there is no password", file.display()).into()
+            );
+        }
+        builder = builder.password(password);
+    }
+    Ok(if options.trust_network { builder.trust_network() } else { builder })
+}
+
+async fn serve(builder: ServerBuilder, out: &mut dyn Write) -> Result<End, Failure> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let server = builder.serve().await?;
+    writeln!(out, "callboard {} listens at {}", env!("CARGO_PKG_VERSION"), server.local_addr())?;
+    out.flush()?;
+    select(pin!(terminate.recv()), pin!(interrupt.recv())).await;
+    let report = server.stop(DRAIN).await;
+    let (connections, rejected) = (report.connections, report.rejected);
+    writeln!(out, "stopped: {connections} connections, {rejected} refused, {} commands", report.commands)?;
+    if report.cut_off > 0 {
+        writeln!(out, "{} clients did not take what was written for them, and were cut off", report.cut_off)?;
+        return Ok(End::Damaged);
+    }
+    Ok(End::Fine)
+}

@@ -1,0 +1,129 @@
+//! Sockets, of whichever runtime is in use.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::Rt;
+
+/// Listens for connections.
+pub(crate) struct Listener {
+    address: SocketAddr,
+    inner: Inner,
+}
+
+enum Inner {
+    #[cfg(feature = "tokio")]
+    Tokio(tokio::net::TcpListener),
+    #[cfg(feature = "smol")]
+    Smol(smol::net::TcpListener),
+}
+
+/// A connection.
+pub(crate) enum Stream {
+    #[cfg(feature = "tokio")]
+    Tokio(tokio::net::TcpStream),
+    #[cfg(feature = "smol")]
+    Smol(smol::net::TcpStream),
+}
+
+impl Listener {
+    /// Listens at an address, on sockets of the runtime that `rt` is.
+    pub(crate) async fn bind(rt: &Rt, address: SocketAddr) -> io::Result<Listener> {
+        match rt.name() {
+            #[cfg(feature = "tokio")]
+            "tokio" => {
+                let inner = tokio::net::TcpListener::bind(address).await?;
+                Ok(Listener { address: inner.local_addr()?, inner: Inner::Tokio(inner) })
+            }
+            #[cfg(feature = "smol")]
+            "smol" => {
+                let inner = smol::net::TcpListener::bind(address).await?;
+                Ok(Listener { address: inner.local_addr()?, inner: Inner::Smol(inner) })
+            }
+            other => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, format!("the runtime {other} has no sockets")))
+            }
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes the next connection. Small replies are sent at once.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match &self.inner {
+            #[cfg(feature = "tokio")]
+            Inner::Tokio(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tokio(stream), peer))
+            }
+            #[cfg(feature = "smol")]
+            Inner::Smol(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Smol(stream), peer))
+            }
+        }
+    }
+}
+
+impl Stream {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            #[cfg(feature = "tokio")]
+            Stream::Tokio(stream) => stream.local_addr(),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => stream.local_addr(),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            #[cfg(feature = "tokio")]
+            Stream::Tokio(stream) => {
+                let mut into = tokio::io::ReadBuf::new(into);
+                let read = tokio::io::AsyncRead::poll_read(Pin::new(stream), cx, &mut into);
+                read.map_ok(|()| into.filled().len())
+            }
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => Pin::new(stream).poll_read(cx, into),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            #[cfg(feature = "tokio")]
+            Stream::Tokio(stream) => tokio::io::AsyncWrite::poll_write(Pin::new(stream), cx, bytes),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            #[cfg(feature = "tokio")]
+            Stream::Tokio(stream) => tokio::io::AsyncWrite::poll_flush(Pin::new(stream), cx),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            #[cfg(feature = "tokio")]
+            Stream::Tokio(stream) => tokio::io::AsyncWrite::poll_shutdown(Pin::new(stream), cx),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => Pin::new(stream).poll_close(cx),
+        }
+    }
+}

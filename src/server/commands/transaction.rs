@@ -1,0 +1,44 @@
+//! Several commands as one.
+
+use crate::server::command::{self, Command, Context, Failure, Flag};
+use crate::server::execute::run_one;
+use crate::server::state::Transaction;
+
+const FLAGS: &[Flag] = &[Flag::Fast, Flag::InTransaction];
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command { name: "multi", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: multi },
+    Command { name: "exec", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: exec },
+    Command { name: "discard", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: discard },
+];
+
+fn multi(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    if cx.state.transaction.is_some() {
+        return Err(Failure::err("MULTI calls can not be nested"));
+    }
+    cx.state.transaction = Some(Transaction::default());
+    cx.out.ok();
+    Ok(())
+}
+
+/// Nobody else's command is run between these.
+fn exec(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let transaction = cx.state.transaction.take().ok_or(Failure::err("EXEC without MULTI"))?;
+    if transaction.broken {
+        return Err(Failure::new("EXECABORT", "Transaction discarded because of previous errors."));
+    }
+    cx.out.array(transaction.queued.len());
+    for request in &transaction.queued {
+        // Each was looked at when it was queued.
+        if let Some(command) = command::find(request) {
+            run_one(command, cx, request);
+        }
+    }
+    Ok(())
+}
+
+fn discard(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    cx.state.transaction.take().ok_or(Failure::err("DISCARD without MULTI"))?;
+    cx.out.ok();
+    Ok(())
+}

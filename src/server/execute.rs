@@ -1,0 +1,144 @@
+//! How a request becomes a reply: what is looked at before a command is run, and what is counted after.
+
+use std::sync::Arc;
+
+use super::client::Client;
+use super::command::{self, Command, Context, Failure, Flag};
+use super::resp::{Replies, Request};
+use super::state::{ReplyMode, State, Transaction};
+use super::world::World;
+use crate::runtime::Rt;
+
+/// Runs a request, or queues it, and writes what is to be answered behind `out`.
+pub(super) fn execute(
+    rt: &Rt,
+    world: &mut World,
+    (client, state): (&Arc<Client>, &mut State),
+    request: Request,
+    out: &mut Vec<u8>,
+) -> Option<Request> {
+    let (now, start) = (rt.now(), out.len());
+    world.stats.commands += 1;
+    let found = command::find(&request);
+    {
+        let mut shown = client.shown();
+        shown.active = now;
+        shown.command = found.map_or("NULL", |command| command.name);
+    }
+    // The command before asked for that.
+    let skips = state.replies == ReplyMode::Skip;
+    if skips {
+        state.replies = ReplyMode::On;
+    }
+    let checked = check(found, world, state, &request);
+    let mut rest = None;
+    match checked {
+        Ok(command) if state.transaction.is_some() && !command.is(Flag::InTransaction) => {
+            queue(state, command, request, out);
+        }
+        Ok(command) => {
+            world.tidy(now);
+            let millis = rt.wall_millis();
+            let mut replies = Replies::new(out, state.protocol);
+            let mut cx =
+                Context { rt, world, client, state, request: &request, out: &mut replies, now, millis };
+            run_one(command, &mut cx, &request);
+            let silent = skips || state.replies == ReplyMode::Off || state.replies == ReplyMode::Skip;
+            if silent && !command.is(Flag::Pushes) {
+                out.truncate(start);
+            }
+            rest = Some(request);
+        }
+        Err(failure) => {
+            if let Some(transaction) = &mut state.transaction {
+                transaction.broken = true;
+            }
+            if let Some(command) = found {
+                world.stats.command(command.name).rejected += 1;
+            }
+            refuse(world, &failure, &mut Replies::new(out, state.protocol));
+            if skips || state.replies == ReplyMode::Off {
+                out.truncate(start);
+            }
+            rest = Some(request);
+        }
+    }
+    show(client, state);
+    rest
+}
+
+/// Whether the command may be run now, by this client.
+fn check(
+    found: Option<&'static Command>,
+    world: &World,
+    state: &State,
+    request: &Request,
+) -> Result<&'static Command, Failure> {
+    let command = found.ok_or_else(|| Failure::unknown(request))?;
+    if !command.takes(request.len()) {
+        return Err(Failure::arity(command.name));
+    }
+    if !state.authenticated && !command.is(Flag::NoAuth) {
+        return Err(Failure::NO_AUTH);
+    }
+    if state.transaction.is_some() && command.is(Flag::NoTransaction) {
+        return Err(Failure::err("Command not allowed inside a transaction"));
+    }
+    if command.is(Flag::DenyOom) && world.is_out_of_memory() {
+        return Err(Failure::OUT_OF_MEMORY);
+    }
+    if state.is_listening() && !command.is(Flag::WhileListening) {
+        return Err(Failure::say(format!(
+            "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            command.name
+        )));
+    }
+    Ok(command)
+}
+
+fn queue(state: &mut State, command: &Command, request: Request, out: &mut Vec<u8>) {
+    let mut replies = Replies::new(out, state.protocol);
+    let Some(transaction) = &mut state.transaction else { return };
+    if transaction.bytes + request.memory() > Transaction::MOST_BYTES {
+        transaction.broken = true;
+        let name = command.name;
+        return replies
+            .error("ERR", format_args!("'{name}' was not queued: the transaction has too many bytes"));
+    }
+    transaction.bytes += request.memory();
+    transaction.queued.push(request);
+    replies.status("QUEUED");
+}
+
+/// Runs one command of a transaction, or one that comes alone, and counts it.
+pub(super) fn run_one(command: &Command, cx: &mut Context<'_, '_>, request: &Request) {
+    let began = cx.rt.now();
+    let Context { rt, client, now, millis, .. } = *cx;
+    let (world, state) = (&mut *cx.world, &mut *cx.state);
+    let result = cx.out.attempt(|out| {
+        let out = &mut out.speaking(out.protocol());
+        (command.run)(&mut Context { rt, world, client, state, request, out, now, millis })
+    });
+    let stats = cx.world.stats.command(command.name);
+    stats.calls += 1;
+    stats.took += rt.now().since(began);
+    if let Err(failure) = result {
+        stats.failed += 1;
+        refuse(cx.world, &failure, cx.out);
+    }
+}
+
+fn refuse(world: &mut World, failure: &Failure, out: &mut Replies<'_>) {
+    world.stats.on_error(failure.code);
+    out.error(failure.code, &failure.text);
+}
+
+/// Lets others see what the command changed of its client.
+fn show(client: &Client, state: &State) {
+    let mut shown = client.shown();
+    shown.protocol = state.protocol;
+    shown.db = state.db;
+    shown.channels = state.interests.channels.len();
+    shown.patterns = state.interests.patterns.len();
+    shown.queued = state.transaction.as_ref().map(|transaction| transaction.queued.len());
+}

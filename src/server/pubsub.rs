@@ -1,0 +1,183 @@
+//! Pub/Sub: who listens to which channels, and what a publish sends to whom. At most once, kept nowhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::client::Client;
+use super::glob::matches;
+use super::resp::{Aggregate, Protocol, Replies};
+
+/// Clients by their ids.
+type Listeners = BTreeMap<u64, Arc<Client>>;
+
+/// Who listens to what.
+///
+/// Limit: each entry is one of some session's [`Interests`], which are bounded.
+#[derive(Debug, Default)]
+pub(super) struct PubSub {
+    channels: BTreeMap<Vec<u8>, Listeners>,
+    patterns: BTreeMap<Vec<u8>, Listeners>,
+}
+
+/// What one client listens to.
+#[derive(Debug, Default)]
+pub(super) struct Interests {
+    /// Limit: [`Interests::MOST`] in all.
+    pub(super) channels: BTreeSet<Vec<u8>>,
+    pub(super) patterns: BTreeSet<Vec<u8>>,
+}
+
+impl Interests {
+    /// The most channels and patterns of one client.
+    pub(super) const MOST: usize = 100_000;
+
+    pub(super) fn len(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+}
+
+/// Channels by name, or by pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Name,
+    Pattern,
+}
+
+impl PubSub {
+    /// Lets a client listen. What it listens to already changes nothing.
+    pub(super) fn listen(&mut self, by: By, channel: &[u8], client: &Arc<Client>, own: &mut Interests) {
+        let (all, own) = self.of(by, own);
+        if own.insert(channel.to_vec()) {
+            all.entry(channel.to_vec()).or_default().insert(client.id, client.clone());
+        }
+    }
+
+    /// Lets a client listen no more.
+    pub(super) fn leave(&mut self, by: By, channel: &[u8], client: &Client, own: &mut Interests) {
+        let (all, own) = self.of(by, own);
+        if own.remove(channel)
+            && let Some(listeners) = all.get_mut(channel)
+        {
+            listeners.remove(&client.id);
+            if listeners.is_empty() {
+                all.remove(channel);
+            }
+        }
+    }
+
+    /// A client has gone.
+    pub(super) fn leave_all(&mut self, client: &Client, own: &mut Interests) {
+        let Interests { channels, patterns } = std::mem::take(own);
+        for (by, left) in [(By::Name, channels), (By::Pattern, patterns)] {
+            let mut rest = Interests { channels: left.clone(), patterns: left.clone() };
+            left.iter().for_each(|channel| self.leave(by, channel, client, &mut rest));
+        }
+    }
+
+    fn of<'a>(
+        &'a mut self,
+        by: By,
+        own: &'a mut Interests,
+    ) -> (&'a mut BTreeMap<Vec<u8>, Listeners>, &'a mut BTreeSet<Vec<u8>>) {
+        match by {
+            By::Name => (&mut self.channels, &mut own.channels),
+            By::Pattern => (&mut self.patterns, &mut own.patterns),
+        }
+    }
+
+    /// Sends a message to all who listen; answers how many copies that were.
+    pub(super) fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+        let mut sent = 0;
+        if let Some(listeners) = self.channels.get(channel) {
+            sent += send(listeners, &[b"message", channel, message]);
+        }
+        for (pattern, listeners) in &self.patterns {
+            if matches(pattern, channel) {
+                sent += send(listeners, &[b"pmessage", pattern, channel, message]);
+            }
+        }
+        sent
+    }
+
+    /// Channels that somebody listens to by name, those that a pattern stands for.
+    pub(super) fn channels(&self, pattern: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
+        let names = self.channels.keys().map(Vec::as_slice);
+        names.filter(move |name| pattern.is_none_or(|pattern| matches(pattern, name)))
+    }
+
+    /// How many listen to a channel by name.
+    pub(super) fn listeners(&self, channel: &[u8]) -> usize {
+        self.channels.get(channel).map_or(0, BTreeMap::len)
+    }
+
+    /// How many channels, and how many patterns, somebody listens to.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.channels.len(), self.patterns.len())
+    }
+}
+
+/// Writes a message once for each protocol that somebody speaks, and hands it to each; answers how many will be sent it.
+fn send(listeners: &Listeners, parts: &[&[u8]]) -> usize {
+    let mut written: [Option<Arc<[u8]>>; 2] = [None, None];
+    let ([two, three], mut sent) = (&mut written, 0);
+    for client in listeners.values() {
+        let protocol = client.shown().protocol;
+        let slot = if protocol == Protocol::Resp3 { &mut *three } else { &mut *two };
+        let message = slot.get_or_insert_with(|| {
+            let mut bytes = Vec::new();
+            let mut replies = Replies::new(&mut bytes, protocol);
+            replies.begin(Aggregate::Push, parts.len());
+            parts.iter().for_each(|part| replies.bulk(part));
+            bytes.into()
+        });
+        sent += usize::from(client.send(message.clone()));
+    }
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Moment;
+
+    fn client(id: u64) -> Arc<Client> {
+        Arc::new(Client::new(id, [None, None], Moment::ZERO, 1 << 20))
+    }
+
+    fn heard(client: &Client) -> String {
+        let mut out = Vec::new();
+        client.take(&mut out, usize::MAX);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_listener_hears_once_by_name_and_once_for_each_pattern() {
+        let (mut all, one, two) = (PubSub::default(), client(1), client(2));
+        let (mut ones, mut twos) = (Interests::default(), Interests::default());
+        two.shown().protocol = Protocol::Resp3;
+        all.listen(By::Name, b"news", &one, &mut ones);
+        all.listen(By::Name, b"news", &one, &mut ones);
+        all.listen(By::Pattern, b"n*", &two, &mut twos);
+        all.listen(By::Pattern, b"*s", &two, &mut twos);
+        assert_eq!(all.publish(b"news", b"hi"), 3);
+        assert_eq!(all.publish(b"olds", b"hi"), 1);
+        assert_eq!(heard(&one), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
+        let texts = heard(&two);
+        assert_eq!(texts.matches(">4\r\n$8\r\npmessage\r\n").count(), 3, "{texts}");
+    }
+
+    #[test]
+    fn one_who_leaves_hears_nothing_and_leaves_nothing_behind() {
+        let (mut all, one) = (PubSub::default(), client(1));
+        let mut own = Interests::default();
+        for channel in [b"a", b"b", b"c"] {
+            all.listen(By::Name, channel, &one, &mut own);
+            all.listen(By::Pattern, channel, &one, &mut own);
+        }
+        all.leave(By::Name, b"a", &one, &mut own);
+        all.leave(By::Name, b"never", &one, &mut own);
+        assert_eq!((all.publish(b"a", b""), own.len()), (1, 5));
+        all.leave_all(&one, &mut own);
+        assert_eq!((all.publish(b"b", b""), own.len(), all.counts()), (0, 0, (0, 0)));
+    }
+}

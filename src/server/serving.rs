@@ -1,0 +1,232 @@
+//! A server at work: it takes connections, gives each a session, and ends them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{Either, select};
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::client::{Client, Doom};
+use super::session::{End, Session};
+use super::world::World;
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
+use crate::runtime::{Listener, Rt};
+
+/// So often it looks for clients that are silent for too long, and for keys that are over.
+const TICK: Duration = Duration::from_millis(100);
+/// So long it waits when the process has no descriptor left for a connection, doubled up to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// What sessions and commands share.
+pub(super) struct Shared {
+    rt: Rt,
+    world: Mutex<World>,
+    /// Closed when the server is to stop.
+    stop: async_channel::Receiver<()>,
+    /// Held by each session: closed when the last one has ended.
+    _alive: async_channel::Sender<()>,
+}
+
+impl Shared {
+    fn new(rt: Rt, world: World) -> (Arc<Shared>, Ends) {
+        let (stop, stopping) = async_channel::bounded(1);
+        let (alive, ended) = async_channel::bounded(1);
+        (Arc::new(Shared { rt, world: Mutex::new(world), stop: stopping, _alive: alive }), (stop, ended))
+    }
+
+    /// For a session alone.
+    #[cfg(test)]
+    pub(super) fn alone(rt: Rt, world: World) -> Arc<Shared> {
+        Shared::new(rt, world).0
+    }
+
+    pub(super) fn rt(&self) -> &Rt {
+        &self.rt
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What makes a server stop, by being closed; and what is closed when it has.
+type Ends = (async_channel::Sender<()>, async_channel::Receiver<()>);
+
+/// A server that runs, until it is [stopped](Serving::stop).
+///
+/// Dropping it stops it too, without waiting for its clients.
+pub struct Serving {
+    address: SocketAddr,
+    rt: Rt,
+    stop: async_channel::Sender<()>,
+    ended: async_channel::Receiver<()>,
+    shared: std::sync::Weak<Shared>,
+}
+
+/// Tells how a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerReport {
+    /// Connections that it took in all.
+    pub connections: u64,
+    /// Connections that were refused since there were too many.
+    pub rejected: u64,
+    /// Commands that were asked for.
+    pub commands: u64,
+    /// Clients that had not gone by the deadline, and were cut off.
+    pub cut_off: usize,
+}
+
+/// Begins to serve on a socket that listens.
+pub(super) fn serve(rt: Rt, listener: Listener, world: World) -> Serving {
+    let address = listener.address();
+    let (shared, (stop, ended)) = Shared::new(rt.clone(), world);
+    let serving = Serving { address, rt: rt.clone(), stop, ended, shared: Arc::downgrade(&shared) };
+    rt.spawn("server ticks", tick(shared.clone()));
+    rt.spawn("server", accept(shared, listener));
+    serving
+}
+
+impl Serving {
+    /// Returns the address that it listens at: with the port that it was given, if it asked for any.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops taking connections, ends those there are, and tells how it went. Clients get what was written for them, within `limit`.
+    ///
+    /// # Cancel safety
+    /// Once polled it stops, even if the future is dropped.
+    pub async fn stop(self, limit: Duration) -> ServerReport {
+        let mut report = ServerReport { connections: 0, rejected: 0, commands: 0, cut_off: 0 };
+        // Why not held: the end is told when the last one who has it lets go. Why before it is told to stop: then all may have gone.
+        if let Some(shared) = self.shared.upgrade() {
+            self.stop.close();
+            let world = shared.world();
+            let stats = &world.stats;
+            (report.connections, report.rejected, report.commands) =
+                (stats.connections, stats.rejected, stats.commands);
+            world.clients.values().for_each(|client| client.doom(Doom::Stopping));
+        }
+        let sleep = self.rt.sleep_until(self.rt.now() + limit);
+        if let Either::Right(_) = select(std::pin::pin!(self.ended.recv()), sleep).await
+            && let Some(shared) = self.shared.upgrade()
+        {
+            report.cut_off = shared.world().clients.len();
+        }
+        report
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            self.stop.close();
+            shared.world().clients.values().for_each(|client| client.doom(Doom::Stopping));
+        }
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Looks after what no command asks for, until the server stops.
+async fn tick(shared: Arc<Shared>) {
+    loop {
+        let sleep = shared.rt.sleep_until(shared.rt.now() + TICK);
+        if let Either::Left(_) = select(std::pin::pin!(shared.stop.recv()), sleep).await {
+            return;
+        }
+        let now = shared.rt.now();
+        let mut world = shared.world();
+        world.tidy(now);
+        world.send_idle_away(now);
+    }
+}
+
+/// Takes connections until the server stops.
+async fn accept(shared: Arc<Shared>, listener: Listener) {
+    let mut backoff = BACKOFF.0;
+    loop {
+        let stopped = shared.stop.recv();
+        let accepted = match select(std::pin::pin!(stopped), std::pin::pin!(listener.accept())).await {
+            Either::Left(_) => return,
+            Either::Right((accepted, _)) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                backoff = BACKOFF.0;
+                let own = stream.local_addr().ok();
+                welcome(&shared, stream, [Some(peer), own]);
+            }
+            // The client was gone again before it was taken.
+            Err(error) if is_its_own(&error) => {}
+            // No descriptor is left, or no memory: until some connection ends there is nothing to do.
+            Err(error) => {
+                tracing::warn!(target: "callboard::server", %error, wait = ?backoff, "no connection is taken for a while");
+                let sleep = shared.rt.sleep_until(shared.rt.now() + backoff);
+                if let Either::Left(_) = select(std::pin::pin!(shared.stop.recv()), sleep).await {
+                    return;
+                }
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+fn is_its_own(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+/// Begins a session, unless there are too many.
+fn welcome<S>(shared: &Arc<Shared>, mut stream: S, addresses: [Option<SocketAddr>; 2])
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = {
+        let mut world = shared.world();
+        // Why under the lock: whoever stops the server finds all clients that came before.
+        if shared.stop.is_closed() {
+            return;
+        }
+        world.stats.connections += 1;
+        if world.clients.len() >= world.config.max_clients {
+            world.stats.rejected += 1;
+            None
+        } else {
+            let id = world.number();
+            let client = Arc::new(Client::new(id, addresses, shared.rt.now(), world.config.most_pushed));
+            world.clients.insert(id, client.clone());
+            Some(client)
+        }
+    };
+    let Some(client) = client else {
+        // One try: whoever is refused is not waited for.
+        let text = b"-ERR max number of clients reached\r\n";
+        let _ = futures::AsyncWriteExt::write(&mut stream, text).now_or_never();
+        return;
+    };
+    let name = format!("session {}", client.id);
+    let kept = shared.clone();
+    shared.rt.spawn(&name, async move {
+        let id = client.id;
+        let end = Session::new(stream, kept.clone(), client).run().await;
+        kept.world().clients.remove(&id);
+        match end {
+            End::Protocol(_) | End::Doomed(_) => {
+                tracing::info!(target: "callboard::server", id, why = %end, "a client was cut off");
+            }
+            End::Gone | End::Io(_) => {
+                tracing::debug!(target: "callboard::server", id, why = %end, "a session has ended");
+            }
+        }
+    });
+}

@@ -1,0 +1,200 @@
+//! A session: one connection from its first byte to its last.
+//!
+//! ```text
+//!   socket ──▶ input ──▶ decoder ──▶ execute ──▶ out ──▶ socket
+//!                                                 ▲
+//!              others' messages: the client's outbox
+//! ```
+//! It reads no more while what it has written is not taken: a client that does not read is not answered, and takes no memory
+//! but one buffer. What others push to it waits in its outbox, which is bounded, and ends the session when it is full.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::client::{Client, Doom};
+use super::execute::execute;
+use super::resp::{Decoder, Limits, Replies};
+use super::serving::Shared;
+use super::state::State;
+
+/// What is read at a time.
+const READ: usize = 16 << 10;
+/// So much is written before the next request is looked at.
+const WRITE: usize = 64 << 10;
+/// Memory of a buffer that is kept for the next reply.
+const KEEP: usize = 64 << 10;
+/// So many requests are worked off before others have a turn.
+const TURN: usize = 256;
+
+pub(super) struct Session<S> {
+    io: S,
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    state: State,
+    decoder: Decoder,
+    input: Box<[u8]>,
+    /// What of the input is to be read: from, to.
+    left: (usize, usize),
+    out: Vec<u8>,
+    /// So much of `out` is sent.
+    sent: usize,
+}
+
+/// Why a session ends.
+pub(super) enum End {
+    /// The client went, or asked to go.
+    Gone,
+    Doomed(Doom),
+    /// What it sent is no request.
+    Protocol(super::resp::ProtocolError),
+    Io(io::Error),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    pub(super) fn new(io: S, shared: Arc<Shared>, client: Arc<Client>) -> Session<S> {
+        let (authenticated, limits) = {
+            let world = shared.world();
+            let limits = Limits { bulk: world.config.most_bulk, ..Limits::default() };
+            (world.config.password.is_none(), limits)
+        };
+        let mut decoder = Decoder::new(limits);
+        decoder.set_authenticated(authenticated);
+        let state = State { authenticated, ..State::default() };
+        let (input, out) = (vec![0; READ].into_boxed_slice(), Vec::new());
+        Session { io, shared, client, state, decoder, input, left: (0, 0), out, sent: 0 }
+    }
+
+    /// Serves the client until one of them goes; answers why that was.
+    pub(super) async fn run(mut self) -> End {
+        let end = loop {
+            match self.work().await {
+                Ok(()) => {}
+                Err(end) => break end,
+            }
+        };
+        if let End::Protocol(error) = &end {
+            Replies::new(&mut self.out, self.state.protocol).error("ERR", error);
+            drop(self.flush().await);
+        }
+        drop(std::future::poll_fn(|cx| Pin::new(&mut self.io).poll_close(cx)).await);
+        let mut world = self.shared.world();
+        world.pubsub.leave_all(&self.client, &mut self.state.interests);
+        drop(world);
+        end
+    }
+
+    /// Answers all that has come, and waits for more.
+    async fn work(&mut self) -> Result<(), End> {
+        let mut turn = 0;
+        while let Some(request) = self.next_request()? {
+            let (client, state) = (&self.client, &mut self.state);
+            let rest = {
+                let mut world = self.shared.world();
+                execute(self.shared.rt(), &mut world, (client, state), request, &mut self.out)
+            };
+            if let Some(request) = rest {
+                self.decoder.recycle(request);
+            }
+            self.decoder.set_authenticated(self.state.authenticated);
+            if self.state.quits {
+                self.flush().await?;
+                return Err(End::Gone);
+            }
+            self.client.take(&mut self.out, WRITE);
+            if self.out.len() >= WRITE {
+                self.flush().await?;
+            }
+            turn += 1;
+            if turn >= TURN {
+                turn = 0;
+                give_way().await;
+            }
+        }
+        self.client.take(&mut self.out, WRITE);
+        self.flush().await?;
+        self.wait().await
+    }
+
+    fn next_request(&mut self) -> Result<Option<super::resp::Request>, End> {
+        let (from, to) = self.left;
+        let mut bytes = self.input.get(from..to).unwrap_or_default();
+        let request = self.decoder.decode(&mut bytes).map_err(End::Protocol);
+        self.left = (to - bytes.len(), to);
+        request
+    }
+
+    /// Sends all that was written. A client that does not take it is waited for, unless it is doomed.
+    async fn flush(&mut self) -> Result<(), End> {
+        let flushed = std::future::poll_fn(|cx| self.poll_flush(cx)).await;
+        self.out.clear();
+        self.out.shrink_to(KEEP);
+        self.sent = 0;
+        flushed
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        while let Some(rest @ [_, ..]) = self.out.get(self.sent..) {
+            match Pin::new(&mut self.io).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::Gone)),
+                Poll::Ready(Ok(sent)) => self.sent += sent,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Io(error))),
+                // Its messages may come and wait; only its end counts.
+                Poll::Pending => return self.client.poll_doom(cx).map(|doom| Err(End::Doomed(doom))),
+            }
+        }
+        Pin::new(&mut self.io).poll_flush(cx).map_err(End::Io)
+    }
+
+    /// Waits until the client sends something, or others do.
+    async fn wait(&mut self) -> Result<(), End> {
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(doom) = self.client.poll_doom(cx) {
+                return Poll::Ready(Err(End::Doomed(doom)));
+            }
+            if self.client.poll_news(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            match Pin::new(&mut self.io).poll_read(cx, &mut self.input) {
+                Poll::Ready(Ok(0)) => Poll::Ready(Err(End::Gone)),
+                Poll::Ready(Ok(read)) => {
+                    self.left = (0, read);
+                    Poll::Ready(Ok(()))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(End::Io(error))),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Lets other tasks have a turn.
+fn give_way() -> impl Future<Output = ()> {
+    let mut gave = false;
+    std::future::poll_fn(move |cx| {
+        if std::mem::replace(&mut gave, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Gone => f.write_str("the client went"),
+            End::Doomed(Doom::Slow) => f.write_str("the client read too slowly what it listens to"),
+            End::Doomed(Doom::Killed) => f.write_str("somebody, or the time that it was silent, ended it"),
+            End::Doomed(Doom::Stopping) => f.write_str("the server stops"),
+            End::Protocol(error) => error.fmt(f),
+            End::Io(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a session knows of its client that nobody else needs.
+
+use super::pubsub::Interests;
+use super::resp::{Protocol, Request};
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) protocol: Protocol,
+    pub(super) authenticated: bool,
+    pub(super) db: usize,
+    pub(super) interests: Interests,
+    pub(super) replies: ReplyMode,
+    /// Present between `MULTI` and `EXEC`.
+    pub(super) transaction: Option<Transaction>,
+    /// It goes once it has its answer.
+    pub(super) quits: bool,
+}
+
+/// Whether the client wants replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// Not to the command that has just asked for that, nor to the next one.
+    Skip,
+}
+
+/// Commands that wait to be run together.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    /// Limit: [`Transaction::MOST_BYTES`].
+    pub(super) queued: Vec<Request>,
+    pub(super) bytes: usize,
+    /// One of them can't be run, so none will be.
+    pub(super) broken: bool,
+}
+
+impl Transaction {
+    /// The most bytes of commands that wait.
+    pub(super) const MOST_BYTES: usize = 256 << 20;
+}
+
+impl State {
+    /// Whether the client has told what it listens to, in the protocol in which it then hears nothing else.
+    pub(super) fn is_listening(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.interests.len() > 0
+    }
+}

@@ -1,0 +1,5 @@
+//! Commands without sockets, and sessions over a pipe in memory.
+
+mod commands;
+mod desk;
+mod sessions;

@@ -1,0 +1,239 @@
+//! Does a session answer what comes in pieces, end when it is to, and take no more memory than it may?
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use futures::future::join;
+use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::base::Moment;
+use crate::runtime::{Rt, Smol};
+use crate::server::client::{Client, Doom};
+use crate::server::serving::Shared;
+use crate::server::session::{End, Session};
+use crate::server::world::World;
+
+/// One way of a pipe, with room for so many bytes.
+#[derive(Default)]
+struct Way {
+    bytes: VecDeque<u8>,
+    room: usize,
+    closed: bool,
+    wakers: Vec<Waker>,
+}
+
+impl Way {
+    fn wake(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// An end of a pipe in memory.
+struct Pipe {
+    from: Arc<Mutex<Way>>,
+    to: Arc<Mutex<Way>>,
+}
+
+/// Two ends, with room for so many bytes on each way.
+fn pipe(room: usize) -> [Pipe; 2] {
+    let way = || Arc::new(Mutex::new(Way { room, ..Way::default() }));
+    let (a, b) = (way(), way());
+    [Pipe { from: a.clone(), to: b.clone() }, Pipe { from: b, to: a }]
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut way = self.from.lock().unwrap();
+        if way.bytes.is_empty() && !way.closed {
+            way.wakers.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let many = into.len().min(way.bytes.len());
+        way.bytes.drain(..many).zip(into).for_each(|(byte, to)| *to = byte);
+        way.wake();
+        Poll::Ready(Ok(many))
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut way = self.to.lock().unwrap();
+        if way.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let many = bytes.len().min(way.room - way.bytes.len());
+        if many == 0 {
+            way.wakers.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        way.bytes.extend(&bytes[..many]);
+        way.wake();
+        Poll::Ready(Ok(many))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut way = self.to.lock().unwrap();
+        way.closed = true;
+        way.wake();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        for way in [&self.from, &self.to] {
+            let mut way = way.lock().unwrap();
+            way.closed = true;
+            way.wake();
+        }
+    }
+}
+
+struct Place {
+    shared: Arc<Shared>,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { shared: Shared::alone(Rt::new(Smol::global()), World::default()) }
+    }
+
+    /// A session with a pipe of so much room, and the other end.
+    fn session(&self, room: usize) -> (Session<Pipe>, Arc<Client>, Pipe) {
+        let [own, other] = pipe(room);
+        let mut world = self.shared.world();
+        let id = world.number();
+        let client = Arc::new(Client::new(id, [None, None], Moment::ZERO, world.config.most_pushed));
+        world.clients.insert(id, client.clone());
+        drop(world);
+        (Session::new(own, self.shared.clone(), client.clone()), client, other)
+    }
+}
+
+#[test]
+fn requests_are_answered_in_turn_however_they_are_cut() {
+    for cut in 1..40 {
+        let place = Place::new();
+        let (session, _, other) = place.session(7);
+        let sent = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\nhi\r\nGET a\r\n\r\n*1\r\n$4\r\nPING\r\nQUIT\r\n";
+        let (end, heard) = smol::block_on(join(session.run(), async move {
+            let (mut reads, mut writes) = other.split();
+            let (mut heard, (first, rest)) = (Vec::new(), sent.split_at(cut));
+            let writing = async {
+                writes.write_all(first).await.unwrap();
+                smol::future::yield_now().await;
+                writes.write_all(rest).await.unwrap();
+            };
+            join(writing, reads.read_to_end(&mut heard)).await.1.unwrap();
+            heard
+        }));
+        assert!(matches!(end, End::Gone));
+        assert_eq!(heard, b"+OK\r\n$2\r\nhi\r\n+PONG\r\n+OK\r\n", "cut at {cut}");
+    }
+}
+
+#[test]
+fn what_is_no_request_is_said_and_ends_the_session() {
+    let place = Place::new();
+    let (session, _, mut other) = place.session(1 << 10);
+    let (end, heard) = smol::block_on(join(session.run(), async move {
+        let mut heard = Vec::new();
+        other.write_all(b"PING\r\n*1\r\n+OK\r\nPING\r\n").await.unwrap();
+        other.read_to_end(&mut heard).await.unwrap();
+        heard
+    }));
+    assert!(matches!(end, End::Protocol(_)));
+    assert_eq!(heard, b"+PONG\r\n-ERR Protocol error: expected '$', got '+'\r\n");
+}
+
+#[test]
+fn a_client_that_goes_leaves_nothing_behind() {
+    let place = Place::new();
+    let (session, client, mut other) = place.session(1 << 10);
+    let (end, ()) = smol::block_on(join(session.run(), async move {
+        other.write_all(b"SUBSCRIBE a b\r\nPSUBSCRIBE c*\r\nMULTI\r\n").await.unwrap();
+        let mut some = [0; 10];
+        other.read_exact(&mut some).await.unwrap();
+    }));
+    assert!(matches!(end, End::Gone | End::Io(_)));
+    assert_eq!(place.shared.world().pubsub.counts(), (0, 0));
+    drop(client);
+}
+
+/// It sends requests without end and reads no answer: what is not taken is not made.
+#[test]
+fn a_client_that_does_not_read_is_not_answered_and_takes_no_memory() {
+    let place = Place::new();
+    place.shared.world().keys.set(0, b"large", crate::server::keys::Value::String(vec![7; 100_000]), None);
+    let (session, client, mut other) = place.session(1 << 10);
+    let mut session = Box::pin(session.run());
+    let waker = Waker::noop();
+    let mut cx = Context::from_waker(waker);
+    let mut sent = 0;
+    for _ in 0..1_000 {
+        if let Poll::Ready(Ok(some)) = Pin::new(&mut other).poll_write(&mut cx, b"GET large\r\n") {
+            sent += some;
+        }
+        assert!(session.as_mut().poll(&mut cx).is_pending());
+    }
+    assert!(sent < 20_000, "it reads on: {sent}");
+    assert!(place.shared.world().stats.commands < 10);
+    // Somebody may end it all the same.
+    client.doom(Doom::Killed);
+    assert!(matches!(session.as_mut().poll(&mut cx), Poll::Ready(End::Doomed(Doom::Killed))));
+}
+
+#[test]
+fn a_listener_that_does_not_read_is_sent_away_and_others_are_not_held_up() {
+    let place = Place::new();
+    place.shared.world().config.most_pushed = 10_000;
+    let (slow, _, mut other) = place.session(64);
+    let (quick, _, mut sender) = place.session(1 << 20);
+    let talk = async {
+        other.write_all(b"SUBSCRIBE a\r\n").await.unwrap();
+        let mut confirmed = [0; 30];
+        other.read_exact(&mut confirmed).await.unwrap();
+        let message = "x".repeat(1_000);
+        for _ in 0..100 {
+            sender.write_all(format!("PUBLISH a {message}\r\n").as_bytes()).await.unwrap();
+        }
+        sender.write_all(b"QUIT\r\n").await.unwrap();
+        let mut heard = Vec::new();
+        sender.read_to_end(&mut heard).await.unwrap();
+        heard
+    };
+    let ((heard, end), _) = smol::block_on(join(join(talk, slow.run()), quick.run()));
+    assert!(matches!(end, End::Doomed(Doom::Slow)));
+    let heard = String::from_utf8(heard).unwrap();
+    assert_eq!((heard.lines().next(), heard.lines().last()), (Some(":1"), Some("+OK")));
+    assert!(heard.contains(":0"), "who was sent away hears no more");
+}
+
+#[test]
+fn what_others_send_comes_between_the_answers_and_wakes_a_session_that_waits() {
+    let place = Place::new();
+    let (listener, _, mut other) = place.session(1 << 10);
+    let (publisher, _, mut sender) = place.session(1 << 10);
+    let talk = async move {
+        other.write_all(b"SUBSCRIBE a\r\n").await.unwrap();
+        let mut confirmed = [0; 30];
+        other.read_exact(&mut confirmed).await.unwrap();
+        smol::future::yield_now().await;
+        sender.write_all(b"PUBLISH a one\r\nPUBLISH a two\r\nQUIT\r\n").await.unwrap();
+        let mut messages = [0; 66];
+        other.read_exact(&mut messages).await.unwrap();
+        String::from_utf8(messages.to_vec()).unwrap()
+    };
+    let ((heard, _), _) = smol::block_on(join(join(talk, listener.run()), publisher.run()));
+    assert_eq!(
+        heard,
+        "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$3\r\none\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$3\r\ntwo\r\n"
+    );
+}

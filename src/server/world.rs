@@ -1,0 +1,80 @@
+//! What all sessions of a server share, behind one lock that is held for one command, or for one transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client::{Client, Doom};
+use super::config::{Config, Remembered};
+use super::keys::Keys;
+use super::notify::Class;
+use super::pubsub::PubSub;
+use super::stats::Stats;
+use crate::base::Moment;
+
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) keys: Keys,
+    pub(super) pubsub: PubSub,
+    pub(super) config: Config,
+    pub(super) remembered: Remembered,
+    /// Limit: `Config::max_clients`.
+    pub(super) clients: BTreeMap<u64, Arc<Client>>,
+    pub(super) stats: Stats,
+    pub(super) started: Moment,
+    pub(super) next_client: u64,
+}
+
+impl World {
+    /// The number of the next client.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next_client += 1;
+        self.next_client
+    }
+
+    /// Tells of a change of a key, to whoever asked for such.
+    pub(super) fn notify(&self, class: Class, event: &str, db: usize, key: &[u8]) {
+        let (by_key, by_event) = self.config.events.of(class);
+        if by_key {
+            let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
+            self.pubsub.publish(&channel, event.as_bytes());
+        }
+        if by_event {
+            self.pubsub.publish(format!("__keyevent@{db}__:{event}").as_bytes(), key);
+        }
+    }
+
+    /// Takes away the keys that are over by now, and those for which there is no memory.
+    pub(super) fn tidy(&mut self, now: Moment) {
+        while let Some((db, key)) = self.keys.take_expired(now) {
+            self.stats.expired += 1;
+            self.notify(Class::Expired, "expired", db, &key);
+        }
+        while self.config.evicts
+            && self.is_out_of_memory()
+            && let Some((db, key)) = self.keys.take_some()
+        {
+            self.stats.evicted += 1;
+            self.notify(Class::Evicted, "evicted", db, &key);
+        }
+    }
+
+    /// Whether no more memory may be taken.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.config.max_memory > 0 && self.keys.used() as u64 > self.config.max_memory
+    }
+
+    /// Sends away clients that have been silent for too long, and listen to nothing.
+    pub(super) fn send_idle_away(&self, now: Moment) {
+        let limit = Duration::from_secs(self.config.timeout);
+        for client in self.clients.values().filter(|_| !limit.is_zero()) {
+            let shown = client.shown();
+            let listens = shown.channels + shown.patterns > 0;
+            let idle = now.since(shown.active);
+            drop(shown);
+            if idle > limit && !listens {
+                client.doom(Doom::Killed);
+            }
+        }
+    }
+}
