@@ -1,4 +1,5 @@
 //! Does a server take connections of real sockets, on tokio and on smol, and end in order?
+#![cfg(test)]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -39,7 +40,7 @@ impl Client {
         assert_eq!(String::from_utf8_lossy(&heard), wanted);
     }
 
-    async fn is_at_its_end(mut self) {
+    async fn reads_its_end(mut self) {
         let mut rest = Vec::new();
         // What was reset has ended too.
         let _ = self.0.read_to_end(&mut rest).await;
@@ -58,10 +59,10 @@ fn clients_talk_to_a_server_and_hear_each_other() {
         two.say("PUBLISH news one\r\n", ":1\r\n").await;
         one.hear("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$3\r\none\r\n").await;
         two.say("QUIT\r\n", "+OK\r\n").await;
-        two.is_at_its_end().await;
+        two.reads_its_end().await;
         let report = server.stop(LIMIT).await;
         assert_eq!((report.connections, report.rejected, report.commands, report.cut_off), (2, 0, 6, 0));
-        one.is_at_its_end().await;
+        one.reads_its_end().await;
     });
 }
 
@@ -73,7 +74,7 @@ fn there_are_no_more_clients_than_may_be() {
         one.say("PING\r\n", "+PONG\r\n").await;
         let mut two = Client::connect(&server).await;
         two.hear("-ERR max number of clients reached\r\n").await;
-        two.is_at_its_end().await;
+        two.reads_its_end().await;
         one.say("PING\r\n", "+PONG\r\n").await;
         assert_eq!(server.stop(LIMIT).await.rejected, 1);
     });
@@ -88,13 +89,13 @@ fn a_server_that_is_dropped_or_whose_stop_is_dropped_ends_all_the_same() {
         let mut stop = Box::pin(server.stop(LIMIT));
         let _ = futures::FutureExt::now_or_never(&mut stop);
         drop(stop);
-        one.is_at_its_end().await;
+        one.reads_its_end().await;
 
         let server = builder().serve().await.unwrap();
         let mut one = Client::connect(&server).await;
         one.say("PING\r\n", "+PONG\r\n").await;
         drop(server);
-        one.is_at_its_end().await;
+        one.reads_its_end().await;
     });
 }
 
