@@ -1,5 +1,6 @@
 //! What becomes of delayed messages when their topic or their broker ends before they are due? (G15, G18, G19)
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -58,7 +59,8 @@ fn the_end_drops_what_was_delayed_even_if_a_drop_panics() {
         let one = topic.publish_after(HOUR, Counted::new(&alive, true)).await.unwrap();
         let mut cancel = Box::pin(topic.cancel_scheduled(one));
         assert!(poll_once(&mut cancel).await.is_pending());
-        drop(cancel);
+        // The answer may have come by now, and then this is where the message's drop panics.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(cancel)));
         while topic.stats().await.unwrap().scheduled > 10 {
             yield_now().await;
         }
