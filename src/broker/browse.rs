@@ -104,7 +104,7 @@ impl<T> Shown<T> {
     fn offset(&self) -> u64 {
         match self {
             Shown::Batch(batch, _) => batch.base(),
-            Shown::Unread(unread) => unread.offset,
+            Shown::Unread(unread) => unread.id.offset(),
         }
     }
 }
@@ -173,9 +173,8 @@ impl<T: Send + Sync + 'static> Browser<T> {
         }
         match self.ready.pop()? {
             Shown::Batch(..) => self.show(),
-            Shown::Unread(Unread { offset, millis, bytes, why, .. }) => {
-                let (id, bytes) = (MessageId::new(millis, offset), bytes.into());
-                Some(Err(BrowseError::Undecodable { id, why, bytes }))
+            Shown::Unread(Unread { id, bytes, why, .. }) => {
+                Some(Err(BrowseError::Undecodable { id, why, bytes: bytes.into() }))
             }
         }
     }
@@ -183,44 +182,30 @@ impl<T: Send + Sync + 'static> Browser<T> {
     /// From where to where.
     async fn bounds(&mut self) -> Result<Range<u64>, BrowseError> {
         let next = self.topic.sender.accepted();
-        let at = match self.start {
-            Start::Earliest => 0,
-            Start::Latest => next,
-            Start::Offset(offset) => offset.min(next),
-            Start::After(id) => id.offset().saturating_add(1).min(next),
-            Start::UnixMillis(millis) => self.find(millis, next).await?,
+        let at = match (self.start, self.start.least_id(self.topic.tally.is_named())) {
+            (_, Some(id)) => self.find(id, next).await?,
+            (Start::Earliest, None) => 0,
+            (Start::Latest | Start::UnixMillis(_), None) => next,
+            (Start::Offset(offset), None) => offset.min(next),
+            (Start::After(id), None) => id.offset().saturating_add(1).min(next),
         };
         Ok(if self.back { 0..at } else { at..next })
     }
 
-    async fn find(&mut self, millis: u64, next: u64) -> Result<u64, BrowseError> {
+    async fn find(&mut self, id: (u64, u64), next: u64) -> Result<u64, BrowseError> {
         if let Some(keeper) = self.topic.keeper.clone() {
-            let find = move || keeper.disk.log.find_millis(keeper.number, millis);
-            let found = blocking(&self.topic.core.rt, "find a time", find).await;
+            let find = move || keeper.disk.log.find(keeper.number, id);
+            let found = blocking(&self.topic.core.rt, "find an id", find).await;
             return Ok(found.ok_or(BrowseError::Closed)??);
         }
-        let mut at = 0;
-        while let Some(Seen { batch, which }) = self.look(at, false, next).await? {
-            if let Some(found) = which.iter().find(|index| batch.id(*index).unix_millis() >= millis) {
-                return Ok((batch.base() + u64::from(found)).min(next));
-            }
-            at = batch.base() + u64::from(batch.len());
-        }
-        Ok(next)
-    }
-
-    async fn look(&self, at: u64, back: bool, next: u64) -> Result<Option<Seen<T>>, BrowseError> {
-        let (answer, seen) = reply();
-        let word = Box::new(TopicWord::Look(Look { at, back, answer }));
-        drop(self.topic.sender.control(TopicWord::Once { upto: next, word }));
-        seen.await.map_err(|_| BrowseError::Closed)
+        Ok(self.topic.find(id, next).await?)
     }
 
     /// Asks the topic for the nearest batch.
     async fn ask(&mut self, range: Range<u64>) -> Result<(), BrowseError> {
         let at = if self.back { range.end } else { range.start };
         // Of what comes later nothing is looked at, so it is not waited for.
-        let seen = self.look(at, self.back, range.end).await?;
+        let seen = self.topic.peek(at, self.back, range.end).await?;
         let Some(Seen { batch, which }) = seen.filter(|seen| seen.batch.base() < range.end) else {
             self.range = Some(0..0);
             return Ok(());
@@ -250,6 +235,29 @@ impl<T: Send + Sync + 'static> Browser<T> {
             self.ready.reverse();
         }
         Ok(())
+    }
+}
+
+/// What the topic has in memory.
+impl<T: Send + Sync + 'static> TopicShared<T> {
+    /// The offset of the first message there, of those below `next`, that has this id or a later one; or of the end.
+    pub(super) async fn find(&self, id: (u64, u64), next: u64) -> Result<u64, LogError> {
+        let mut at = 0;
+        while let Some(Seen { batch, which }) = self.peek(at, false, next).await? {
+            if let Some(found) = which.iter().find(|index| batch.own_id(*index).parts() >= id) {
+                return Ok((batch.base() + u64::from(found)).min(next));
+            }
+            at = batch.base() + u64::from(batch.len());
+        }
+        // Why not `next`: what was spilled lies between.
+        Ok(if self.settings.spill_dir.is_some() { at } else { next })
+    }
+
+    async fn peek(&self, at: u64, back: bool, next: u64) -> Result<Option<Seen<T>>, LogError> {
+        let (answer, seen) = reply();
+        let word = Box::new(TopicWord::Look(Look { at, back, answer }));
+        drop(self.sender.control(TopicWord::Once { upto: next, word }));
+        seen.await.map_err(|_| LogError::Closed)
     }
 }
 

@@ -57,9 +57,9 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// The first offset whose message came in at these milliseconds or later; `None` if none did. Blocks.
-    pub(crate) fn find_millis(&self, millis: u64) -> Result<Option<u64>, LogError> {
-        let found = self.disk.log.find_millis(self.number, millis)?;
+    /// The first offset whose message has this id or a later one; `None` if none has. Blocks.
+    pub(crate) fn find(&self, id: (u64, u64)) -> Result<Option<u64>, LogError> {
+        let found = self.disk.log.find(self.number, id)?;
         let is_there = |found: &u64| self.disk.log.bounds(self.number).is_some_and(|(_, next)| *found < next);
         Ok(Some(found).filter(is_there))
     }

@@ -65,7 +65,8 @@ mod flag {
     pub(super) const DUE: u64 = 1 << 3;
     pub(super) const AGAIN: u64 = 1 << 4;
     pub(super) const VERSION: u64 = 1 << 5;
-    pub(super) const ALL: u64 = KEY | HEADERS | EXPIRES | DUE | AGAIN | VERSION;
+    pub(super) const SEQUENCE: u64 = 1 << 6;
+    pub(super) const ALL: u64 = KEY | HEADERS | EXPIRES | DUE | AGAIN | VERSION | SEQUENCE;
 }
 
 impl<'a> Envelope<'a> {
@@ -97,7 +98,15 @@ impl<'a> Envelope<'a> {
         if self.version != 0 {
             put_u64(into, self.version.into());
         }
+        if let Some(id) = self.named() {
+            put_u64(into, id.sequence());
+        }
         into.extend_from_slice(self.payload);
+    }
+
+    /// The id that it had before, if its publisher gave it that.
+    fn named(&self) -> Option<MessageId> {
+        self.again.as_ref().map(|again| again.original).filter(|id| id.is_named())
     }
 
     fn flags(&self) -> u64 {
@@ -108,6 +117,7 @@ impl<'a> Envelope<'a> {
             (self.due.is_some(), flag::DUE),
             (self.again.is_some(), flag::AGAIN),
             (self.version != 0, flag::VERSION),
+            (self.named().is_some(), flag::SEQUENCE),
         ];
         parts.into_iter().filter(|(there, _)| *there).map(|(_, flag)| flag).sum()
     }
@@ -124,11 +134,23 @@ impl<'a> Envelope<'a> {
         let headers = reader.part(has(flag::HEADERS), "headers", parts::headers)?.unwrap_or_default();
         let expires = reader.part(has(flag::EXPIRES), "expires", Take::u64)?;
         let due = reader.part(has(flag::DUE), "due", Take::u64)?;
-        let again = reader.part(has(flag::AGAIN), "again", again)?;
+        let mut again = reader.part(has(flag::AGAIN), "again", again)?;
         let version = reader.part(has(flag::VERSION), "version", parts::version)?.unwrap_or_default();
+        if let Some(seq) =
+            reader.part(has(flag::SEQUENCE), "sequence", |take| sequence(take, again.as_ref()))?
+            && let Some(again) = &mut again
+        {
+            again.original = again.original.named(seq);
+        }
         let payload = reader.rest();
         Ok(Envelope { key, headers: Cow::Owned(headers), expires, due, again, version, payload })
     }
+}
+
+/// Of a message that has been here before, and another one than its offset.
+fn sequence(take: &mut Take<'_>, again: Option<&Again>) -> Option<u64> {
+    let offset = again?.original.offset();
+    take.u64().filter(|seq| *seq != offset)
 }
 
 fn again(take: &mut Take<'_>) -> Option<Again> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Headers;
 use super::dedup::DedupKey;
 use super::envelope::Again;
 use super::record::Record;
+use super::{Headers, MessageId};
 use crate::base::Moment;
 
 /// Beside a payload, behind one pointer: whoever needs none of it allocates nothing.
@@ -20,6 +20,10 @@ pub(crate) struct Extra {
     pub(crate) ttl: Option<Duration>,
     /// When that is over: known as it is accepted.
     pub(crate) expires: Option<Moment>,
+    /// Its id, in a topic where publishers give them: its milliseconds and its sequence. One that was given is here from the start.
+    pub(crate) id: Option<(u64, u64)>,
+    /// Why it may not come in with its id: that must be above this one.
+    pub(crate) behind: Option<Box<MessageId>>,
     /// It came back from the dead letters, in a durable topic. Boxed, since few do.
     pub(crate) again: Option<Box<Again>>,
     /// Until it is stored, in a durable topic. Boxed, since no other has it.
@@ -34,7 +38,12 @@ impl Extra {
 
     pub(crate) fn is_empty(&self) -> bool {
         let bare = self.headers.is_empty() && self.dedup.is_none() && self.weight == 0;
-        bare && self.ttl.is_none() && self.expires.is_none() && self.record.is_none() && self.again.is_none()
+        let named = self.id.is_some() || self.behind.is_some();
+        bare && !named
+            && self.ttl.is_none()
+            && self.expires.is_none()
+            && self.record.is_none()
+            && self.again.is_none()
     }
 
     pub(crate) fn headers(this: Option<&Extra>) -> &Headers {

@@ -32,7 +32,7 @@ impl<T> Item<T> {
         Item { millis: 0, key, extra, value }
     }
 
-    /// As it was when it was written to the disk, its time of acceptance included.
+    /// As it was when it was written to the disk, its time of acceptance included; with an id of its own, `extra` has that.
     pub(crate) fn read(millis: u64, value: T, key: KeyHash, extra: Option<Box<Extra>>) -> Item<T> {
         Item { millis, key, extra, value }
     }
@@ -56,6 +56,23 @@ impl<T> Item<T> {
     /// When its own time is over, if it has one.
     pub(super) fn expires(&self) -> Option<Moment> {
         self.extra.as_ref()?.expires
+    }
+
+    /// Its id, at this offset.
+    #[inline]
+    pub(super) fn id_at(&self, offset: u64) -> MessageId {
+        MessageId::at(offset, self.millis, self.seq())
+    }
+
+    /// The second part of an id of its own.
+    #[inline]
+    pub(crate) fn seq(&self) -> Option<u64> {
+        Some(self.extra.as_ref()?.id?.1)
+    }
+
+    /// Why it was kept out, if its id was.
+    pub(crate) fn take_behind(&mut self) -> Option<MessageId> {
+        self.extra.as_mut()?.behind.take().map(|behind| *behind)
     }
 
     #[inline]
@@ -132,9 +149,16 @@ impl<T> Item<T> {
 }
 
 /// Gives each message its id, under the lock of the topic's mailbox, and knows which keys were accepted of late.
+///
+/// Once a publisher has given an id, those that the topic gives go on from it: sequences count within a millisecond, as in
+/// Redis's streams, since offsets say nothing about them any more.
 pub(crate) struct IdStamp {
     rt: Rt,
     millis: u64,
+    /// Some message has these milliseconds.
+    begun: bool,
+    /// The last id, where publishers give them.
+    own: Option<(u64, u64)>,
     dedup: Dedup,
     /// Made with the first key.
     window: Option<Box<Window>>,
@@ -145,12 +169,51 @@ pub(crate) struct IdStamp {
 
 impl IdStamp {
     pub(crate) fn new(rt: Rt, dedup: Dedup, tally: Arc<Tally>) -> IdStamp {
-        IdStamp { rt, millis: 0, dedup, window: None, tally, stored: false }
+        IdStamp { rt, millis: 0, begun: false, own: None, dedup, window: None, tally, stored: false }
     }
 
-    /// For a durable topic, whose last id had these milliseconds.
-    pub(crate) fn stored(self, millis: u64) -> IdStamp {
-        IdStamp { millis, stored: true, ..self }
+    /// For a durable topic, with its last id.
+    pub(crate) fn stored(self, last: Option<MessageId>, named: bool) -> IdStamp {
+        let (millis, own) = (last.map_or(0, MessageId::unix_millis), last.filter(|_| named));
+        if own.is_some() {
+            self.tally.on_named();
+        }
+        IdStamp { millis, begun: last.is_some(), own: own.map(MessageId::parts), stored: true, ..self }
+    }
+
+    /// Nothing of what came in after this message is kept: what was given to others can be given again.
+    pub(crate) fn go_back(&mut self, last: Option<MessageId>) {
+        if self.own.is_some() {
+            (self.own, self.begun) = (last.map(MessageId::parts), last.is_some());
+            self.millis = last.map_or(0, MessageId::unix_millis);
+        }
+    }
+
+    /// What an id that a publisher gives must be above.
+    fn above(&self) -> Option<(u64, u64)> {
+        // Why the last of its millisecond: which offset came last is known to the log alone, in a durable topic.
+        self.own.or_else(|| self.begun.then_some((self.millis, u64::MAX)))
+    }
+
+    #[cold]
+    fn keep_out(&self, extra: &mut Extra, id: (u64, u64)) -> bool {
+        let above = self.above().filter(|above| id <= *above);
+        extra.behind = above.map(|(millis, seq)| Box::new(MessageId::from_parts(millis, seq)));
+        above.is_some()
+    }
+
+    /// The id of a message that has one of its own, or comes after one that had.
+    fn name(&mut self, its: &mut Option<Box<Extra>>, offset: u64) -> MessageId {
+        let given = its.as_ref().and_then(|extra| extra.id);
+        let Some((millis, seq)) = given.or_else(|| self.own.map(|last| next_id(last, self.millis))) else {
+            return MessageId::new(self.millis, offset);
+        };
+        if self.own.is_none() {
+            self.tally.on_named();
+        }
+        (self.own, self.millis) = (Some((millis, seq)), self.millis.max(millis));
+        its.get_or_insert_default().id = Some((millis, seq));
+        MessageId::at(offset, millis, Some(seq))
     }
 
     #[cold]
@@ -170,7 +233,15 @@ impl IdStamp {
     }
 
     #[cold]
-    fn stamp_extra(&mut self, its: &mut Option<Box<Extra>>, id: MessageId) {
+    fn stamp_extra(&mut self, its: &mut Option<Box<Extra>>, offset: u64) -> MessageId {
+        let id = self.name(its, offset);
+        if !self.stored {
+            self.accept(its, id);
+        }
+        id
+    }
+
+    fn accept(&mut self, its: &mut Option<Box<Extra>>, id: MessageId) {
         let Some(extra) = its else { return };
         if let Some(ttl) = extra.ttl {
             extra.expires = Some(self.rt.now() + ttl);
@@ -185,6 +256,17 @@ impl IdStamp {
     }
 }
 
+/// The id behind `last` that a topic gives by itself, in this millisecond. There is always one, see [`InvalidMessage::Id`].
+///
+/// [`InvalidMessage::Id`]: super::InvalidMessage::Id
+fn next_id(last: (u64, u64), millis: u64) -> (u64, u64) {
+    match last.1.checked_add(1) {
+        _ if millis > last.0 => (millis, 0),
+        Some(seq) => (last.0, seq),
+        None => (last.0.saturating_add(1), 0),
+    }
+}
+
 impl<T: 'static> Stamp<Item<T>> for IdStamp {
     type Receipt = Published;
 
@@ -194,12 +276,21 @@ impl<T: 'static> Stamp<Item<T>> for IdStamp {
         if first || offset.is_multiple_of(BATCH as u64) {
             self.millis = self.millis.max(self.rt.wall_millis());
         }
-        item.millis = self.millis;
-        let id = MessageId::new(self.millis, offset);
-        if item.extra.is_some() && !self.stored {
-            self.stamp_extra(&mut item.extra, id);
-        }
+        self.begun = true;
+        let id = match item.extra.is_some() || self.own.is_some() {
+            true => self.stamp_extra(&mut item.extra, offset),
+            false => MessageId::new(self.millis, offset),
+        };
+        item.millis = id.unix_millis();
         Published { id, repeated: false }
+    }
+
+    #[inline]
+    fn keeps_out(&mut self, item: &mut Item<T>) -> bool {
+        match item.extra.as_mut().and_then(|extra| Some((extra.id?, extra))) {
+            Some((id, extra)) => self.keep_out(extra, id),
+            None => false,
+        }
     }
 
     #[inline]

@@ -104,7 +104,8 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
         });
         let recovered = read.await.ok_or(LogError::Closed)??;
         let (keeper, dedup) = (Keeper { disk: disk.clone(), number }, self.settings.dedup.clone());
-        let store = Store { keeper, durability: *durability, dedup, window };
+        let last = recovered.last;
+        let store = Store { keeper, durability: *durability, dedup, window, last };
         Ok(Kept { store, recovered, next_group, delayed })
     }
 
@@ -113,7 +114,7 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
         let mut window = Window::default();
         for known in &stored.state.keys {
             let age = Duration::from_millis(clocks.millis.saturating_sub(known.millis));
-            let id = MessageId::new(known.millis, known.offset);
+            let id = MessageId::at(known.offset, known.millis, known.seq);
             window.insert(&self.settings.dedup, known.key.clone().into(), id, clocks.now - age);
         }
         window

@@ -163,11 +163,13 @@ impl<T> Batch<T> {
     }
 
     pub(crate) fn id(&self, index: u16) -> MessageId {
-        if let Some(again) = self.again(index) {
-            return again.original;
-        }
-        let millis = self.items.get(usize::from(index)).map_or(0, Item::millis);
-        MessageId::new(millis, self.base + u64::from(index))
+        self.again(index).map_or_else(|| self.own_id(index), |again| again.original)
+    }
+
+    /// That of the place where it lies.
+    pub(crate) fn own_id(&self, index: u16) -> MessageId {
+        let offset = self.base + u64::from(index);
+        self.items.get(usize::from(index)).map_or(MessageId::new(0, offset), |item| item.id_at(offset))
     }
 
     pub(crate) fn value(&self, index: u16) -> &T {

@@ -87,6 +87,41 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
         MessageBuilder { message: self.message.dedup_key(key), ..self }
     }
 
+    /// Gives the message this id, which must be above all ids of the topic; for what has an id already where it comes from,
+    /// and is to be found by it here.
+    ///
+    /// Ids and messages are in one order, so the topic gives those of all that follow from this one on: the next sequence
+    /// while its clock has not passed the id's milliseconds, and `0` in each later one. The
+    /// milliseconds count as the time it came in, for whoever begins at a time and for how long history is kept. Offsets count
+    /// on as ever. A topic that gave ids itself takes those of a later millisecond.
+    ///
+    /// An id that is not above all others, or is of the last millisecond that there is, makes the publish fail, with
+    /// [`InvalidMessage::Id`](super::InvalidMessage::Id) or [`LastId`](super::InvalidMessage::LastId), and the message. A delayed
+    /// message can't have one. On disk, an id of a message that was [refused](PublishError::NotStored) may be given again, unless
+    /// others came in behind it meanwhile.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::broker::MessageId;
+    /// use callboard::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::start()?;
+    /// let copies = broker.topic::<String>("copies").open().await?;
+    /// let id: MessageId = "1700000000000-5".parse()?;
+    /// copies.message("from elsewhere".to_string()).id(id).publish().await?;
+    ///
+    /// // Once more, since the first answer was lost: it is known, and refused.
+    /// let again = copies.message("from elsewhere".to_string()).id(id).publish().await;
+    /// assert!(matches!(again, Err(PublishError::Invalid(_, InvalidMessage::Id { above })) if above == id));
+    /// # use callboard::broker::{InvalidMessage, PublishError};
+    /// # Ok(()) }
+    /// ```
+    pub fn id(self, id: MessageId) -> MessageBuilder<'a, T> {
+        MessageBuilder { message: self.message.id(id), ..self }
+    }
+
     /// Lets the message be of use for so long once the topic has it: then it is not delivered any more, as if the whole
     /// topic had this [`ttl`](super::TopicBuilder::ttl). Default: as long as the topic's, if that has one; the shorter of both
     /// counts. At most a year.

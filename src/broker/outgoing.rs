@@ -8,7 +8,7 @@ use super::door::Checked;
 use super::extra::Extra;
 use super::settings::is_time;
 use super::topic::TopicShared;
-use super::{Headers, InvalidMessage};
+use super::{Headers, InvalidMessage, MessageId};
 
 /// Carries a payload with headers and the like from a stage's handler to the next topic: see
 /// [`Forward::run_messages`](super::Forward::run_messages).
@@ -90,6 +90,15 @@ impl<T> Outgoing<T> {
 }
 
 impl<T: Send + Sync + 'static> Outgoing<T> {
+    /// Gives it this id: see [`MessageBuilder::id`](super::MessageBuilder::id).
+    pub(super) fn id(mut self, id: MessageId) -> Outgoing<T> {
+        match id.unix_millis() < u64::MAX {
+            true => self.extra.id = Some(id.parts()),
+            false => _ = self.fault.get_or_insert(InvalidMessage::LastId),
+        }
+        self
+    }
+
     /// What may come in at this topic, or why it may not.
     pub(super) fn check(self, topic: &TopicShared<T>) -> Checked<T> {
         match self.fault {
@@ -104,6 +113,7 @@ impl<T: Send + Sync + 'static> Outgoing<T> {
     pub(super) fn check_due(self, topic: &TopicShared<T>, due: u64) -> Checked<T> {
         match self.fault {
             Some(fault) => Err((self.value, fault)),
+            None if self.extra.id.is_some() => Err((self.value, InvalidMessage::IdOfDelayed)),
             None => topic.item_due(self.value, self.extra, due),
         }
     }

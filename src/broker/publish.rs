@@ -86,7 +86,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
                 PublishError::Dropped(item.into_value())
             }
             TrySendError::Full(item) => PublishError::Full(item.into_value()),
-            TrySendError::Closed(item) => PublishError::Closed(item.into_value()),
+            TrySendError::Closed(item) => kept_out(item),
         })
     }
 
@@ -131,6 +131,15 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let (confirm, answer) = reply();
         item.set_confirm(confirm);
         (item, Some(Box::new(Stored { answer, sent: false })))
+    }
+}
+
+/// The topic is closed, or its id was not above those that are there.
+#[cold]
+fn kept_out<T>(mut item: Item<T>) -> PublishError<T> {
+    match item.take_behind() {
+        Some(above) => PublishError::Invalid(item.into_value(), InvalidMessage::Id { above }),
+        None => PublishError::Closed(item.into_value()),
     }
 }
 
@@ -203,7 +212,7 @@ impl<T: Send + Sync + 'static, A: From<Published>> Publish<'_, T, A> {
         }
         match Pin::new(&mut self.send).poll(cx) {
             Poll::Ready(Ok(published)) => Poll::Ready(Ok(published)),
-            Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(PublishError::Closed(item.into_value()))),
+            Poll::Ready(Err(SendError(item))) => Poll::Ready(Err(kept_out(item))),
             Poll::Pending if planted(Bug::EarlyConfirm) => {
                 drop(self.send.take_back());
                 let id = MessageId::new(u64::MAX, self.topic.sender.accepted());

@@ -14,7 +14,7 @@ use super::extra::Extra;
 use super::message::{BATCH, Item};
 use super::schedule::FoundDelayed;
 use super::topic_actor::{Redriven, Store};
-use super::{DeadLetter, Headers, InvalidMessage, KeyHash, PublishError, Published};
+use super::{DeadLetter, Headers, InvalidMessage, KeyHash, MessageId, PublishError, Published};
 use crate::base::sync::AtomicBool;
 use crate::base::varint::{Take, put_u64};
 use crate::base::{Bug, Moment, Name, planted, whole_millis};
@@ -144,9 +144,11 @@ pub(crate) fn item_again<T: Send + Sync + 'static>(
 
 /// What a topic goes on with that was opened before, by an earlier process.
 pub(crate) struct Recovered<T> {
-    /// The offset of the next message, and the milliseconds of the last one's id.
+    /// The offset of the next message, and the last id.
     pub(crate) next: u64,
-    pub(crate) millis: u64,
+    pub(crate) last: Option<MessageId>,
+    /// Publishers give the ids.
+    pub(crate) named: bool,
     /// Messages that some group has still to settle, or that wait for a group; in runs, each from its first offset.
     pub(crate) runs: Vec<(u64, Vec<Item<T>>)>,
     /// Those that the codec can't read.
@@ -161,8 +163,7 @@ pub(crate) struct Recovered<T> {
 /// A message that can't be read, and whose it is.
 #[derive(Debug)]
 pub(crate) struct Unread {
-    pub(crate) offset: u64,
-    pub(crate) millis: u64,
+    pub(crate) id: MessageId,
     pub(crate) bytes: Vec<u8>,
     pub(crate) why: Arc<str>,
     /// Those that have still to settle it.
@@ -278,8 +279,9 @@ pub(crate) struct Reader<'a, T> {
 }
 
 impl<T: 'static> Reader<'_, T> {
-    /// The message of an envelope that was accepted in this millisecond; or why it can't be read.
-    pub(crate) fn item(&self, millis: u64, bytes: &[u8]) -> Result<Item<T>, Arc<str>> {
+    /// The message of an envelope that was accepted in this millisecond, with the second part of its id if that was given; or why
+    /// it can't be read.
+    pub(crate) fn item(&self, millis: u64, seq: Option<u64>, bytes: &[u8]) -> Result<Item<T>, Arc<str>> {
         let envelope = Envelope::decode(bytes).map_err(|error| Arc::<str>::from(error.to_string()))?;
         let value = decode(self.codec, envelope.payload, envelope.version)?;
         let own = envelope.expires.into_iter().chain(self.ttl.map(|ttl| millis.saturating_add(ttl)));
@@ -287,6 +289,7 @@ impl<T: 'static> Reader<'_, T> {
         let extra = Extra {
             weight: (self.weight)(&value, headers.bytes()),
             headers,
+            id: seq.map(|seq| (millis, seq)),
             again: envelope.again.map(Box::new),
             expires: own.min().map(|millis| self.clocks.moment(millis)),
             ..Extra::default()
@@ -316,7 +319,9 @@ pub(crate) fn recover<T: 'static>(
         Some((GroupId(*id), Known { name, done, notes, since, ahead }))
     };
     let groups: BTreeMap<GroupId, Known> = state.groups.iter().filter_map(known).collect();
-    let (next, millis) = (state.next, state.millis);
+    let next = state.next;
+    let last = (next > 0).then(|| MessageId::at(next - 1, state.millis, state.seq));
+    let named = state.seq.is_some();
     let outline = if retains { outline(log, number, state)? } else { Vec::new() };
     // Why not over where a group's history ends: it reads that in runs of its own, and tells runs by their first offsets.
     let ends = groups.values().map(|known| known.since).chain([unsure]).collect();
@@ -330,17 +335,17 @@ pub(crate) fn recover<T: 'static>(
         let chunk = log.read(number, from, CHUNK)?;
         for (offset, record) in chunk.records() {
             if groups.is_empty() || groups.values().any(|group| group.wants(offset)) {
-                items.add(offset, record.millis, record.body, &reader);
+                items.add(offset, &record, &reader);
             }
         }
         from = chunk.end().unwrap_or(next);
     }
     let ReadItems { runs, mut unread, .. } = items;
     for unread in &mut unread {
-        let open = groups.iter().filter(|(_, known)| known.wants(unread.offset));
+        let open = groups.iter().filter(|(_, known)| known.wants(unread.id.offset()));
         unread.groups = open.map(|(id, _)| *id).collect();
     }
-    Ok(Recovered { next, millis, runs, unread, groups, unsure, outline })
+    Ok(Recovered { next, last, named, runs, unread, groups, unsure, outline })
 }
 
 /// Where a topic's data lies, as its history counts it: up to which offset so many bytes, and the milliseconds of the last.
@@ -381,16 +386,17 @@ impl<T: 'static> ReadItems<T> {
     ) -> ReadItems<T> {
         let mut items = ReadItems::new(BTreeSet::from([unsure]));
         let reader = Reader { codec, clocks, ttl, weight: &|_, _| 0 };
-        records.for_each(|(offset, record)| items.add(offset, record.millis, record.body, &reader));
+        records.for_each(|(offset, record)| items.add(offset, &record, &reader));
         items
     }
 
-    fn add(&mut self, offset: u64, millis: u64, bytes: &[u8], reader: &Reader<'_, T>) {
-        let item = match reader.item(millis, bytes) {
+    fn add(&mut self, offset: u64, record: &crate::log::Record<'_>, reader: &Reader<'_, T>) {
+        let item = match reader.item(record.millis, record.seq, record.body) {
             Ok(item) => item,
             Err(why) => {
-                let (bytes, groups) = (bytes.to_vec(), Vec::new());
-                return self.unread.push(Unread { offset, millis, bytes, why, groups });
+                let id = MessageId::at(offset, record.millis, record.seq);
+                let (bytes, groups) = (record.body.to_vec(), Vec::new());
+                return self.unread.push(Unread { id, bytes, why, groups });
             }
         };
         match self.runs.last_mut() {

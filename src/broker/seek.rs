@@ -67,12 +67,22 @@ impl Group {
 
 impl<T: Send + Sync + 'static> TopicShared<T> {
     /// Finds the offset for a time, if the topic has its history on the disk: else, and behind all that is there, the time itself goes
-    /// on to decide.
+    /// on to decide. And the offset for an id, where those don't tell it.
     pub(super) async fn look_up(&self, start: Start) -> Result<Start, LogError> {
-        let keeper = self.keeper.clone().filter(|_| self.settings.retain.is_some());
-        let (Start::UnixMillis(millis), Some(keeper)) = (start, keeper) else { return Ok(start) };
-        let found = blocking(&self.core.rt, "find a time", move || keeper.find_millis(millis)).await;
-        Ok(found.unwrap_or(Err(LogError::Closed))?.map_or(start, Start::Offset))
+        let Some(id) = start.least_id(self.tally.is_named()) else { return Ok(start) };
+        let is_time = matches!(start, Start::UnixMillis(_));
+        let keeper = self.keeper.clone().filter(|_| self.settings.retain.is_some() || !is_time);
+        let Some(keeper) = keeper else {
+            return Ok(if is_time {
+                start
+            } else {
+                Start::Offset(self.find(id, self.sender.accepted()).await?)
+            });
+        };
+        let next = self.sender.accepted();
+        let found = blocking(&self.core.rt, "find an id", move || keeper.find(id)).await;
+        let behind = if is_time { start } else { Start::Offset(next) };
+        Ok(found.unwrap_or(Err(LogError::Closed))?.map_or(behind, Start::Offset))
     }
 }
 

@@ -113,6 +113,8 @@ impl<T: Send + Sync + 'static> Spiller<T> {
             };
             envelope.encode(&mut body);
             put_u64(&mut out, item.millis());
+            put_u64(&mut out, item.seq().is_some().into());
+            put_u64(&mut out, item.seq().unwrap_or_default());
             put_u64(&mut out, item.weight());
             put_bytes(&mut out, &body);
         }
@@ -133,9 +135,10 @@ impl<T: Send + Sync + 'static> Spiller<T> {
         }
         let (clocks, mut take) = (Clocks::of(&self.rt), Take::new(&bytes));
         let mut next = || {
-            let (millis, weight, body) = (take.u64()?, take.u64()?, take.sized()?);
+            let (millis, named, seq) = (take.u64()?, take.u64()? == 1, take.u64()?);
+            let (weight, body) = (take.u64()?, take.sized()?);
             let reader = Reader { codec: &*self.codec, clocks, ttl: self.ttl, weight: &|_, _| weight };
-            reader.item(millis, body).ok()
+            reader.item(millis, named.then_some(seq), body).ok()
         };
         Ok((0..block.messages).map(|_| next()).collect())
     }

@@ -18,7 +18,8 @@ pub enum Start {
     Latest,
     /// From this offset on, that one included.
     Offset(u64),
-    /// From the message after this one.
+    /// From the message after this one. Where publishers [give ids](super::MessageBuilder::id): from the first whose id is greater,
+    /// among those that are there; if there is none, as [`Start::Latest`].
     After(MessageId),
     /// From the first message that came in at this time, in milliseconds since 1970, or later.
     UnixMillis(u64),
@@ -56,6 +57,21 @@ impl Start {
             }
         };
         kept.and(Bits::range(first, len))
+    }
+}
+
+/// In a topic whose messages have ids of their publishers'; and of times, in any.
+impl Start {
+    /// The least id that it picks, if it is one that says so.
+    pub(crate) fn least_id(self, named: bool) -> Option<(u64, u64)> {
+        match self {
+            Start::UnixMillis(millis) => Some((millis, 0)),
+            Start::After(id) if named => match id.parts() {
+                (millis, u64::MAX) => Some((millis.saturating_add(1), 0)),
+                (millis, seq) => Some((millis, seq + 1)),
+            },
+            _ => None,
+        }
     }
 }
 

@@ -69,7 +69,7 @@ impl StoredTopic {
             durability,
             first: topic.floor,
             next: topic.next,
-            last: (topic.next > 0).then(|| MessageId::new(topic.millis, topic.next - 1)),
+            last: (topic.next > 0).then(|| MessageId::at(topic.next - 1, topic.millis, topic.seq)),
             groups: groups.collect(),
         })
     }

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_told() {
-        assert!(StoredMessage::decode(&[0x40]).unwrap_err().to_string().contains("newer"));
+        assert!(StoredMessage::decode(&[0xff, 0x01]).unwrap_err().to_string().contains("newer"));
         assert!(StoredMessage::decode(&[]).is_err());
         assert_eq!(StoredTerms::decode(b"\x09"), None);
     }

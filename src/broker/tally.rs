@@ -13,6 +13,7 @@ pub(crate) struct Tally {
     traced: AtomicBool,
     /// Some message has a time of its own. Ordering: as that of `traced`.
     own_times: AtomicBool,
+    named: AtomicBool,
 }
 
 impl Tally {
@@ -32,6 +33,15 @@ impl Tally {
 
     pub(crate) fn is_traced(&self) -> bool {
         self.traced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn on_named(&self) {
+        self.named.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether publishers have given messages their ids.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named.load(Ordering::Relaxed)
     }
 
     pub(crate) fn on_own_time(&self) {

@@ -69,7 +69,7 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let tally = Arc::<Tally>::default();
         let stamp = IdStamp::new(core.rt.clone(), settings.dedup.clone(), tally.clone());
         let stamp = match &kept {
-            Some(kept) => stamp.stored(kept.recovered.millis),
+            Some(kept) => stamp.stored(kept.recovered.last, kept.recovered.named),
             None => stamp,
         };
         let known = kept.as_ref().map(|kept| kept.groups()).unwrap_or_default();

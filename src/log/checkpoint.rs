@@ -2,7 +2,8 @@
 //!
 //! Its body, numbers as varints but for the version: version u32, uuid, bytes of a slot, turn and position of the next frame,
 //! slots, next topic, closed; then how many topics, and each: number, name, terms, next offset, floor, millis, seq (0, or
-//! 1 and it), next group; groups: number, name, about, floor, runs, notes; keys: millis, offset, key; segments: base, end, bytes.
+//! 1 and it, or 2 and then 0, or 1 and it), next group; groups: number, name, about, floor, runs, notes; keys: millis, offset,
+//! behind a 2 its seq (0, or 1 and it), key; segments: base, end, bytes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -105,12 +106,29 @@ pub(crate) fn unsynced(error: LogError) -> LogError {
     LogError::Unknown { why: error.to_string().into() }
 }
 
+/// Says that the dedup keys of a topic have the seqs of their records.
+const NAMED_KEYS: u64 = 2;
+
+fn put_option(body: &mut Vec<u8>, number: Option<u64>) {
+    put_u64(body, number.is_some().into());
+    number.into_iter().for_each(|number| put_u64(body, number));
+}
+
+fn take_option(take: &mut Take<'_>) -> Option<Option<u64>> {
+    Some(if flag(take)? { Some(take.u64()?) } else { None })
+}
+
 fn put_topic(body: &mut Vec<u8>, topic: &TopicState) {
     put_bytes(body, topic.name.as_bytes());
     topic.terms.put(body);
     [topic.next, topic.floor, topic.millis].into_iter().for_each(|number| put_u64(body, number));
-    put_u64(body, topic.seq.is_some().into());
-    topic.seq.into_iter().for_each(|seq| put_u64(body, seq));
+    // Why by the keys: what has none is written as it always was.
+    let named = topic.keys.iter().any(|known| known.seq.is_some());
+    put_u64(body, if named { NAMED_KEYS } else { topic.seq.is_some().into() });
+    match named {
+        true => put_option(body, topic.seq),
+        false => topic.seq.into_iter().for_each(|seq| put_u64(body, seq)),
+    }
     put_u64(body, topic.next_group.into());
     put_u64(body, topic.groups.len() as u64);
     for (number, group) in &topic.groups {
@@ -125,6 +143,9 @@ fn put_topic(body: &mut Vec<u8>, topic: &TopicState) {
     for known in &topic.keys {
         put_u64(body, known.millis);
         put_u64(body, known.offset);
+        if named {
+            put_option(body, known.seq);
+        }
         put_bytes(body, &known.key);
     }
     put_u64(body, topic.segments.len() as u64);
@@ -153,7 +174,12 @@ fn take_checkpoint(take: &mut Take<'_>, lsn: u64) -> Option<Checkpoint> {
 fn take_topic(take: &mut Take<'_>) -> Option<TopicState> {
     let (name, terms) = (take_text(take)?.to_string(), Terms::take(take)?);
     let (next, floor, millis) = (take.u64()?, take.u64()?, take.u64()?);
-    let seq = if flag(take)? { Some(take.u64()?) } else { None };
+    let (seq, named) = match take.u64()? {
+        0 => (None, false),
+        1 => (Some(take.u64()?), false),
+        NAMED_KEYS => (take_option(take)?, true),
+        _ => return None,
+    };
     let next_group = small(take)?;
     let mut topic = TopicState { name, terms, next, floor, millis, seq, next_group, ..TopicState::default() };
     for _ in 0..take.u64()? {
@@ -162,7 +188,8 @@ fn take_topic(take: &mut Take<'_>) -> Option<TopicState> {
     }
     for _ in 0..take.u64()? {
         let (millis, offset) = (take.u64()?, take.u64()?);
-        topic.keys.push_back(KnownKey { key: take.sized()?.into(), millis, offset });
+        let seq = if named { take_option(take)? } else { None };
+        topic.keys.push_back(KnownKey { key: take.sized()?.into(), millis, offset, seq });
     }
     for _ in 0..take.u64()? {
         topic.segments.push(Extent { base: take.u64()?, end: take.u64()?, bytes: take.u64()? });
@@ -189,4 +216,32 @@ fn small(take: &mut Take<'_>) -> Option<u32> {
 
 fn flag(take: &mut Take<'_>) -> Option<bool> {
     take.u64().filter(|flag| *flag < 2).map(|flag| flag == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids that were given are kept, of keys too; a topic without any is written as before there were such.
+    #[test]
+    fn a_topic_reads_back_as_it_was_with_ids_of_its_own_or_without() {
+        let key = |seq| KnownKey { key: (*b"k").into(), millis: 4, offset: 6, seq };
+        let of = |seq, keys: &[KnownKey]| {
+            let keys = keys.iter().cloned().collect();
+            TopicState { name: "t".into(), next: 7, millis: 5, seq, keys, ..TopicState::default() }
+        };
+        let mut all = Vec::new();
+        for seq in [None, Some(0), Some(u64::MAX)] {
+            for keys in [&[][..], &[key(None)], &[key(Some(3)), key(None)]] {
+                let (mut bytes, topic) = (Vec::new(), of(seq, keys));
+                put_topic(&mut bytes, &topic);
+                let mut take = Take::new(&bytes);
+                assert_eq!(take_topic(&mut take), Some(topic));
+                assert!(take.is_empty());
+                all.push(bytes);
+            }
+        }
+        // The flag of the seq lies behind the name, the terms, and three numbers: no other byte is more for ids.
+        assert_eq!((all[1].len() - all[0].len(), all[2].len() - all[1].len()), (4, 4 + 4));
+    }
 }

@@ -190,7 +190,7 @@ impl Shelf {
         let from = self.bounds(topic).map_or(from, |(floor, _)| from.max(floor));
         let mut tries = 0;
         loop {
-            let Some(place) = self.find(topic, from)? else { return Ok(Chunk { from, ..Chunk::default() }) };
+            let Some(place) = self.place(topic, from)? else { return Ok(Chunk { from, ..Chunk::default() }) };
             match self.read_place(topic, Want::From { most }, &place) {
                 Err(LogError::Corrupt(_)) if tries < 3 && self.moved(topic, from, &place) => tries += 1,
                 done => return done,
@@ -207,7 +207,7 @@ impl Shelf {
             if upto <= floor {
                 return Ok(Chunk::default());
             }
-            let Some(place) = self.find(topic, upto - 1)? else { return Ok(Chunk::default()) };
+            let Some(place) = self.place(topic, upto - 1)? else { return Ok(Chunk::default()) };
             if place.offset >= upto {
                 // It was trimmed meanwhile, and the bounds say so by now.
                 continue;
@@ -219,15 +219,16 @@ impl Shelf {
         }
     }
 
-    /// The first offset whose record has these milliseconds or later; the next one of the topic if none has.
-    pub(crate) fn find_millis(&self, topic: u32, millis: u64) -> Result<u64, LogError> {
+    /// The first offset whose record has this id or a later one; the next one of the topic if none has.
+    pub(crate) fn find(&self, topic: u32, id: (u64, u64)) -> Result<u64, LogError> {
         let (mut low, mut high) = self.bounds(topic).ok_or(LogError::Missing)?;
         while low < high {
             let middle = low + (high - low) / 2;
             let chunk = self.read(topic, middle, 1)?;
             // What was trimmed meanwhile is before it.
             let Some((offset, record)) = chunk.records().next() else { return Ok(high) };
-            if record.millis < millis { low = offset + 1 } else { high = middle }
+            let seq = record.seq.unwrap_or(offset);
+            if (record.millis, seq) < id { low = offset + 1 } else { high = middle }
         }
         Ok(low)
     }
@@ -244,13 +245,13 @@ impl Shelf {
 
     /// Whether something else than before is to be read there by now.
     fn moved(&self, topic: u32, from: u64, place: &Place) -> bool {
-        match self.find(topic, from) {
+        match self.place(topic, from) {
             Ok(Some(now)) => now.path != place.path || now.seed != place.seed || now.base != place.base,
             _ => true,
         }
     }
 
-    fn find(&self, topic: u32, from: u64) -> Result<Option<Place>, LogError> {
+    fn place(&self, topic: u32, from: u64) -> Result<Option<Place>, LogError> {
         let volumes = self.lock();
         let volume = volumes.get(&topic).ok_or(LogError::Missing)?;
         let from = from.max(volume.floor);

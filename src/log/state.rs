@@ -29,9 +29,9 @@ pub(crate) struct TopicState {
     pub(crate) next: u64,
     /// Nothing below is of use.
     pub(crate) floor: u64,
-    /// Those of the last record.
+    /// Those of the last record, or of one before that has more.
     pub(crate) millis: u64,
-    /// The second part of the last record's id, if that was given by name.
+    /// The second part of that record's id, if that was given by name.
     pub(crate) seq: Option<u64>,
     pub(crate) groups: BTreeMap<u32, GroupState>,
     pub(crate) next_group: u32,
@@ -57,6 +57,8 @@ pub(crate) struct KnownKey {
     pub(crate) key: Box<[u8]>,
     pub(crate) millis: u64,
     pub(crate) offset: u64,
+    /// The second part of the record's id, if that was given by name.
+    pub(crate) seq: Option<u64>,
 }
 
 /// The part of a segment that counts.
@@ -134,14 +136,19 @@ impl TopicState {
                 for (at, record) in iter.by_ref().enumerate() {
                     if let (Some(key), true) = (record.key, *keys) {
                         let (millis, offset) = (record.millis, offset + at as u64);
-                        self.keys.push_back(KnownKey { key: key.into(), millis, offset });
+                        let seq = record.seq;
+                        self.keys.push_back(KnownKey { key: key.into(), millis, offset, seq });
                     }
                     last = Some((record.millis, record.seq));
                 }
                 let (Some((millis, seq)), true) = (last, iter.is_whole()) else {
                     return Err(Misfit("its records are not what its header says"));
                 };
-                (self.millis, self.seq) = (millis.max(self.millis), seq);
+                // A record without one may come behind such as have one, with milliseconds that are before theirs.
+                if seq.is_some() || self.seq.is_none() || millis > self.millis {
+                    self.seq = seq;
+                }
+                self.millis = millis.max(self.millis);
                 self.next += u64::from(*count);
                 self.forget_keys();
             }

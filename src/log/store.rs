@@ -148,9 +148,9 @@ impl Log {
         self.0.shelf.read_back(topic, upto, most)
     }
 
-    /// The first offset of a topic whose record came in at these milliseconds or later. Blocks.
-    pub(crate) fn find_millis(&self, topic: u32, millis: u64) -> Result<u64, LogError> {
-        self.0.shelf.find_millis(topic, millis)
+    /// The first offset of a topic whose record has this id, of milliseconds and a sequence, or a later one. Blocks.
+    pub(crate) fn find(&self, topic: u32, id: (u64, u64)) -> Result<u64, LogError> {
+        self.0.shelf.find(topic, id)
     }
 
     /// The first offset that a topic has, and the next one.

@@ -14,6 +14,11 @@ pub(super) trait Entrant<M, C, S: Stamp<M>> {
     /// Need not come in: it is answered for. Under the lock, so it is not dropped here.
     fn known(&mut self, locked: &mut Locked<M, C, S>) -> Option<Self::Entered>;
 
+    /// May not come in, whatever room there is.
+    fn is_kept_out(&mut self, _locked: &mut Locked<M, C, S>) -> bool {
+        false
+    }
+
     /// Comes in; its place is taken, and so many were given back before.
     fn enter(&mut self, locked: &mut Locked<M, C, S>, done: u64) -> Self::Entered;
 }
@@ -34,6 +39,11 @@ impl<M, C, S: Stamp<M>> Entrant<M, C, S> for One<'_, M> {
     fn known(&mut self, locked: &mut Locked<M, C, S>) -> Option<Self::Entered> {
         let receipt = locked.stamp.known(self.0.as_ref()?)?;
         Some(Some((receipt, None)))
+    }
+
+    #[inline]
+    fn is_kept_out(&mut self, locked: &mut Locked<M, C, S>) -> bool {
+        self.0.as_mut().is_some_and(|message| locked.stamp.keeps_out(message))
     }
 
     #[inline]

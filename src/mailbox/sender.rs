@@ -50,7 +50,7 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
     ///
     /// # Errors
     /// `TrySendError` gives the message back.
-    pub fn try_send(&self, message: M) -> Result<S::Receipt, TrySendError<M>> {
+    pub fn try_send(&self, mut message: M) -> Result<S::Receipt, TrySendError<M>> {
         let mut locked = self.shared.lock();
         if locked.phase != Phase::Open {
             return Err(TrySendError::Closed(message));
@@ -59,6 +59,9 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
             drop(locked);
             drop(catch(|| drop(message)));
             return Ok(receipt);
+        }
+        if locked.stamp.keeps_out(&mut message) {
+            return Err(TrySendError::Closed(message));
         }
         let weight = S::weight(&message);
         if !locked.line.is_open(weight, self.shared.done()) {
@@ -92,6 +95,9 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
             locked.row += 1;
             if let Some(known) = entrant.known(&mut locked) {
                 return Poll::Ready(Ok(known));
+            }
+            if entrant.is_kept_out(&mut locked) {
+                return Poll::Ready(Err(NoEntry));
             }
             locked.line.take(weight);
             return Poll::Ready(Ok(entrant.enter(&mut locked, done)));
@@ -128,6 +134,12 @@ impl<M, C, S: Stamp<M>> Sender<M, C, S> {
             shared.invite_next(locked);
             drop(own);
             return Poll::Ready(Ok(known));
+        }
+        if entrant.is_kept_out(&mut locked) {
+            let own = slot.take().and_then(|ticket| locked.line.leave(ticket));
+            shared.invite_next(locked);
+            drop(own);
+            return Poll::Ready(Err(NoEntry));
         }
         let (weight, mut done) = (entrant.weight(), shared.done());
         if !locked.line.admits(*slot, weight, done) && locked.line.is_first(*slot) {

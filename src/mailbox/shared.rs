@@ -29,6 +29,13 @@ pub trait Stamp<M>: std::marker::Send + 'static {
         None
     }
 
+    /// Whether a message may not come in. It goes back as from a mailbox that is closed; why, the stamp leaves in it. Asked of what
+    /// is sent by itself; not of many at a time, and not of a sink's.
+    #[inline]
+    fn keeps_out(&mut self, _message: &mut M) -> bool {
+        false
+    }
+
     /// What a message weighs, always the same. At most the mailbox's limit: more would wait for ever.
     #[inline]
     fn weight(_message: &M) -> u64 {

@@ -58,6 +58,7 @@ mod logs;
 mod memory;
 mod metrics;
 mod ordering;
+mod own_ids;
 mod own_ttl;
 mod pull;
 mod pull_ends;

@@ -29,6 +29,7 @@ pub(crate) struct Letter<'a> {
 
 mod flag {
     pub(super) const ERROR: u64 = 1;
+    pub(super) const SEQUENCE: u64 = 1 << 1;
 }
 
 /// What stands for the reason. One that is added takes a flag too, so that who doesn't know it says so.
@@ -43,7 +44,9 @@ mod reason {
 impl<'a> Letter<'a> {
     /// Writes it behind what `into` has already.
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
-        put_u64(into, if self.error.is_some() { flag::ERROR } else { 0 });
+        let error = if self.error.is_some() { flag::ERROR } else { 0 };
+        let sequence = if self.id.is_named() { flag::SEQUENCE } else { 0 };
+        put_u64(into, error | sequence);
         put_reason(into, &self.reason);
         put_u64(into, self.attempts.into());
         put_u64(into, self.redrives.into());
@@ -53,6 +56,9 @@ impl<'a> Letter<'a> {
         put_text(into, self.topic.as_str());
         put_text(into, self.group.as_str());
         put_id(into, self.id);
+        if self.id.is_named() {
+            put_u64(into, self.id.sequence());
+        }
         put_text(into, self.codec.as_str());
         self.message.encode(into);
     }
@@ -64,7 +70,7 @@ impl<'a> Letter<'a> {
     /// beginning.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Letter<'a>, EnvelopeError> {
         let mut reader = Reader::new(bytes);
-        let flags = reader.flags(flag::ERROR)?;
+        let flags = reader.flags(flag::ERROR | flag::SEQUENCE)?;
         Ok(Letter {
             reason: reader.need("reason", take_reason)?,
             attempts: reader.need("attempts", parts::u32)?,
@@ -72,7 +78,7 @@ impl<'a> Letter<'a> {
             error: reader.part(flags & flag::ERROR != 0, "error", text)?,
             topic: reader.need("topic", parts::name)?,
             group: reader.need("group", parts::name)?,
-            id: reader.need("id", parts::id)?,
+            id: reader.need("id", |take| id(take, flags & flag::SEQUENCE != 0))?,
             codec: reader.need("codec", parts::name)?,
             message: Envelope::decode(reader.rest())?,
         })
@@ -104,6 +110,13 @@ fn take_reason(take: &mut Take<'_>) -> Option<DeadReason> {
         reason::UNDECODABLE => DeadReason::Undecodable(text(take)?),
         _ => return None,
     })
+}
+
+/// With a sequence behind it, if its publisher gave it: another one than its offset.
+fn id(take: &mut Take<'_>, named: bool) -> Option<MessageId> {
+    let id = parts::id(take)?;
+    let seq = if named { take.u64().filter(|seq| *seq != id.offset())? } else { id.offset() };
+    Some(id.named(seq))
 }
 
 fn text(take: &mut Take<'_>) -> Option<Arc<str>> {

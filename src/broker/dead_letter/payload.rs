@@ -74,7 +74,8 @@ impl Stored {
     pub(crate) fn item<T: 'static>(&self) -> Option<Item<T>> {
         let codec = self.homes.codec(&self.topic).filter(|codec| *codec.name() == self.codec)?;
         let value = decode(&**codec.of::<T>()?, &self.payload, self.version).ok()?;
-        let extra = Extra { headers: self.headers.clone(), ..Extra::default() };
+        let id = self.id.is_named().then(|| self.id.parts());
+        let extra = Extra { headers: self.headers.clone(), id, ..Extra::default() };
         Some(Item::read(self.id.unix_millis(), value, self.key.unwrap_or_default(), extra.boxed()))
     }
 

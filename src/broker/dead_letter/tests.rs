@@ -147,8 +147,13 @@ fn the_bytes_are_those_of_the_format() {
     for end in 0..bytes.len() - b"anvil".len() {
         assert!(matches!(Letter::decode(&bytes[..end]), Err(EnvelopeError::Malformed { .. })), "{end}");
     }
-    bytes[0] = 0x03;
-    assert_eq!(Letter::decode(&bytes), Err(EnvelopeError::Newer { flags: 3 }));
+    bytes[0] = 0x05;
+    assert_eq!(Letter::decode(&bytes), Err(EnvelopeError::Newer { flags: 5 }));
+    let named = Letter { id: MessageId::at(300, 7, Some(1)), ..letter };
+    let mut bytes = Vec::new();
+    named.encode(&mut bytes);
+    let id = Letter::decode(&bytes).unwrap().id;
+    assert_eq!((id.parts(), id.offset()), ((7, 1), 300));
     let unknown = Letter::decode(&[0, 5, 0, 0]);
     assert_eq!(unknown, Err(EnvelopeError::Malformed { part: "reason", at: 1 }));
 }

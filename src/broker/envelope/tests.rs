@@ -35,6 +35,12 @@ fn full() -> Envelope<'static> {
     }
 }
 
+/// One whose publisher gave it its id.
+fn named() -> Envelope<'static> {
+    let (group, original) = (Name::new("billing").unwrap(), MessageId::at(300, 5, Some(1)));
+    Envelope { again: Some(Again { group, original, redrives: 1 }), ..Envelope::of(b"x") }
+}
+
 const DOCUMENT: &str = include_str!("../../../docs/record-format.md");
 
 /// The bytes of the document's example that begins with these: the left column of its block.
@@ -53,6 +59,10 @@ fn the_bytes_are_those_of_the_format() {
     let keyed = Envelope { key: Some(KeyHash::from_number(7)), ..Envelope::of(b"x") };
     assert_eq!(hex(&encoded(&keyed)), "01070000000000000078");
     assert_eq!(hex(&encoded(&full())), example("3f "));
+    let bytes = encoded(&named());
+    assert_eq!(hex(&bytes), example("50 "));
+    let original = Envelope::decode(&bytes).unwrap().again.unwrap().original;
+    assert_eq!((original.parts(), original.offset()), ((5, 1), 300));
 }
 
 #[test]
@@ -71,7 +81,7 @@ fn a_message_that_ends_early_is_refused_and_says_where() {
 
 #[test]
 fn what_a_newer_version_wrote_is_refused_and_not_misread() {
-    for flags in (6..64).map(|bit| 1_u64 << bit) {
+    for flags in (7..64).map(|bit| 1_u64 << bit) {
         let mut bytes = Vec::new();
         put_u64(&mut bytes, flags);
         bytes.extend_from_slice(b"payload");
@@ -118,7 +128,8 @@ pub(crate) fn headers() -> impl Strategy<Value = Headers> {
 }
 
 pub(crate) fn id() -> impl Strategy<Value = MessageId> {
-    (any::<u64>(), any::<u64>()).prop_map(|(millis, offset)| MessageId::new(millis, offset))
+    let parts = (any::<u64>(), any::<u64>(), prop::option::of(any::<u64>()));
+    parts.prop_map(|(millis, offset, seq)| MessageId::at(offset, millis, seq))
 }
 
 prop_compose! {
@@ -154,7 +165,7 @@ proptest! {
     /// G21. And what it keeps is no more than came in.
     #[test]
     fn bytes_by_chance_are_refused_or_are_a_message_in_its_one_form(
-        flags in 0..0x40_u8,
+        flags in 0..0x80_u8,
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..80),
             prop::collection::vec(0..4_u8, 0..80),

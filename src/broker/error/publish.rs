@@ -68,6 +68,16 @@ pub enum InvalidMessage {
     },
     /// Its [`ttl`](crate::broker::MessageBuilder::ttl) is zero or over a year.
     Ttl(Duration),
+    /// The [id](crate::broker::MessageBuilder::id) that it was given is not above this one, which the topic has, or which is the
+    /// greatest of the millisecond that it last gave an id in. Publish it with a greater one, or with none.
+    Id {
+        /// Ids must be above it.
+        above: MessageId,
+    },
+    /// It was given an id of the last millisecond that there is: none could come after it.
+    LastId,
+    /// A delayed message was given an id: others come in before it, whose ids are not known yet. Publish it with none.
+    IdOfDelayed,
     /// The topic is durable, and this was a `try_publish`, which can't wait for the disk. Await
     /// [`Topic::publish`](crate::broker::Topic::publish); where the topic's overflow is not to wait, it waits for nothing else.
     MustWait,
@@ -178,6 +188,11 @@ impl fmt::Display for InvalidMessage {
                 write!(f, "a dedup key has 1 to {} bytes, not {bytes}", Dedup::MOST_KEY)
             }
             InvalidMessage::WeigherPanicked => f.write_str("the topic's size function panicked at it"),
+            InvalidMessage::Id { above } => {
+                write!(f, "its id is not above {above}, which the topic has or has passed")
+            }
+            InvalidMessage::LastId => f.write_str("its id is of the last millisecond there is"),
+            InvalidMessage::IdOfDelayed => f.write_str("a delayed message can't have an id given to it"),
             InvalidMessage::MustWait => {
                 f.write_str("the topic is durable, and try_publish can't wait for the disk")
             }

@@ -16,7 +16,7 @@ use crate::broker::record::Unread;
 use crate::broker::registry::KnownHomes;
 use crate::broker::settings::{Durable, TopicSettings};
 use crate::broker::topic::TopicShared;
-use crate::broker::{DeadLetter, DeadReason, MessageId, OpenError, StorageError};
+use crate::broker::{DeadLetter, DeadReason, OpenError, StorageError};
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
     /// The topic that takes the group's dead letters.
@@ -91,7 +91,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
             let item = item.map_err(|why| StorageError::new(why.to_string()))?;
             let published = letters.publish_item(item).await;
             published.map_err(|error| StorageError::new(error.to_string()))?;
-            keeper.done(GroupId(id.0), unread.offset, Bits::range(0, 1));
+            keeper.done(GroupId(id.0), unread.id.offset(), Bits::range(0, 1));
         }
         Ok(())
     }
@@ -102,7 +102,7 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         let Envelope { key, headers, version, payload, .. } = envelope;
         Some(Stored {
             topic: topic.name.clone(),
-            id: MessageId::new(unread.millis, unread.offset),
+            id: unread.id,
             key,
             headers: headers.into_owned(),
             codec: topic.settings.durable.as_ref()?.codec.clone(),

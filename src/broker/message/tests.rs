@@ -4,8 +4,11 @@ use crate::broker::settings::TopicSettings;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::broker::Dedup;
+use crate::broker::extra::Extra;
 use crate::mailbox::Stamp as _;
 use crate::runtime::Rt;
 use crate::sim::Sim;
@@ -45,6 +48,42 @@ fn ids_grow_while_the_clock_goes_back() {
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     let millis: Vec<u64> = ids.iter().step_by(10).map(|id| id.unix_millis()).collect();
     assert_eq!(millis, [5000, 5000, 5000, 5001]);
+}
+
+proptest! {
+    /// Against the rule: an id that is given is taken if it is above all that went before, and the topic's own are.
+    #[test]
+    fn given_or_not_ids_only_grow(
+        steps in prop::collection::vec((0..4_u64, prop::option::of((0..6_u64, prop_oneof![0..4_u64, Just(u64::MAX)]))), 1..60),
+    ) {
+        let sim = Sim::new(1);
+        let mut stamp = IdStamp::new(Rt::new(sim.clone()), Dedup::default(), Arc::default());
+        let (mut last, mut offset, mut named) = (None::<MessageId>, 0, false);
+        for (clock, given) in steps {
+            sim.set_wall_clock(UNIX_EPOCH + Duration::from_millis(clock));
+            let extra = Extra { id: given, ..Extra::default() };
+            let mut item = Item::made((), KeyHash::default(), extra.boxed());
+            let out = stamp.keeps_out(&mut item);
+            let free = given.is_none_or(|given| match last {
+                None => true,
+                Some(last) if named => given > last.parts(),
+                Some(last) => given.0 > last.unix_millis(),
+            });
+            prop_assert_eq!(out, !free);
+            prop_assert_eq!(item.take_behind().is_some(), out);
+            if out {
+                continue;
+            }
+            let id = stamp.stamp(&mut item, offset, true).id;
+            prop_assert!(last.is_none_or(|last| last < id), "{:?} < {}", last, id);
+            prop_assert_eq!((id.offset(), item.id_at(offset)), (offset, id));
+            if let Some(given) = given {
+                prop_assert_eq!(id.parts(), given);
+            }
+            named |= given.is_some();
+            (last, offset) = (Some(id), offset + 1);
+        }
+    }
 }
 
 static DROPPED: AtomicU32 = AtomicU32::new(0);

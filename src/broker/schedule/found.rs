@@ -66,7 +66,7 @@ fn read_schedule<T: 'static>(
             if done.is_some_and(|done| done.contains(offset)) {
                 continue;
             }
-            match reader.item(record.millis, record.body) {
+            match reader.item(record.millis, None, record.body) {
                 Ok(mut item) => {
                     let due = Envelope::decode(record.body).ok().and_then(|envelope| envelope.due);
                     if let Some(key) = record.key {

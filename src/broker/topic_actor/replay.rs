@@ -296,20 +296,21 @@ impl<T: Send + Sync + 'static> Life<T> {
         if cursor < floor {
             self.skip(at, floor);
         }
-        let wants = |unread: &Unread| self.replay_at(at).is_some_and(|replay| replay.wants(unread.offset));
+        let wants =
+            |unread: &Unread| self.replay_at(at).is_some_and(|replay| replay.wants(unread.id.offset()));
         let unread: Vec<Unread> = unread.into_iter().filter(wants).collect();
         for batch in batches {
             self.hand_replayed(at, batch);
         }
         let Some(link) = self.links.get_mut(at) else { return };
         for unread in unread {
-            tracing::warn!(target: "callboard::broker", %topic, group = %name, offset = unread.offset, why = %unread.why, "a message of the history can't be decoded, and was skipped");
+            tracing::warn!(target: "callboard::broker", %topic, group = %name, offset = unread.id.offset(), why = %unread.why, "a message of the history can't be decoded, and was skipped");
             link.skip(1);
-            let (from, to) = (unread.offset, unread.offset + 1);
+            let (from, to) = (unread.id.offset(), unread.id.offset() + 1);
             let (topic, name) = (&self.actor.name, &link.name);
             self.actor.watched.show(|| Sight::PassedBy { topic, group: name, from, to, messages: 1 });
             if let Some(store) = &self.actor.store {
-                store.keeper.done(group, unread.offset, Bits::range(0, 1));
+                store.keeper.done(group, unread.id.offset(), Bits::range(0, 1));
             }
         }
         if let Some(replay) = &mut link.replay {

@@ -32,6 +32,8 @@ pub(crate) struct Store {
     pub(crate) durability: Durability,
     pub(crate) dedup: Dedup,
     pub(crate) window: Window,
+    /// The id of the last message that is stored.
+    pub(crate) last: Option<MessageId>,
 }
 
 /// Messages on their way into the log, and who waits for each.
@@ -59,6 +61,16 @@ impl<T> Append<T> {
             Append::Back(back) => (&[][..], Some(&back.item)),
         };
         published.iter().map(|waiting| &waiting.item).chain(back)
+    }
+}
+
+impl<T> Append<T> {
+    /// The last that was published.
+    fn last(&self) -> Option<&Item<T>> {
+        match self {
+            Append::Published(waiting) => waiting.last().map(|waiting| &waiting.item),
+            Append::Back(_) => None,
+        }
     }
 }
 
@@ -117,7 +129,12 @@ impl<T: Send + Sync + 'static> Life<T> {
             if records.count() > 0 && records.bytes().len() + more > most {
                 self.append(std::mem::take(&mut records), std::mem::take(&mut waiting));
             }
-            records.push(&Record { millis: item.millis(), seq: None, key: key.as_deref(), body: &bytes });
+            records.push(&Record {
+                millis: item.millis(),
+                seq: item.seq(),
+                key: key.as_deref(),
+                body: &bytes,
+            });
             let len = bytes.len();
             if home.is_some() {
                 // Why its bytes too: what is refused goes back as it came.
@@ -134,7 +151,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if planted(Bug::UnstoredConfirm) {
             let next = self.books.next_offset() + self.on_the_way.messages as u64;
             for (offset, one) in (next..).zip(&mut waiting) {
-                let id = MessageId::new(one.item.millis(), offset);
+                let id = one.item.id_at(offset);
                 answer(one.confirm.take(), Ok(Published { id, repeated: false }));
             }
         }
@@ -217,7 +234,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let (mut items, mut heard) = (Vec::with_capacity(waiting.len()), Vec::new());
         for (offset, Waiting { mut item, confirm, key, bytes }) in (base..).zip(waiting) {
             self.note_stored(offset + 1, bytes, item.millis());
-            let id = MessageId::new(item.millis(), offset);
+            let id = item.id_at(offset);
             let repeats = key.and_then(|key| self.remember(key, id)).unwrap_or_default();
             for (repeat, confirm) in repeats {
                 self.on_the_way.messages -= 1;
@@ -227,6 +244,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             item.accept(self.actor.watch.rt());
             items.push(item);
             heard.push((confirm, Published { id, repeated: false }));
+        }
+        if let (Some(store), Some((_, last))) = (&mut self.actor.store, heard.last()) {
+            store.last = Some(last.id);
         }
         self.take_in(items);
         // Why last: whoever hears of it finds it in the topic.
@@ -246,11 +266,24 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         let (mut records, record) = (Records::default(), back.item.take_record());
         // Why now: times in a log only grow, and the message has that of its first life.
-        let millis = self.actor.watch.rt().wall_millis();
-        records.push(&Record { millis, seq: None, key: None, body: &record.bytes });
+        let (mut millis, mut seq) = (self.actor.watch.rt().wall_millis(), None);
+        // And why the last one's: ids too.
+        let named =
+            self.last_on_its_way().filter(|last| last.unix_millis() >= millis && self.actor.tally.is_named());
+        if let Some(last) = named {
+            (millis, seq) = (last.unix_millis(), Some(last.sequence()));
+        }
+        records.push(&Record { millis, seq, key: None, body: &record.bytes });
         self.actor.mailbox.own(1);
         self.on_the_way.messages += 1;
         self.begin(records, Append::Back(Box::new(back)));
+    }
+
+    /// The id of the last message that is stored, or is to be.
+    fn last_on_its_way(&self) -> Option<MessageId> {
+        let published = self.on_the_way.appends.iter().rev().find_map(Append::last);
+        let stored = || self.actor.store.as_ref().and_then(|store| store.last);
+        published.map(|item| item.id_at(0)).or_else(stored)
     }
 
     fn on_back(&mut self, back: ComesBack<T>, result: Result<u64, LogError>) {
@@ -313,6 +346,10 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.hand_back(item, confirm, why);
         }
         self.disown(refused);
+        if let Some(store) = self.actor.store.as_ref().filter(|_| self.on_the_way.is_empty()) {
+            let last = store.last;
+            self.actor.mailbox.amend_stamp(|stamp| stamp.go_back(last));
+        }
         for (mut item, confirm) in again {
             let record = item.take_record();
             item.set_record(Stored { confirm, ..record });

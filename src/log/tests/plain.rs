@@ -57,7 +57,7 @@ fn back(log: &Hand, topic: u32, most: usize) -> Vec<Vec<u8>> {
     let outline = shelf.outline(topic);
     assert!(outline.windows(2).all(|pair| pair[0].1 == pair[1].0), "{outline:?}");
     assert!(outline.first().is_none_or(|(base, ..)| *base <= floor) && outline.last().unwrap().1 == next);
-    assert_eq!((shelf.find_millis(topic, 1).unwrap(), shelf.find_millis(topic, 2).unwrap()), (floor, next));
+    assert_eq!((shelf.find(topic, (1, 0)).unwrap(), shelf.find(topic, (2, 0)).unwrap()), (floor, next));
     all
 }
 
