@@ -46,6 +46,8 @@ struct Outbox {
     bytes: usize,
     most: usize,
     doom: Option<Doom>,
+    /// What a command that waited is answered.
+    answer: Option<Vec<u8>>,
     session: Option<Waker>,
 }
 
@@ -69,7 +71,7 @@ impl Client {
             peer,
             own,
             since,
-            outbox: Mutex::new(Outbox { messages, bytes: 0, most, doom: None, session }),
+            outbox: Mutex::new(Outbox { messages, bytes: 0, most, doom: None, answer: None, session }),
             shown: Mutex::new(Shown {
                 name: Vec::new(),
                 lib_name: Vec::new(),
@@ -107,6 +109,26 @@ impl Client {
             session.wake();
         }
         sent
+    }
+
+    /// Answers the command that it waits with.
+    pub(super) fn answer(&self, answer: Vec<u8>) {
+        let session = {
+            let mut outbox = self.outbox();
+            outbox.answer = Some(answer);
+            outbox.session.take()
+        };
+        if let Some(session) = session {
+            session.wake();
+        }
+    }
+
+    pub(super) fn has_answer(&self) -> bool {
+        self.outbox().answer.is_some()
+    }
+
+    pub(super) fn take_answer(&self) -> Option<Vec<u8>> {
+        self.outbox().answer.take()
     }
 
     /// Lets its session end.

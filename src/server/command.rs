@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::client::Client;
 use super::commands;
+use super::keys::NoStream;
 use super::resp::{Replies, Request};
 use super::state::State;
+use super::stream::NoInterval;
 use super::world::World;
 use crate::base::Moment;
 use crate::runtime::Rt;
@@ -43,6 +45,8 @@ pub(super) enum Flag {
     WhileListening,
     /// What it writes is pushed: it is sent also where replies are off.
     Pushes,
+    /// It changes nothing that anybody waits for.
+    WakesNobody,
     /// Not queued by a transaction, but run.
     InTransaction,
     /// Not allowed in a transaction.
@@ -61,7 +65,7 @@ impl Flag {
             Flag::PubSub => "pubsub",
             Flag::NoAuth => "no_auth",
             Flag::NoTransaction => "no_multi",
-            Flag::WhileListening | Flag::Pushes | Flag::InTransaction => return None,
+            Flag::WhileListening | Flag::Pushes | Flag::InTransaction | Flag::WakesNobody => return None,
         })
     }
 }
@@ -130,6 +134,8 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) const SYNTAX: Failure = Failure::err("syntax error");
     pub(super) const NOT_AN_INTEGER: Failure = Failure::err("value is not an integer or out of range");
+    pub(super) const INVALID_ID: Failure =
+        Failure::err("Invalid stream ID specified as stream command argument");
     pub(super) const NO_SUCH_KEY: Failure = Failure::err("no such key");
     pub(super) const WRONG_TYPE: Failure =
         Failure::new("WRONGTYPE", "Operation against a key holding the wrong kind of value");
@@ -166,6 +172,9 @@ impl Failure {
                 shown(subcommand, 128)
             ));
         }
+        if commands::is_container(request.name()) {
+            return Failure::arity(&name.to_ascii_lowercase());
+        }
         let mut args = String::new();
         for arg in request.args().skip(1) {
             if args.len() >= 128 {
@@ -174,6 +183,22 @@ impl Failure {
             args += &format!("'{}' ", shown(arg, 128 - args.len()));
         }
         Failure::say(format!("unknown command '{name}', with args beginning with: {args}"))
+    }
+}
+
+impl From<NoStream> for Failure {
+    fn from(_: NoStream) -> Failure {
+        Failure::WRONG_TYPE
+    }
+}
+
+impl From<NoInterval> for Failure {
+    fn from(why: NoInterval) -> Failure {
+        match why {
+            NoInterval::Id => Failure::INVALID_ID,
+            NoInterval::Start => Failure::err("invalid start ID for the interval"),
+            NoInterval::End => Failure::err("invalid end ID for the interval"),
+        }
     }
 }
 

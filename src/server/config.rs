@@ -5,6 +5,7 @@
 use super::glob::matches;
 use super::notify::Events;
 use super::resp::parse_i64;
+use super::stream::Limits;
 
 /// The settings that change something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) struct Config {
     /// The most bytes that wait for a client that listens.
     pub(super) most_pushed: usize,
     pub(super) password: Option<Vec<u8>>,
+    /// How large a stream's nodes get.
+    pub(super) nodes: Limits,
     /// The policy's name as it was set: `evicts` is all that is made of it.
     policy: &'static str,
 }
@@ -37,6 +40,7 @@ impl Default for Config {
             most_bulk: 512 << 20,
             most_pushed: 32 << 20,
             password: None,
+            nodes: Limits { node_entries: 100, node_bytes: 4096 },
             policy: POLICIES[0],
         }
     }
@@ -95,6 +99,8 @@ impl Config {
             ("maxclients", self.max_clients.to_string()),
             ("maxmemory", self.max_memory.to_string()),
             ("maxmemory-policy", self.policy.to_string()),
+            ("stream-node-max-bytes", self.nodes.node_bytes.to_string()),
+            ("stream-node-max-entries", self.nodes.node_entries.to_string()),
             ("timeout", self.timeout.to_string()),
             ("notify-keyspace-events", self.events.to_string()),
             ("proto-max-bulk-len", self.most_bulk.to_string()),
@@ -148,6 +154,13 @@ impl Config {
                 self.evicts = self.policy.starts_with("allkeys");
             }
             "timeout" => self.timeout = count()?,
+            "stream-node-max-entries" => {
+                self.nodes.node_entries = usize::try_from(count()?).unwrap_or(usize::MAX);
+            }
+            "stream-node-max-bytes" => {
+                let most = bytes(&value).and_then(|most| usize::try_from(most).ok());
+                self.nodes.node_bytes = most.ok_or_else(|| invalid("argument must be a memory value"))?;
+            }
             "notify-keyspace-events" => {
                 self.events = Events::parse(&value)
                     .ok_or_else(|| invalid("Invalid event class character. Use 'Ag$lszhxeKEtmdn'."))?;
@@ -223,6 +236,8 @@ mod tests {
             ("MAXMEMORY", "1kb", "1024"),
             ("maxmemory-policy", "AllKeys-LRU", "allkeys-lru"),
             ("timeout", "3", "3"),
+            ("stream-node-max-entries", "10", "10"),
+            ("stream-node-max-bytes", "1kb", "1024"),
             ("notify-keyspace-events", "KA", "AK"),
             ("proto-max-bulk-len", "2mb", "2097152"),
             ("appendonly", "yes", "yes"),

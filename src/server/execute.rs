@@ -6,6 +6,7 @@ use super::client::Client;
 use super::command::{self, Command, Context, Failure, Flag};
 use super::resp::{Replies, Request};
 use super::state::{ReplyMode, State, Transaction};
+use super::waiting::serve_marked;
 use super::world::World;
 use crate::runtime::Rt;
 
@@ -43,9 +44,15 @@ pub(super) fn execute(
             let mut cx =
                 Context { rt, world, client, state, request: &request, out: &mut replies, now, millis };
             run_one(command, &mut cx, &request);
+            if world.waiting.is_marked() {
+                serve_marked(world, millis);
+            }
             let silent = skips || state.replies == ReplyMode::Off || state.replies == ReplyMode::Skip;
             if silent && !command.is(Flag::Pushes) {
                 out.truncate(start);
+                if let Some(waits) = &mut state.waits {
+                    waits.silent = true;
+                }
             }
             rest = Some(request);
         }
@@ -119,12 +126,30 @@ pub(super) fn run_one(command: &Command, cx: &mut Context<'_, '_>, request: &Req
         let out = &mut out.speaking(out.protocol());
         (command.run)(&mut Context { rt, world, client, state, request, out, now, millis })
     });
+    mark(command, cx, request);
     let stats = cx.world.stats.command(command.name);
     stats.calls += 1;
     stats.took += rt.now().since(began);
     if let Err(failure) = result {
         stats.failed += 1;
         refuse(cx.world, &failure, cx.out);
+    }
+}
+
+/// Tells those who wait for keys that these may have changed.
+fn mark(command: &Command, cx: &mut Context<'_, '_>, request: &Request) {
+    if !command.is(Flag::Write) || command.is(Flag::WakesNobody) || cx.world.waiting.len() == 0 {
+        return;
+    }
+    let at = |at: i32| usize::try_from(at).ok();
+    let (first, last, step) = command.keys;
+    match (at(first), at(step)) {
+        (Some(first @ 1..), Some(step @ 1..)) => {
+            let last = at(last).unwrap_or(request.len().saturating_sub(1));
+            let keys = (first..=last).step_by(step).filter_map(|at| request.get(at));
+            keys.for_each(|key| cx.world.waiting.mark(cx.state.db, key));
+        }
+        _ => cx.world.waiting.mark_all(),
     }
 }
 

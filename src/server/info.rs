@@ -59,7 +59,7 @@ fn clients(text: &mut String, world: &World, _: Moment) -> std::fmt::Result {
         shown.channels + shown.patterns > 0
     });
     write!(text, "connected_clients:{}\r\nmaxclients:{}\r\n", world.clients.len(), world.config.max_clients)?;
-    write!(text, "blocked_clients:0\r\npubsub_clients:{}\r\n", listening.count())
+    write!(text, "blocked_clients:{}\r\npubsub_clients:{}\r\n", world.waiting.len(), listening.count())
 }
 
 fn memory(text: &mut String, world: &World, _: Moment) -> std::fmt::Result {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::stream::Stream;
 use crate::base::Moment;
 
 /// How many numbered sets of keys there are.
@@ -24,6 +25,7 @@ pub(super) enum Value {
     Set(BTreeSet<Vec<u8>>),
     SortedSet(BTreeMap<Vec<u8>, f64>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Stream(Box<Stream>),
 }
 
 impl Value {
@@ -35,13 +37,15 @@ impl Value {
             Value::Set(_) => "set",
             Value::SortedSet(_) => "zset",
             Value::Hash(_) => "hash",
+            Value::Stream(_) => "stream",
         }
     }
 
     /// Whether nothing is left in it, so that its key goes.
     fn is_empty(&self) -> bool {
         match self {
-            Value::String(_) => false,
+            // A stream is there also when it is empty: its ids go on.
+            Value::String(_) | Value::Stream(_) => false,
             Value::List(list) => list.is_empty(),
             Value::Set(set) => set.is_empty(),
             Value::SortedSet(set) => set.is_empty(),
@@ -53,6 +57,7 @@ impl Value {
         let piece = |bytes: &Vec<u8>| bytes.len() + PIECE_COST;
         match self {
             Value::String(bytes) => bytes.len(),
+            Value::Stream(stream) => stream.cost(),
             Value::List(list) => list.iter().map(piece).sum(),
             Value::Set(set) => set.iter().map(piece).sum(),
             Value::SortedSet(set) => set.keys().map(piece).sum(),
@@ -60,6 +65,10 @@ impl Value {
         }
     }
 }
+
+/// Says that what is in a key is no stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoStream;
 
 /// What a value costs while it is changed.
 #[derive(Debug)]
@@ -69,6 +78,11 @@ impl Cost {
     /// A piece with so many bytes was added.
     pub(super) fn add(&mut self, bytes: usize) {
         self.0 += bytes + PIECE_COST;
+    }
+
+    /// All that the value costs was so much, and is so much now.
+    pub(super) fn change(&mut self, before: usize, now: usize) {
+        self.0 = (self.0 + now).saturating_sub(before);
     }
 
     /// A piece with so many bytes was taken out.
@@ -142,6 +156,33 @@ impl Keys {
         Some(answer)
     }
 
+    /// The stream in a key. An error: there is something else.
+    pub(super) fn stream(&self, db: usize, key: &[u8]) -> Result<Option<&Stream>, NoStream> {
+        match self.get(db, key) {
+            None => Ok(None),
+            Some(Value::Stream(stream)) => Ok(Some(stream)),
+            Some(_) => Err(NoStream),
+        }
+    }
+
+    /// Changes a stream in its place. `None`: there is none.
+    pub(super) fn change_stream<R>(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        change: impl FnOnce(&mut Stream) -> R,
+    ) -> Option<R> {
+        self.change(db, key, |value, cost| match value {
+            Value::Stream(stream) => {
+                let before = stream.cost();
+                let answer = change(stream);
+                cost.change(before, stream.cost());
+                Some(answer)
+            }
+            _ => None,
+        })?
+    }
+
     pub(super) fn remove(&mut self, db: usize, key: &[u8]) -> Option<Value> {
         let entry = self.databases.get_mut(db)?.remove(key)?;
         self.used -= entry.cost;
@@ -153,9 +194,9 @@ impl Keys {
 
     /// Gives a key another name; what had that one goes. Answers whether there is such a key.
     pub(super) fn rename(&mut self, db: usize, from: &[u8], to: &[u8]) -> bool {
-        let Some(entry) = self.db(db).and_then(|keys| keys.get(from)).cloned() else { return false };
-        self.remove(db, from);
-        self.set(db, to, entry.value, entry.expires);
+        let Some(expires) = self.expires(db, from) else { return false };
+        let Some(value) = self.remove(db, from) else { return false };
+        self.set(db, to, value, expires);
         true
     }
 
@@ -186,10 +227,11 @@ impl Keys {
         self.expiries.first().map(|(at, ..)| *at)
     }
 
-    /// Takes away a key to make room, if there is one.
+    /// Takes away a key to make room, if there is one that is no stream: what was published is not dropped for others.
     pub(super) fn take_some(&mut self) -> Option<(usize, Vec<u8>)> {
         let mut all = self.databases.iter().enumerate();
-        let (db, key) = all.find_map(|(db, keys)| Some((db, keys.keys().next()?.clone())))?;
+        let other = |(_, entry): &(&Vec<u8>, &Entry)| !matches!(entry.value, Value::Stream(_));
+        let (db, key) = all.find_map(|(db, keys)| Some((db, keys.iter().find(other)?.0.clone())))?;
         self.remove(db, &key);
         Some((db, key))
     }

@@ -19,10 +19,11 @@
 //!   blocks, or waits, in it.
 //! - **Pub/Sub** (`pubsub.rs`) sends to whoever listens at the moment. What waits for a client is bounded; one that reads too slowly
 //!   is sent away.
+//! - **Streams** (`stream/`) are a model that answers at once; **clients that wait** (`waiting.rs`) are served in turn.
 //!
 //! # What stands
-//! Connections, Pub/Sub, transactions, keys of Redis's other types in memory, and what clients and suites ask of a server. Streams,
-//! which are topics, are the next thing to be built.
+//! Connections, Pub/Sub, transactions, streams with their groups, keys of Redis's other types, and what clients and suites ask of a
+//! server; all of it in memory. That streams are topics, and on disk, is the next thing to be built.
 //!
 //! # Rules
 //! - The codec is pure: bytes in, requests out; replies in, bytes out. It has no socket, no clock and no runtime.
@@ -46,8 +47,10 @@ mod serving;
 mod session;
 mod state;
 mod stats;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod world;
 
 pub(crate) use builder::REDIS_VERSION;

@@ -15,6 +15,7 @@ pub(super) enum Class {
     Set,
     SortedSet,
     Hash,
+    Stream,
     Expired,
     Evicted,
 }
@@ -46,6 +47,7 @@ impl Class {
             Class::Set => 's',
             Class::SortedSet => 'z',
             Class::Hash => 'h',
+            Class::Stream => 't',
             Class::Expired => 'x',
             Class::Evicted => 'e',
         }

@@ -21,7 +21,8 @@ use super::client::{Client, Doom};
 use super::execute::execute;
 use super::resp::{Decoder, Limits, Replies};
 use super::serving::Shared;
-use super::state::State;
+use super::state::{State, Waits};
+use crate::base::Moment;
 
 /// What is read at a time.
 const READ: usize = 16 << 10;
@@ -106,6 +107,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.flush().await?;
                 return Err(End::Gone);
             }
+            if let Some(waits) = self.state.waits.take() {
+                self.wait_for_others(waits).await?;
+            }
             self.client.take(&mut self.out, WRITE);
             if self.out.len() >= WRITE {
                 self.flush().await?;
@@ -119,6 +123,66 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.client.take(&mut self.out, WRITE);
         self.flush().await?;
         self.wait().await
+    }
+
+    /// Waits for what a command waits for; nothing that the client sent behind it is looked at before.
+    async fn wait_for_others(&mut self, Waits { number, until, silent }: Waits) -> Result<(), End> {
+        let waited = self.poll_others(until).await;
+        // Nobody answers any more once it is out.
+        let left = self.shared.world().waiting.remove(number).is_some();
+        let answer = self.client.take_answer();
+        waited?;
+        match answer {
+            _ if silent => {}
+            Some(answer) => self.out.extend_from_slice(&answer),
+            None if left => Replies::new(&mut self.out, self.state.protocol).null_array(),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Waits for an answer, or until it is time to go on without one.
+    async fn poll_others(&mut self, until: Option<Moment>) -> Result<(), End> {
+        let mut alarm = until.map(|until| Box::pin(self.shared.rt().sleep_until(until)));
+        loop {
+            self.client.take(&mut self.out, WRITE);
+            self.flush().await?;
+            let ready = std::future::poll_fn(|cx| {
+                if let Poll::Ready(doom) = self.client.poll_doom(cx) {
+                    return Poll::Ready(Err(End::Doomed(doom)));
+                }
+                if self.client.has_answer() {
+                    return Poll::Ready(Ok(true));
+                }
+                if let Some(alarm) = &mut alarm
+                    && alarm.as_mut().poll(cx).is_ready()
+                {
+                    return Poll::Ready(Ok(true));
+                }
+                if self.client.poll_news(cx).is_ready() {
+                    return Poll::Ready(Ok(false));
+                }
+                self.poll_more(cx).map_ok(|()| true)
+            });
+            if ready.await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads what the client sends meanwhile, as far as there is room; ready when it goes.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let (from, to) = self.left;
+        self.input.copy_within(from..to, 0);
+        self.left = (0, to - from);
+        while let Some(room @ [_, ..]) = self.input.get_mut(self.left.1..) {
+            match std::task::ready!(Pin::new(&mut self.io).poll_read(cx, room)) {
+                Ok(0) => return Poll::Ready(Err(End::Gone)),
+                Ok(read) => self.left.1 += read,
+                Err(error) => return Poll::Ready(Err(End::Io(error))),
+            }
+        }
+        Poll::Pending
     }
 
     fn next_request(&mut self) -> Result<Option<super::resp::Request>, End> {

@@ -2,6 +2,7 @@
 
 use super::pubsub::Interests;
 use super::resp::{Protocol, Request};
+use crate::base::Moment;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -12,8 +13,23 @@ pub(super) struct State {
     pub(super) replies: ReplyMode,
     /// Present between `MULTI` and `EXEC`.
     pub(super) transaction: Option<Transaction>,
+    /// Its commands are run, one behind the other, so that none may wait.
+    pub(super) executing: bool,
+    /// Present while a command waits.
+    pub(super) waits: Option<Waits>,
     /// It goes once it has its answer.
     pub(super) quits: bool,
+}
+
+/// A command that waits for others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// Among those who wait.
+    pub(super) number: u64,
+    /// Until then; `None`: for ever.
+    pub(super) until: Option<Moment>,
+    /// The client wants no reply.
+    pub(super) silent: bool,
 }
 
 /// Whether the client wants replies.

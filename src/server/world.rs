@@ -1,6 +1,6 @@
 //! What all sessions of a server share, behind one lock that is held for one command, or for one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,14 @@ use super::keys::Keys;
 use super::notify::Class;
 use super::pubsub::PubSub;
 use super::stats::Stats;
+use super::waiting::Waiting;
 use crate::base::Moment;
 
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) keys: Keys,
     pub(super) pubsub: PubSub,
+    pub(super) waiting: Waiting,
     pub(super) config: Config,
     pub(super) remembered: Remembered,
     /// Limit: `Config::max_clients`.
@@ -48,6 +50,7 @@ impl World {
     pub(super) fn tidy(&mut self, now: Moment) {
         while let Some((db, key)) = self.keys.take_expired(now) {
             self.stats.expired += 1;
+            self.waiting.mark(db, &key);
             self.notify(Class::Expired, "expired", db, &key);
         }
         while self.config.evicts
@@ -55,6 +58,7 @@ impl World {
             && let Some((db, key)) = self.keys.take_some()
         {
             self.stats.evicted += 1;
+            self.waiting.mark(db, &key);
             self.notify(Class::Evicted, "evicted", db, &key);
         }
     }
@@ -64,12 +68,13 @@ impl World {
         self.config.max_memory > 0 && self.keys.used() as u64 > self.config.max_memory
     }
 
-    /// Sends away clients that have been silent for too long, and listen to nothing.
+    /// Sends away clients that have been silent for too long, and listen to nothing, and wait for nothing.
     pub(super) fn send_idle_away(&self, now: Moment) {
         let limit = Duration::from_secs(self.config.timeout);
+        let waiting = if limit.is_zero() { BTreeSet::new() } else { self.waiting.clients() };
         for client in self.clients.values().filter(|_| !limit.is_zero()) {
             let shown = client.shown();
-            let listens = shown.channels + shown.patterns > 0;
+            let listens = shown.channels + shown.patterns > 0 || waiting.contains(&client.id);
             let idle = now.since(shown.active);
             drop(shown);
             if idle > limit && !listens {

@@ -1,6 +1,7 @@
 //! `callboard serve`.
 
 use std::io::Write;
+use std::num::NonZero;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,11 +17,21 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(options: &Serve, out: &mut dyn Write) -> Result<End, Failure> {
     let builder = set_up(options)?;
-    let mut tokio = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = options.threads {
-        tokio.worker_threads(threads.get());
-    }
+    let mut tokio = match options.threads.map(NonZero::get) {
+        // Then all there is to do is done in the order in which it came.
+        Some(1) => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut tokio = tokio::runtime::Builder::new_multi_thread();
+            tokio.worker_threads(threads.unwrap_or_else(cores));
+            tokio
+        }
+    };
     tokio.enable_all().build()?.block_on(serve(builder, out))
+}
+
+/// As many threads as there are cores.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {

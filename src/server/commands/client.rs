@@ -172,9 +172,18 @@ fn on_or_off(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 }
 
 fn unblock(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    cx.integer(2).map_err(|_| Failure::NOT_AN_INTEGER)?;
-    // No command waits so far.
-    cx.out.integer(0);
+    let error = match (cx.request.len(), cx.word(3).as_str()) {
+        (3, _) | (4, "timeout") => false,
+        (4, "error") => true,
+        (4, _) => return Err(Failure::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        _ => return Err(Failure::arity("client|unblock")),
+    };
+    let id = u64::try_from(cx.integer(2)?).ok();
+    let waiter = id.and_then(|id| cx.world.waiting.remove(cx.world.waiting.of(id)?));
+    if let Some(waiter) = &waiter {
+        waiter.give_up(error);
+    }
+    cx.out.integer(waiter.is_some().into());
     Ok(())
 }
 
@@ -191,6 +200,8 @@ fn help(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
             "    Ends connections.",
             "REPLY <ON|OFF|SKIP>",
             "    Whether replies are sent.",
+            "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+            "    Ends a command that waits, as if its time were over or with an error.",
         ],
     );
     Ok(())

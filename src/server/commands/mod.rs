@@ -8,8 +8,10 @@ mod lists;
 mod pubsub;
 mod server;
 mod sets;
+mod streams;
 mod strings;
 mod table;
 mod transaction;
 
+pub(super) use streams::serve;
 pub(super) use table::{all, find, is_container};

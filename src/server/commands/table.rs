@@ -1,6 +1,6 @@
 //! The table of all commands, and how one is found in it.
 
-use super::{client, connection, hashes, keys, lists, pubsub, server, sets, strings, transaction};
+use super::{client, connection, hashes, keys, lists, pubsub, server, sets, streams, strings, transaction};
 use crate::server::command::{Command, Context};
 
 /// All of them.
@@ -15,6 +15,11 @@ const TABLES: &[&[Command]] = &[
     sets::COMMANDS,
     hashes::COMMANDS,
     transaction::COMMANDS,
+    streams::ENTRIES,
+    streams::READS,
+    streams::GROUPS,
+    streams::PENDING,
+    streams::SHOWN,
 ];
 
 /// Each command in turn.

@@ -28,12 +28,14 @@ fn exec(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         return Err(Failure::new("EXECABORT", "Transaction discarded because of previous errors."));
     }
     cx.out.array(transaction.queued.len());
+    cx.state.executing = true;
     for request in &transaction.queued {
         // Each was looked at when it was queued.
         if let Some(command) = command::find(request) {
             run_one(command, cx, request);
         }
     }
+    cx.state.executing = false;
     Ok(())
 }
 

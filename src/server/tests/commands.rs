@@ -3,7 +3,7 @@
 use super::desk::Desk;
 
 #[track_caller]
-fn check(table: &[(&str, &str)]) {
+pub(super) fn check(table: &[(&str, &str)]) {
     let mut desk = Desk::new();
     let mut guest = desk.guest();
     for (line, wanted) in table {

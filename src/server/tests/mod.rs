@@ -3,3 +3,5 @@
 mod commands;
 mod desk;
 mod sessions;
+mod streams;
+mod waiting;

@@ -32,7 +32,7 @@ impl Way {
 }
 
 /// An end of a pipe in memory.
-struct Pipe {
+pub(super) struct Pipe {
     from: Arc<Mutex<Way>>,
     to: Arc<Mutex<Way>>,
 }
@@ -96,17 +96,17 @@ impl Drop for Pipe {
     }
 }
 
-struct Place {
-    shared: Arc<Shared>,
+pub(super) struct Place {
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         Place { shared: Shared::alone(Rt::new(Smol::global()), World::default()) }
     }
 
     /// A session with a pipe of so much room, and the other end.
-    fn session(&self, room: usize) -> (Session<Pipe>, Arc<Client>, Pipe) {
+    pub(super) fn session(&self, room: usize) -> (Session<Pipe>, Arc<Client>, Pipe) {
         let [own, other] = pipe(room);
         let mut world = self.shared.world();
         let id = world.number();

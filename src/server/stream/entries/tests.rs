@@ -1,0 +1,203 @@
+//! Against a map: what is in a stream, whatever was added, deleted and trimmed, and what it costs.
+
+use proptest::prelude::*;
+
+use super::super::{Keep, Limits, Read, Trim};
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add(u64, u64, usize),
+    Delete(usize),
+    Trim(Keep, Option<usize>),
+    Read(u8, u8, usize, bool),
+    Ack(u8, usize),
+    Claim(u8, u8, usize),
+    Leave(u8, u8),
+    Destroy(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let id = (0..40_u64, 0..3_u64).prop_map(|(millis, seq)| Id { millis, seq });
+    let keep = prop_oneof![(0..30_usize).prop_map(Keep::Newest), id.prop_map(Keep::From)];
+    prop_oneof![
+        6 => (0..4_u64, 0..3_u64, 0..30_usize).prop_map(|(millis, seq, len)| Step::Add(millis, seq, len)),
+        3 => (0..60_usize).prop_map(Step::Delete),
+        1 => (keep, prop::option::of(0..9_usize)).prop_map(|(keep, about)| Step::Trim(keep, about)),
+        3 => (0..2_u8, 0..3_u8, 1..9_usize, any::<bool>()).prop_map(|(g, c, n, ack)| Step::Read(g, c, n, ack)),
+        2 => (0..2_u8, 0..60_usize).prop_map(|(g, at)| Step::Ack(g, at)),
+        2 => (0..2_u8, 0..3_u8, 0..60_usize).prop_map(|(g, c, at)| Step::Claim(g, c, at)),
+        1 => (0..2_u8, 0..3_u8).prop_map(|(g, c)| Step::Leave(g, c)),
+        1 => (0..2_u8).prop_map(Step::Destroy),
+    ]
+}
+
+/// An id that was added, or none there ever was.
+fn some_id(all: &[Id], at: usize) -> Id {
+    all.get(at).copied().unwrap_or(Id::MAX)
+}
+
+fn check(stream: &Stream, model: &BTreeMap<Id, Fields>) {
+    let all: Vec<(Id, Fields)> = stream
+        .range(Interval { from: Id::ZERO, to: Id::MAX })
+        .map(|one| (one.id, one.fields.clone()))
+        .collect();
+    assert!(all.iter().map(|(id, fields)| (id, fields)).eq(model.iter()));
+    assert_eq!(stream.len(), model.len());
+    let back = stream.range(Interval { from: Id::ZERO, to: Id::MAX }).rev().map(|one| one.id);
+    assert!(back.eq(model.keys().rev().copied()));
+    assert!(stream.nodes.values().all(|node| node.live > 0));
+    let mut cost: usize = model.values().map(|fields| fields.len() + ENTRY_COST).sum();
+    for (name, group) in &stream.groups {
+        let pending = group.pending_in(Interval { from: Id::ZERO, to: Id::MAX }, None);
+        let mut shares: Vec<Id> = group.consumers().flat_map(|one| one.pending.iter().copied()).collect();
+        shares.sort_unstable();
+        assert!(pending.map(|(id, _)| id).eq(shares), "each is whose it says it is");
+        for (id, pending) in &group.pending {
+            assert!(group.consumer(&pending.consumer).unwrap().pending.contains(id));
+        }
+        cost += name.len() + 160 + group.pending() * 128;
+        cost += group.consumers().map(|one| one.name.len() + 160).sum::<usize>();
+    }
+    assert_eq!(stream.cost(), cost);
+}
+
+proptest! {
+    #[test]
+    fn a_stream_is_a_map_that_is_added_to_at_its_end(
+        steps in prop::collection::vec(step(), 1..120),
+        node_entries in 1..6_usize,
+    ) {
+        let limits = Limits { node_entries, node_bytes: 200 };
+        let (mut stream, mut model, mut all) = (Stream::default(), BTreeMap::new(), Vec::new());
+        let (groups, consumers) = ([b"g", b"h"], [b"x", b"y", b"z"]);
+        for (now, step) in (1_u64..).zip(steps) {
+            match step {
+                Step::Add(millis, seq, len) => {
+                    let given = GivenId::Whole(Id { millis: stream.last.millis + millis, seq });
+                    let before = stream.last;
+                    match stream.next_id(given, now) {
+                        Ok(id) => {
+                            prop_assert!(id > before);
+                            let fields = Fields::new([&b"f"[..], &vec![b'v'; len]].into_iter());
+                            model.insert(id, fields.clone());
+                            all.push(id);
+                            stream.add(id, fields, limits);
+                        }
+                        Err(why) => prop_assert_eq!(why, NoId::NotAbove),
+                    }
+                }
+                Step::Delete(at) => {
+                    let id = some_id(&all, at);
+                    prop_assert_eq!(stream.delete(id), model.remove(&id).is_some());
+                }
+                Step::Trim(keep, about) => {
+                    let most = model.len();
+                    let gone = stream.trim(Trim { keep, about });
+                    let wanted = match keep {
+                        Keep::Newest(many) => most.saturating_sub(many),
+                        Keep::From(least) => model.range(..least).count(),
+                    };
+                    // About so many are those, or some fewer; and never more than they may be at once.
+                    let exact = about.is_none();
+                    prop_assert!(gone == wanted || !exact && gone < wanted);
+                    prop_assert!(about.is_none_or(|limit| limit == 0 || gone <= limit));
+                    for _ in 0..gone {
+                        model.pop_first();
+                    }
+                }
+                Step::Read(group, consumer, most, no_ack) => {
+                    let (group, consumer) = (groups[usize::from(group)], consumers[usize::from(consumer)]);
+                    stream.create_group(group, Id::ZERO, None);
+                    let last = stream.groups[&group[..]].last;
+                    let read = Read { consumer, most, no_ack };
+                    let (new, _) = match stream.read_new(group, read, now) {
+                        Some((of, made)) => (stream.range(of).map(|one| one.id).collect(), made),
+                        None => (Vec::new(), false),
+                    };
+                    let wanted: Vec<Id> = model.keys().filter(|id| **id > last).take(most).copied().collect();
+                    prop_assert_eq!(new, wanted);
+                }
+                Step::Ack(group, at) => {
+                    let group = groups[usize::from(group)];
+                    let id = some_id(&all, at);
+                    let there = stream.groups.get(&group[..]).is_some_and(|group| group.pending.contains_key(&id));
+                    prop_assert_eq!(stream.ack(group, &[id, id]), usize::from(there));
+                }
+                Step::Claim(group, consumer, at) => {
+                    let (group, consumer) = (groups[usize::from(group)], &consumers[usize::from(consumer)][..]);
+                    let claim = super::super::Claim {
+                        consumer, min_idle: 3, delivered: now, count: None, quiet: false, force: at % 2 == 0,
+                    };
+                    let ids = [some_id(&all, at)];
+                    if let Some((claimed, _)) = stream.claim(group, (claim, &ids), now) {
+                        prop_assert!(claimed.iter().all(|id| model.contains_key(id)));
+                    }
+                    if let Some(done) = stream.auto_claim(group, (claim, ids[0], 2), now) {
+                        prop_assert!(done.claimed.iter().all(|id| model.contains_key(id)));
+                        prop_assert!(done.gone.iter().all(|id| !model.contains_key(id)));
+                    }
+                }
+                Step::Leave(group, consumer) => {
+                    let (group, consumer) = (groups[usize::from(group)], consumers[usize::from(consumer)]);
+                    let there = stream.groups.get(&group[..]).and_then(|group| group.consumer(consumer));
+                    let pending = there.map_or(0, |consumer| consumer.pending());
+                    prop_assert_eq!(stream.delete_consumer(group, consumer), pending);
+                }
+                Step::Destroy(group) => {
+                    stream.destroy_group(groups[usize::from(group)]);
+                }
+            }
+            check(&stream, &model);
+        }
+    }
+
+    /// Any interval, from either end.
+    #[test]
+    fn an_interval_is_what_lies_in_it(
+        ids in prop::collection::btree_set((0..20_u64, 0..3_u64), 0..40),
+        ends in [(0..22_u64, 0..3_u64), (0..22_u64, 0..3_u64)],
+        gone in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
+    ) {
+        let id = |(millis, seq)| Id { millis, seq: seq + 1 };
+        let mut stream = Stream::default();
+        let mut there: Vec<Id> = ids.into_iter().map(id).collect();
+        for id in &there {
+            let limits = Limits { node_entries: 4, node_bytes: 0 };
+            stream.add(*id, Fields::new([&b"f"[..], b"v"].into_iter()), limits);
+        }
+        for at in gone {
+            if !there.is_empty() {
+                let id = there.remove(at.index(there.len()));
+                stream.delete(id);
+            }
+        }
+        let of = Interval { from: id(ends[0]), to: id(ends[1]) };
+        let wanted: Vec<Id> = there.iter().filter(|id| of.from <= **id && **id <= of.to).copied().collect();
+        let found: Vec<Id> = stream.range(of).map(|one| one.id).collect();
+        prop_assert_eq!(&found, &wanted);
+        let back: Vec<Id> = stream.range(of).rev().map(|one| one.id).collect();
+        prop_assert!(back.iter().rev().eq(&wanted));
+    }
+}
+
+/// As a client would number them by its clock, across the ends of what fits.
+#[test]
+fn ids_go_on_from_the_last_one() {
+    let mut stream = Stream::default();
+    let limits = Limits { node_entries: 0, node_bytes: 0 };
+    let mut add = |given, now| {
+        let id = stream.next_id(given, now)?;
+        stream.add(id, Fields::new([].into_iter()), limits);
+        Ok((id.millis, id.seq))
+    };
+    assert_eq!(add(GivenId::Millis(0), 0), Ok((0, 1)));
+    assert_eq!(add(GivenId::Auto, 5), Ok((5, 0)));
+    assert_eq!(add(GivenId::Auto, 4), Ok((5, 1)), "the clock went back");
+    assert_eq!(add(GivenId::Millis(4), 9), Err(NoId::NotAbove));
+    assert_eq!(add(GivenId::Whole(Id { millis: 6, seq: u64::MAX }), 9), Ok((6, u64::MAX)));
+    assert_eq!(add(GivenId::Millis(6), 9), Err(NoId::NotAbove));
+    assert_eq!(add(GivenId::Auto, 6), Ok((7, 0)));
+    assert_eq!(add(GivenId::Whole(Id::MAX), 9), Ok((u64::MAX, u64::MAX)));
+    assert_eq!(add(GivenId::Auto, 9), Err(NoId::Exhausted));
+}

@@ -1,0 +1,174 @@
+//! A group: how far it is, who is in it, and what they were handed and have not acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Id, Interval, Pending, Stream};
+
+/// What a pending entry costs, with its group and its consumer.
+const PENDING_COST: usize = 128;
+/// What a group, or a consumer, costs beside its name.
+const NAME_COST: usize = 160;
+
+/// A group of consumers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::server) struct Group {
+    /// Of the last entry that it was handed.
+    pub(in crate::server) last: Id,
+    /// How many it was handed, as far as that is known.
+    pub(in crate::server) read: Option<u64>,
+    pub(super) pending: BTreeMap<Id, Pending>,
+    pub(super) consumers: BTreeMap<Arc<[u8]>, Consumer>,
+    /// About how many bytes of memory it takes, beside its name.
+    cost: usize,
+}
+
+/// One that a group's entries are handed to.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::server) struct Consumer {
+    pub(super) name: Arc<[u8]>,
+    /// When it last asked for something, in milliseconds since 1970.
+    pub(in crate::server) seen: u64,
+    pub(super) pending: BTreeSet<Id>,
+}
+
+impl Consumer {
+    pub(in crate::server) fn name(&self) -> &Arc<[u8]> {
+        &self.name
+    }
+
+    pub(in crate::server) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+}
+
+impl Group {
+    pub(in crate::server) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(in crate::server) fn consumers(&self) -> impl ExactSizeIterator<Item = &Consumer> {
+        self.consumers.values()
+    }
+
+    pub(in crate::server) fn consumer(&self, name: &[u8]) -> Option<&Consumer> {
+        self.consumers.get(name)
+    }
+
+    /// What is pending in an interval, of one consumer or of all.
+    pub(in crate::server) fn pending_in<'a>(
+        &'a self,
+        of: Interval,
+        whose: Option<&'a Consumer>,
+    ) -> Box<dyn Iterator<Item = (Id, &'a Pending)> + 'a> {
+        let Interval { from, to } = of;
+        if from > to {
+            return Box::new(std::iter::empty());
+        }
+        match whose {
+            None => Box::new(self.pending.range(from..=to).map(|(id, pending)| (*id, pending))),
+            Some(consumer) => {
+                let ids = consumer.pending.range(from..=to);
+                Box::new(ids.filter_map(|id| Some((*id, self.pending.get(id)?))))
+            }
+        }
+    }
+
+    /// The ids of the first and the last that is pending.
+    pub(in crate::server) fn pending_ends(&self) -> Option<(Id, Id)> {
+        Some((*self.pending.first_key_value()?.0, *self.pending.last_key_value()?.0))
+    }
+
+    /// Is asked by a consumer, which is made if there is none of that name; answers its name, and whether it was made.
+    pub(super) fn meet(&mut self, name: &[u8], now: u64) -> (Arc<[u8]>, bool) {
+        if let Some(consumer) = self.consumers.get_mut(name) {
+            consumer.seen = now;
+            return (consumer.name.clone(), false);
+        }
+        let name: Arc<[u8]> = name.into();
+        let consumer = Consumer { name: name.clone(), seen: now, pending: BTreeSet::new() };
+        self.consumers.insert(name.clone(), consumer);
+        self.cost += name.len() + NAME_COST;
+        (name, true)
+    }
+
+    /// Puts an entry into the hands of a consumer, out of whosever they were.
+    pub(super) fn give(&mut self, id: Id, to: &Arc<[u8]>, pending: Pending) {
+        self.take_back(id);
+        if let Some(consumer) = self.consumers.get_mut(to) {
+            consumer.pending.insert(id);
+            self.pending.insert(id, pending);
+            self.cost += PENDING_COST;
+        }
+    }
+
+    /// What was pending is so no more.
+    pub(super) fn take_back(&mut self, id: Id) -> bool {
+        let Some(pending) = self.pending.remove(&id) else { return false };
+        self.cost -= PENDING_COST;
+        if let Some(consumer) = self.consumers.get_mut(&pending.consumer) {
+            consumer.pending.remove(&id);
+        }
+        true
+    }
+
+    /// Takes a consumer out, with all that it was handed; answers how many entries these were.
+    fn send_away(&mut self, name: &[u8]) -> usize {
+        let Some(consumer) = self.consumers.get(name) else { return 0 };
+        let ids: Vec<Id> = consumer.pending.iter().copied().collect();
+        ids.iter().for_each(|id| _ = self.take_back(*id));
+        self.consumers.remove(name);
+        self.cost -= name.len() + NAME_COST;
+        ids.len()
+    }
+}
+
+/// What changes groups, and what they cost.
+impl Stream {
+    /// Makes a group; answers whether there was none of that name.
+    pub(in crate::server) fn create_group(&mut self, name: &[u8], last: Id, read: Option<u64>) -> bool {
+        if self.groups.contains_key(name) {
+            return false;
+        }
+        self.groups.insert(name.into(), Group { last, read, ..Group::default() });
+        self.cost += name.len() + NAME_COST;
+        true
+    }
+
+    pub(in crate::server) fn destroy_group(&mut self, name: &[u8]) -> bool {
+        let Some(group) = self.groups.remove(name) else { return false };
+        self.cost -= name.len() + NAME_COST + group.cost;
+        true
+    }
+
+    /// Answers whether there was no such consumer.
+    pub(in crate::server) fn create_consumer(&mut self, group: &[u8], name: &[u8], now: u64) -> bool {
+        let create = |group: &mut Group| !group.consumers.contains_key(name) && group.meet(name, now).1;
+        self.with_group(group, |_, group| create(group)).unwrap_or(false)
+    }
+
+    /// Takes a consumer out, with all that it was handed; answers how many entries these were.
+    pub(in crate::server) fn delete_consumer(&mut self, group: &[u8], name: &[u8]) -> usize {
+        self.with_group(group, |_, group| group.send_away(name)).unwrap_or(0)
+    }
+
+    /// Takes acknowledged entries from what is pending; answers how many were.
+    pub(in crate::server) fn ack(&mut self, group: &[u8], ids: &[Id]) -> usize {
+        self.with_group(group, |_, group| ids.iter().filter(|id| group.take_back(**id)).count()).unwrap_or(0)
+    }
+
+    /// Changes a group, and counts what that costs.
+    pub(super) fn with_group<R>(
+        &mut self,
+        name: &[u8],
+        change: impl FnOnce(&Stream, &mut Group) -> R,
+    ) -> Option<R> {
+        // Why taken out: what changes it looks at the entries too.
+        let (name, mut group) = self.groups.remove_entry(name)?;
+        let before = group.cost;
+        let done = change(self, &mut group);
+        self.cost = self.cost + group.cost - before;
+        self.groups.insert(name, group);
+        Some(done)
+    }
+}

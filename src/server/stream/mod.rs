@@ -1,0 +1,37 @@
+//! Streams: what is in a key of that type, with its groups. Pure; time is an argument.
+//!
+//! ```text
+//!   XADD ──▶ entries, in nodes, by id ──▶ XRANGE, XREAD
+//!                  │                                            group: last id, and what is pending: id, whose, when, how often
+//!                  └──────── XREADGROUP > ───▶ consumer ── XACK ──▶ gone from what is pending
+//! ```
+//!
+//! # The problem
+//! A client asks by id, for whatever range; deletes what it likes; claims what another one has; writes counts and times as it
+//! sees fit; all of that in transactions, and each answer is as of that instant. The broker's groups promise more and allow less: a
+//! lease is fenced, its attempts count, its consumer is an actor. So this is the profile that Redis's clients expect, with their
+//! words and numbers exactly (decision 0015).
+//!
+//! # Rules
+//! - Ids only grow, whatever is deleted. Entries lie in nodes of at most so many, since approximate trims drop whole ones.
+//! - An entry is what was added: its fields are in one piece of memory, shared with whoever reads it.
+//! - What is pending is in two places, in order of ids: with its group, which says whose it is, and with its consumer. They change
+//!   together.
+//! - Costs are counted as they change, never anew.
+
+mod count;
+mod entries;
+mod fields;
+mod group;
+mod id;
+mod pending;
+mod trim;
+
+pub(super) use entries::NoId;
+pub(super) use entries::{Entry, Stream};
+pub(super) use fields::Fields;
+pub(super) use group::{Consumer, Group};
+pub(super) use id::NoInterval;
+pub(super) use id::{GivenId, Id, Interval};
+pub(super) use pending::{Claim, Pending, Read};
+pub(super) use trim::{Keep, Limits, Trim};

@@ -1,0 +1,150 @@
+//! Clients that wait for something to come into a stream. Whoever has waited longest is served first.
+//!
+//! A command that changes a key marks it; once that command, or its whole transaction, is done, those who wait for marked keys
+//! are served, still under the world's lock: nobody comes between what woke them and what they get.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::client::Client;
+use super::command::Failure;
+use super::commands::serve;
+use super::resp::{Protocol, Replies};
+use super::stream::Id;
+use super::world::World;
+
+/// Who waits, and for which keys.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// In the order in which they came. Limit: one for each client.
+    waiters: BTreeMap<u64, Waiter>,
+    keys: BTreeMap<(usize, Vec<u8>), BTreeSet<u64>>,
+    next: u64,
+    /// Those that were changed, and that somebody waits for.
+    marked: Vec<(usize, Vec<u8>)>,
+}
+
+/// A client that waits, and what it asked for.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) client: Arc<Client>,
+    pub(super) protocol: Protocol,
+    pub(super) db: usize,
+    /// Each key, and behind which id.
+    pub(super) keys: Vec<(Vec<u8>, Id)>,
+    pub(super) group: Option<GroupRead>,
+    /// At most so many entries.
+    pub(super) most: usize,
+}
+
+/// In whose name entries are read.
+#[derive(Clone, Debug)]
+pub(super) struct GroupRead {
+    pub(super) group: Vec<u8>,
+    pub(super) consumer: Vec<u8>,
+    pub(super) no_ack: bool,
+}
+
+impl Waiter {
+    /// Lets it go on with nothing, or with an error.
+    pub(super) fn give_up(&self, error: bool) {
+        let mut out = Vec::new();
+        let mut replies = Replies::new(&mut out, self.protocol);
+        match error {
+            true => replies.error("UNBLOCKED", "client unblocked via CLIENT UNBLOCK"),
+            false => replies.null_array(),
+        }
+        self.client.answer(out);
+    }
+}
+
+impl Waiting {
+    /// The numbers of clients that wait.
+    pub(super) fn clients(&self) -> BTreeSet<u64> {
+        self.waiters.values().map(|waiter| waiter.client.id).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Answers the number by which it can be taken out again.
+    pub(super) fn add(&mut self, waiter: Waiter) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        for (key, _) in &waiter.keys {
+            self.keys.entry((waiter.db, key.clone())).or_default().insert(number);
+        }
+        self.waiters.insert(number, waiter);
+        number
+    }
+
+    /// It waits no more. `None`: it was served before.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&number)?;
+        for (key, _) in &waiter.keys {
+            let place = (waiter.db, key.clone());
+            if let Some(numbers) = self.keys.get_mut(&place) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    self.keys.remove(&place);
+                }
+            }
+        }
+        Some(waiter)
+    }
+
+    /// The number of what a client waits with.
+    pub(super) fn of(&self, client: u64) -> Option<u64> {
+        self.waiters.iter().find(|(_, waiter)| waiter.client.id == client).map(|(number, _)| *number)
+    }
+
+    /// A key was changed.
+    pub(super) fn mark(&mut self, db: usize, key: &[u8]) {
+        if !self.keys.is_empty() && self.keys.contains_key(&(db, key.to_vec())) {
+            self.marked.push((db, key.to_vec()));
+        }
+    }
+
+    /// All keys may have been.
+    pub(super) fn mark_all(&mut self) {
+        self.marked.extend(self.keys.keys().cloned());
+    }
+
+    pub(super) fn is_marked(&self) -> bool {
+        !self.marked.is_empty()
+    }
+}
+
+/// Serves those who wait for keys that were changed. `now`: milliseconds since 1970.
+pub(super) fn serve_marked(world: &mut World, now: u64) {
+    while let Some((db, key)) = world.waiting.marked.pop() {
+        let numbers = world.waiting.keys.get(&(db, key.clone())).cloned().unwrap_or_default();
+        for number in numbers {
+            let Some(waiter) = world.waiting.waiters.remove(&number) else { continue };
+            let mut out = Vec::new();
+            let mut replies = Replies::new(&mut out, waiter.protocol);
+            let served = match serve(world, (&waiter, &key), now, &mut replies) {
+                Ok(served) => served,
+                Err(failure) => {
+                    answer_failure(world, (&waiter, &failure), &mut replies);
+                    true
+                }
+            };
+            // Put back, so that it is taken out with its keys.
+            let client = waiter.client.clone();
+            world.waiting.waiters.insert(number, waiter);
+            if served {
+                world.waiting.remove(number);
+                client.answer(out);
+            }
+        }
+    }
+}
+
+fn answer_failure(world: &mut World, (waiter, failure): (&Waiter, &Failure), replies: &mut Replies<'_>) {
+    let command = if waiter.group.is_some() { "xreadgroup" } else { "xread" };
+    world.stats.command(command).failed += 1;
+    world.stats.on_error(failure.code);
+    replies.error(failure.code, &failure.text);
+}
