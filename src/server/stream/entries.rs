@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Fields, GivenId, Group, Id, Interval, Limits};
+use super::{Change, Fields, GivenId, Group, Id, Interval, Limits};
+use crate::log::Ranges;
 
 /// What an entry costs beside its fields.
 const ENTRY_COST: usize = 48;
@@ -21,11 +22,22 @@ pub(in crate::server) struct Stream {
     pub(in crate::server) added: u64,
     pub(in crate::server) groups: BTreeMap<Arc<[u8]>, Group>,
     pub(super) cost: usize,
+    /// Of the next entry: they are counted from 0.
+    pub(super) next_offset: u64,
+    /// The offsets of those that are gone.
+    pub(super) gone: Ranges,
+    pub(super) recorded: bool,
+    /// What happened and was not taken. Limit: one command's, or one transaction's.
+    pub(super) changes: Vec<Change>,
+    /// Entries that were added meanwhile.
+    pub(super) fresh: Vec<(Id, Fields)>,
 }
 
 /// Some entries in a row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Node {
+    /// The offset of the first one.
+    pub(super) base: u64,
     /// Those that are gone are so as long as another one is here.
     pub(super) entries: Vec<Slot>,
     pub(super) live: usize,
@@ -54,6 +66,12 @@ pub(in crate::server) enum NoId {
     NotAbove,
 }
 
+impl Node {
+    fn end(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+}
+
 impl Slot {
     fn entry(&self) -> Option<Entry<'_>> {
         Some(Entry { id: self.id, fields: self.fields.as_ref()? })
@@ -61,6 +79,12 @@ impl Slot {
 }
 
 impl Stream {
+    /// One whose entries below an offset are gone, and are not read again.
+    #[cfg_attr(not(test), expect(dead_code, reason = "as of `change.rs`"))]
+    pub(in crate::server) fn from_offset(offset: u64) -> Stream {
+        Stream { next_offset: offset, gone: Ranges::below(offset), ..Stream::default() }
+    }
+
     pub(in crate::server) fn len(&self) -> usize {
         self.len
     }
@@ -103,7 +127,12 @@ impl Stream {
             Some((at, node)) if !full(node) => *at,
             _ => id,
         };
-        let node = self.nodes.entry(at).or_default();
+        if self.recorded {
+            self.fresh.push((id, fields.clone()));
+        }
+        let base = self.next_offset;
+        let node = self.nodes.entry(at).or_insert_with(|| Node { base, ..Node::default() });
+        self.next_offset += 1;
         node.entries.push(Slot { id, fields: Some(fields) });
         (node.live, node.bytes) = (node.live + 1, node.bytes + len);
         (self.last, self.added, self.len) = (id, self.added + 1, self.len + 1);
@@ -140,6 +169,7 @@ impl Stream {
             return false;
         }
         self.max_deleted = self.max_deleted.max(id);
+        self.note_counts();
         true
     }
 
@@ -147,12 +177,15 @@ impl Stream {
     pub(super) fn take_out(&mut self, at: Id, id: Id) -> bool {
         let Some(node) = self.nodes.get_mut(&at) else { return false };
         let found = node.entries.binary_search_by_key(&id, |slot| slot.id).ok();
-        let Some(fields) = found.and_then(|at| node.entries.get_mut(at)?.fields.take()) else { return false };
+        let taken = found.and_then(|at| Some((at, node.entries.get_mut(at)?.fields.take()?)));
+        let Some((found, fields)) = taken else { return false };
+        let offset = node.base + found as u64;
         node.live -= 1;
         if node.live == 0 {
             self.nodes.remove(&at);
         }
         self.forget(fields.len());
+        self.lose(offset, offset + 1);
         true
     }
 
@@ -160,7 +193,38 @@ impl Stream {
     pub(super) fn take_node(&mut self, at: Id) -> usize {
         let Some(node) = self.nodes.remove(&at) else { return 0 };
         node.entries.iter().filter_map(Slot::entry).for_each(|entry| self.forget(entry.fields.len()));
+        self.lose(node.base, node.base + node.entries.len() as u64);
         node.live
+    }
+
+    /// Takes out what is there between two offsets.
+    pub(super) fn take_out_run(&mut self, from: u64, to: u64) {
+        let at: Vec<Id> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.base < to && from < node.end())
+            .map(|(at, _)| *at)
+            .collect();
+        for at in at {
+            let Some(node) = self.nodes.get(&at) else { continue };
+            if from <= node.base && node.end() <= to {
+                self.take_node(at);
+                continue;
+            }
+            let inside =
+                |offset: u64| usize::try_from(offset.saturating_sub(node.base)).unwrap_or(usize::MAX);
+            let slots =
+                node.entries.get(inside(from)..inside(to).min(node.entries.len())).unwrap_or_default();
+            let ids: Vec<Id> = slots.iter().map(|slot| slot.id).collect();
+            ids.iter().for_each(|id| _ = self.take_out(at, *id));
+        }
+        self.gone.insert(from, to);
+    }
+
+    /// Entries are gone, from an offset to one behind the last.
+    fn lose(&mut self, from: u64, to: u64) {
+        self.gone.insert(from, to);
+        self.note(Change::Gone(from, to));
     }
 
     fn forget(&mut self, bytes: usize) {

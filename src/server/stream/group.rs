@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::change::GroupChange;
 use super::{Id, Interval, Pending, Stream};
 
 /// What a pending entry costs, with its group and its consumer.
@@ -21,6 +22,8 @@ pub(in crate::server) struct Group {
     pub(super) consumers: BTreeMap<Arc<[u8]>, Consumer>,
     /// About how many bytes of memory it takes, beside its name.
     cost: usize,
+    /// What happened since its stream was told.
+    changes: Vec<GroupChange>,
 }
 
 /// One that a group's entries are handed to.
@@ -89,6 +92,7 @@ impl Group {
         let consumer = Consumer { name: name.clone(), seen: now, pending: BTreeSet::new() };
         self.consumers.insert(name.clone(), consumer);
         self.cost += name.len() + NAME_COST;
+        self.changes.push(GroupChange::Met { name: name.clone(), seen: now });
         (name, true)
     }
 
@@ -97,6 +101,7 @@ impl Group {
         self.take_back(id);
         if let Some(consumer) = self.consumers.get_mut(to) {
             consumer.pending.insert(id);
+            self.changes.push(GroupChange::Given { pending: pending.clone(), ids: vec![id] });
             self.pending.insert(id, pending);
             self.cost += PENDING_COST;
         }
@@ -109,6 +114,7 @@ impl Group {
         if let Some(consumer) = self.consumers.get_mut(&pending.consumer) {
             consumer.pending.remove(&id);
         }
+        self.changes.push(GroupChange::TakenBack { ids: vec![id] });
         true
     }
 
@@ -119,7 +125,39 @@ impl Group {
         ids.iter().for_each(|id| _ = self.take_back(*id));
         self.consumers.remove(name);
         self.cost -= name.len() + NAME_COST;
+        self.changes.push(GroupChange::SentAway { name: name.into() });
         ids.len()
+    }
+
+    /// Is at an entry, and was handed so many.
+    pub(super) fn go(&mut self, last: Id, read: Option<u64>) {
+        if (self.last, self.read) != (last, read) {
+            (self.last, self.read) = (last, read);
+            self.changes.push(GroupChange::At { last, read });
+        }
+    }
+
+    /// Was handed a pending entry once more.
+    pub(super) fn again(&mut self, id: Id, now: u64) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            (pending.delivered, pending.count) = (now, pending.count.saturating_add(1));
+            self.changes.push(GroupChange::Given { pending: pending.clone(), ids: vec![id] });
+        }
+    }
+
+    pub(super) fn apply(&mut self, change: GroupChange) {
+        match change {
+            // Of the group itself: its stream has done it.
+            GroupChange::Made | GroupChange::Destroyed => {}
+            GroupChange::At { last, read } => self.go(last, read),
+            GroupChange::Met { name, seen } => _ = self.meet(&name, seen),
+            GroupChange::SentAway { name } => _ = self.send_away(&name),
+            GroupChange::TakenBack { ids } => ids.iter().for_each(|id| _ = self.take_back(*id)),
+            GroupChange::Given { pending, ids } => {
+                let (consumer, _) = self.meet(&pending.consumer, pending.delivered);
+                ids.iter().for_each(|id| self.give(*id, &consumer, pending.clone()));
+            }
+        }
     }
 }
 
@@ -130,14 +168,17 @@ impl Stream {
         if self.groups.contains_key(name) {
             return false;
         }
-        self.groups.insert(name.into(), Group { last, read, ..Group::default() });
+        let name: Arc<[u8]> = name.into();
         self.cost += name.len() + NAME_COST;
+        self.groups.insert(name.clone(), Group { last, read, ..Group::default() });
+        self.note_group(&name, [GroupChange::Made, GroupChange::At { last, read }]);
         true
     }
 
     pub(in crate::server) fn destroy_group(&mut self, name: &[u8]) -> bool {
-        let Some(group) = self.groups.remove(name) else { return false };
+        let Some((name, group)) = self.groups.remove_entry(name) else { return false };
         self.cost -= name.len() + NAME_COST + group.cost;
+        self.note_group(&name, [GroupChange::Destroyed]);
         true
     }
 
@@ -157,6 +198,17 @@ impl Stream {
         self.with_group(group, |_, group| ids.iter().filter(|id| group.take_back(**id)).count()).unwrap_or(0)
     }
 
+    /// Sets a group to a place; answers whether there is one.
+    pub(in crate::server) fn set_group(&mut self, name: &[u8], last: Id, read: Option<u64>) -> bool {
+        self.with_group(name, |_, group| group.go(last, read)).is_some()
+    }
+
+    /// Sets what it counts.
+    pub(in crate::server) fn set_counts(&mut self, last: Id, added: u64, max_deleted: Id) {
+        (self.last, self.added, self.max_deleted) = (last, added, max_deleted);
+        self.note_counts();
+    }
+
     /// Changes a group, and counts what that costs.
     pub(super) fn with_group<R>(
         &mut self,
@@ -168,6 +220,8 @@ impl Stream {
         let before = group.cost;
         let done = change(self, &mut group);
         self.cost = self.cost + group.cost - before;
+        let changes = std::mem::take(&mut group.changes);
+        self.note_group(&name, changes);
         self.groups.insert(name, group);
         Some(done)
     }

@@ -74,8 +74,8 @@ impl Stream {
             let (consumer, made) = group.meet(read.consumer, now);
             let mut to = from;
             for Entry { id, .. } in stream.range(Interval { from, to: Id::MAX }).take(read.most) {
-                group.read = stream.count_read(group.read, id);
-                (group.last, to) = (id, id);
+                group.go(id, stream.count_read(group.read, id));
+                to = id;
                 if !read.no_ack {
                     let consumer = consumer.clone();
                     group.give(id, &consumer.clone(), Pending { consumer, delivered: now, count: 1 });
@@ -100,8 +100,8 @@ impl Stream {
             let ids: Vec<Id> = ids.take(read.most).copied().collect();
             for id in &ids {
                 // What is gone was not handed over.
-                if let Some(pending) = group.pending.get_mut(id).filter(|_| stream.get(*id).is_some()) {
-                    (pending.delivered, pending.count) = (now, pending.count + 1);
+                if stream.get(*id).is_some() {
+                    group.again(*id, now);
                 }
             }
             (ids, made)

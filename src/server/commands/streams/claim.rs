@@ -122,8 +122,8 @@ fn xclaim(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let min_idle = u64::try_from(min_idle).unwrap_or(0);
     let claim = Claim { consumer, min_idle, delivered, count: times, quiet, force };
     let claimed = change(cx, 1, |stream| {
-        if let Some(group) = stream.groups.get_mut(name) {
-            group.last = group.last.max(last);
+        if let Some((at, read)) = stream.groups.get(name).map(|group| (group.last, group.read)) {
+            stream.set_group(name, at.max(last), read);
         }
         stream.claim(name, (claim, &ids), now)
     })?;

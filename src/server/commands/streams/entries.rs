@@ -247,9 +247,8 @@ fn xsetid(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         ));
     }
     change(cx, 1, |stream| {
-        stream.last = last;
-        stream.added = added.unwrap_or(stream.added);
-        stream.max_deleted = max_deleted.filter(|id| *id > Id::ZERO).unwrap_or(stream.max_deleted);
+        let max_deleted = max_deleted.filter(|id| *id > Id::ZERO).unwrap_or(stream.max_deleted);
+        stream.set_counts(last, added.unwrap_or(stream.added), max_deleted);
     })?;
     cx.world.notify(Class::Stream, "xsetid", cx.state.db, cx.request.get(1).unwrap_or_default());
     cx.out.ok();

@@ -102,11 +102,7 @@ fn set_id(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     there(cx)?;
     group(cx, 2, 3, no_group_of_key)?;
     let (last, name) = (place_of(cx, false)?, cx.request.get(3).unwrap_or_default());
-    change(cx, 2, |stream| {
-        if let Some(group) = stream.groups.get_mut(name) {
-            (group.last, group.read) = (last, place.read);
-        }
-    })?;
+    change(cx, 2, |stream| stream.set_group(name, last, place.read))?;
     notify(cx, "xgroup-setid");
     cx.out.ok();
     Ok(())

@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::super::change::GroupChange;
 use super::super::{Keep, Limits, Read, Trim};
 use super::*;
+use crate::base::varint::Take;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -62,6 +64,61 @@ fn check(stream: &Stream, model: &BTreeMap<Id, Fields>) {
     assert_eq!(stream.cost(), cost);
 }
 
+/// All there is to see of a stream, but for when consumers asked last.
+fn view(stream: &Stream) -> (Vec<(Id, Fields)>, Vec<Change>, u64) {
+    let all = stream.range(Interval { from: Id::ZERO, to: Id::MAX });
+    let mut changes = stream.snapshot();
+    for change in &mut changes {
+        if let Change::Group { change: GroupChange::Met { seen, .. }, .. } = change {
+            *seen = 0;
+        }
+    }
+    (all.map(|one| (one.id, one.fields.clone())).collect(), changes, stream.next_offset())
+}
+
+/// Does again what was noted, as it is written and read.
+fn again(twin: &mut Stream, changes: &[Change]) {
+    let mut bytes = Vec::new();
+    changes.iter().for_each(|change| change.encode(&mut bytes));
+    let mut take = Take::new(&bytes);
+    for change in changes {
+        let read = Change::take(&mut take).unwrap();
+        assert_eq!(read, *change);
+        twin.apply(read);
+    }
+    assert!(take.is_empty());
+}
+
+/// A stream, one that does again what the first one notes, and all entries that there ever were.
+struct Twins {
+    twin: Stream,
+    all: Vec<(Id, Fields)>,
+    limits: Limits,
+}
+
+impl Twins {
+    fn follow(&mut self, stream: &mut Stream) {
+        let (changes, fresh) = stream.take_changes();
+        fresh.iter().for_each(|(id, fields)| self.twin.add(*id, fields.clone(), self.limits));
+        self.all.extend(fresh);
+        again(&mut self.twin, &changes);
+        assert_eq!(view(&self.twin), view(stream));
+        assert_eq!(self.twin.cost(), stream.cost());
+    }
+
+    /// What a snapshot makes of the entries, of which those below the floor are not read.
+    fn begins_anew(&self, stream: &Stream) {
+        let floor = stream.floor();
+        let mut other = Stream::from_offset(floor);
+        let kept = usize::try_from(floor).unwrap();
+        self.all[kept..].iter().for_each(|(id, fields)| other.add(*id, fields.clone(), self.limits));
+        // Some of what was before, that no longer counts.
+        other.create_group(b"old", Id::MAX, None);
+        again(&mut other, &stream.snapshot());
+        assert_eq!(view(&other), view(stream));
+    }
+}
+
 proptest! {
     #[test]
     fn a_stream_is_a_map_that_is_added_to_at_its_end(
@@ -70,6 +127,8 @@ proptest! {
     ) {
         let limits = Limits { node_entries, node_bytes: 200 };
         let (mut stream, mut model, mut all) = (Stream::default(), BTreeMap::new(), Vec::new());
+        let mut twins = Twins { twin: Stream::default(), all: Vec::new(), limits };
+        stream.record(true);
         let (groups, consumers) = ([b"g", b"h"], [b"x", b"y", b"z"]);
         for (now, step) in (1_u64..).zip(steps) {
             match step {
@@ -149,7 +208,9 @@ proptest! {
                 }
             }
             check(&stream, &model);
+            twins.follow(&mut stream);
         }
+        twins.begins_anew(&stream);
     }
 
     /// Any interval, from either end.
