@@ -82,6 +82,15 @@ impl Command {
         if arity < 0 { args >= -arity } else { args == arity }
     }
 
+    /// The keys among a request's arguments. `None`: it does not say where they are, so that it may be any.
+    pub(super) fn keys_of<'a>(&self, request: &'a Request) -> Option<Vec<&'a [u8]>> {
+        let at = |at: i32| usize::try_from(at).ok();
+        let (first, last, step) = self.keys;
+        let (Some(first @ 1..), Some(step @ 1..)) = (at(first), at(step)) else { return None };
+        let last = at(last).unwrap_or(request.len().saturating_sub(1));
+        Some((first..=last).step_by(step).filter_map(|at| request.get(at)).collect())
+    }
+
     /// The name as errors give it: a container's subcommand with a bar.
     pub(super) fn container(&self) -> Option<&'static str> {
         self.name.split_once('|').map(|(container, _)| container)

@@ -126,7 +126,9 @@ pub(super) fn run_one(command: &Command, cx: &mut Context<'_, '_>, request: &Req
         let out = &mut out.speaking(out.protocol());
         (command.run)(&mut Context { rt, world, client, state, request, out, now, millis })
     });
-    mark(command, cx, request);
+    if result.is_ok() {
+        mark(command, cx, request);
+    }
     let stats = cx.world.stats.command(command.name);
     stats.calls += 1;
     stats.took += rt.now().since(began);
@@ -136,20 +138,26 @@ pub(super) fn run_one(command: &Command, cx: &mut Context<'_, '_>, request: &Req
     }
 }
 
-/// Tells those who wait for keys that these may have changed.
+/// Tells those who wait for keys, or watch them, that these may have changed.
 fn mark(command: &Command, cx: &mut Context<'_, '_>, request: &Request) {
-    if !command.is(Flag::Write) || command.is(Flag::WakesNobody) || cx.world.waiting.len() == 0 {
+    let wakes = !command.is(Flag::WakesNobody) && cx.world.waiting.len() > 0;
+    if !command.is(Flag::Write) || !(wakes || !cx.world.watched.is_empty()) {
         return;
     }
-    let at = |at: i32| usize::try_from(at).ok();
-    let (first, last, step) = command.keys;
-    match (at(first), at(step)) {
-        (Some(first @ 1..), Some(step @ 1..)) => {
-            let last = at(last).unwrap_or(request.len().saturating_sub(1));
-            let keys = (first..=last).step_by(step).filter_map(|at| request.get(at));
-            keys.for_each(|key| cx.world.waiting.mark(cx.state.db, key));
+    let (world, db) = (&mut *cx.world, cx.state.db);
+    let keys = command.keys_of(request);
+    let keys = keys.as_deref();
+    match keys {
+        Some(keys) if wakes => keys.iter().for_each(|key| world.mark(db, key)),
+        Some(keys) => keys.iter().for_each(|key| world.watched.mark(db, key)),
+        // It marks its keys itself.
+        None if command.is(Flag::WakesNobody) => {}
+        None => {
+            world.watched.mark_all();
+            if wakes {
+                world.waiting.mark_all();
+            }
         }
-        _ => cx.world.waiting.mark_all(),
     }
 }
 

@@ -51,6 +51,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod watch;
 mod world;
 
 pub(crate) use builder::REDIS_VERSION;

@@ -86,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         drop(std::future::poll_fn(|cx| Pin::new(&mut self.io).poll_close(cx)).await);
         let mut world = self.shared.world();
         world.pubsub.leave_all(&self.client, &mut self.state.interests);
+        world.watched.leave(&mut self.state.watch);
         drop(world);
         end
     }

@@ -2,6 +2,7 @@
 
 use super::pubsub::Interests;
 use super::resp::{Protocol, Request};
+use super::watch::Watch;
 use crate::base::Moment;
 
 #[derive(Debug, Default)]
@@ -11,6 +12,7 @@ pub(super) struct State {
     pub(super) db: usize,
     pub(super) interests: Interests,
     pub(super) replies: ReplyMode,
+    pub(super) watch: Watch,
     /// Present between `MULTI` and `EXEC`.
     pub(super) transaction: Option<Transaction>,
     /// Its commands are run, one behind the other, so that none may wait.

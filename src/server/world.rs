@@ -11,6 +11,7 @@ use super::notify::Class;
 use super::pubsub::PubSub;
 use super::stats::Stats;
 use super::waiting::Waiting;
+use super::watch::Watched;
 use crate::base::Moment;
 
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub(super) struct World {
     pub(super) keys: Keys,
     pub(super) pubsub: PubSub,
     pub(super) waiting: Waiting,
+    pub(super) watched: Watched,
     pub(super) config: Config,
     pub(super) remembered: Remembered,
     /// Limit: `Config::max_clients`.
@@ -28,6 +30,12 @@ pub(super) struct World {
 }
 
 impl World {
+    /// A key was changed: for those who wait for it, and those who watch it.
+    pub(super) fn mark(&mut self, db: usize, key: &[u8]) {
+        self.waiting.mark(db, key);
+        self.watched.mark(db, key);
+    }
+
     /// The number of the next client.
     pub(super) fn number(&mut self) -> u64 {
         self.next_client += 1;
@@ -50,7 +58,7 @@ impl World {
     pub(super) fn tidy(&mut self, now: Moment) {
         while let Some((db, key)) = self.keys.take_expired(now) {
             self.stats.expired += 1;
-            self.waiting.mark(db, &key);
+            self.mark(db, &key);
             self.notify(Class::Expired, "expired", db, &key);
         }
         while self.config.evicts
@@ -58,7 +66,7 @@ impl World {
             && let Some((db, key)) = self.keys.take_some()
         {
             self.stats.evicted += 1;
-            self.waiting.mark(db, &key);
+            self.mark(db, &key);
             self.notify(Class::Evicted, "evicted", db, &key);
         }
     }

@@ -178,6 +178,7 @@ fn quit(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 /// Begins anew, as a client that has just connected.
 fn reset(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     cx.world.pubsub.leave_all(cx.client, &mut cx.state.interests);
+    cx.world.watched.leave(&mut cx.state.watch);
     let authenticated = cx.world.config.password.is_none();
     *cx.state = State { authenticated, replies: ReplyMode::On, ..State::default() };
     cx.client.shown().name = Vec::new();

@@ -10,6 +10,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "multi", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: multi },
     Command { name: "exec", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: exec },
     Command { name: "discard", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: discard },
+    Command { name: "watch", arity: -2, flags: FLAGS, keys: (1, -1, 1), run: watch },
+    Command { name: "unwatch", arity: 1, flags: &[Flag::Fast], keys: (0, 0, 0), run: unwatch },
 ];
 
 fn multi(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
@@ -24,8 +26,14 @@ fn multi(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 /// Nobody else's command is run between these.
 fn exec(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let transaction = cx.state.transaction.take().ok_or(Failure::err("EXEC without MULTI"))?;
+    let changed = cx.state.watch.is_changed();
+    cx.world.watched.leave(&mut cx.state.watch);
     if transaction.broken {
         return Err(Failure::new("EXECABORT", "Transaction discarded because of previous errors."));
+    }
+    if changed {
+        cx.out.null_array();
+        return Ok(());
     }
     cx.out.array(transaction.queued.len());
     cx.state.executing = true;
@@ -41,6 +49,23 @@ fn exec(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 
 fn discard(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     cx.state.transaction.take().ok_or(Failure::err("DISCARD without MULTI"))?;
+    cx.world.watched.leave(&mut cx.state.watch);
+    cx.out.ok();
+    Ok(())
+}
+
+fn watch(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    if cx.state.transaction.is_some() {
+        return Err(Failure::err("WATCH inside MULTI is not allowed"));
+    }
+    let keys = cx.request.args().skip(1);
+    keys.for_each(|key| cx.world.watched.add(&mut cx.state.watch, cx.state.db, key));
+    cx.out.ok();
+    Ok(())
+}
+
+fn unwatch(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    cx.world.watched.leave(&mut cx.state.watch);
     cx.out.ok();
     Ok(())
 }

@@ -48,6 +48,68 @@ fn a_connection_says_who_it_is() {
     ]);
 }
 
+/// A key that somebody changed, in whatever way, ends the transaction before it begins; one's own changes do too.
+#[test]
+fn a_transaction_is_not_run_once_a_watched_key_has_changed() {
+    for (change, ends) in [
+        ("SET a 1", true),
+        ("DEL a", true),
+        ("RENAME b a", true),
+        ("RENAME a b", true),
+        ("FLUSHALL", true),
+        ("XADD a * f v", false),
+        ("GET a", false),
+        ("SET c 1", false),
+        ("LPUSH a x", false),
+        ("XREADGROUP GROUP g x STREAMS s >", false),
+    ] {
+        let mut desk = Desk::new();
+        let (mut one, mut other) = (desk.guest(), desk.guest());
+        desk.say(&mut one, "SET a 0");
+        desk.say(&mut one, "SET b 0");
+        desk.say(&mut one, "XADD s 1 f v");
+        desk.say(&mut one, "XGROUP CREATE s g 0");
+        assert_eq!(desk.say(&mut one, "WATCH a d"), "+OK");
+        // Wrong types change nothing.
+        desk.say(&mut other, change);
+        desk.say(&mut one, "MULTI");
+        assert_eq!(desk.say(&mut one, "WATCH b"), "-ERR WATCH inside MULTI is not allowed");
+        desk.say(&mut one, "SET e 1");
+        assert_eq!(desk.say(&mut one, "EXEC"), if ends { "*-1" } else { "*1 +OK" }, "{change}");
+        // It was for that one transaction.
+        desk.say(&mut other, "SET a 5");
+        assert_eq!(desk.say(&mut one, "MULTI"), "+OK");
+        assert_eq!(desk.say(&mut one, "EXEC"), "*0");
+    }
+}
+
+#[test]
+fn watching_ends_when_it_is_told_to() {
+    for end in ["UNWATCH", "RESET", "MULTI\r\nDISCARD"] {
+        let mut desk = Desk::new();
+        let mut guest = desk.guest();
+        desk.say(&mut guest, "WATCH a");
+        desk.say(&mut guest, end);
+        assert!(desk.world.watched.is_empty());
+        desk.say(&mut guest, "SET a 1");
+        desk.say(&mut guest, "MULTI");
+        assert_eq!(desk.say(&mut guest, "EXEC"), "*0", "{end}");
+    }
+    // A stream's own changes count, and so does the end of a key's time.
+    let mut desk = Desk::new();
+    let mut guest = desk.guest();
+    desk.say(&mut guest, "XADD s 1 f v");
+    desk.say(&mut guest, "XGROUP CREATE s g 0");
+    for change in
+        ["XADD s 2 f v", "XREADGROUP GROUP g a STREAMS s >", "XACK s g 1", "XDEL s 1", "PEXPIRE s -1"]
+    {
+        desk.say(&mut guest, "WATCH s");
+        desk.say(&mut guest, change);
+        desk.say(&mut guest, "MULTI");
+        assert_eq!(desk.say(&mut guest, "EXEC"), "*-1", "{change}");
+    }
+}
+
 #[test]
 fn a_password_is_asked_for_and_nothing_is_told_before() {
     let mut desk = Desk::new();

@@ -217,6 +217,7 @@ fn serve_key(
         put_pending(out, stream, &ids);
         made
     };
+    world.watched.mark(db, key);
     if made {
         world.notify(Class::Stream, "xgroup-createconsumer", db, key);
     }
