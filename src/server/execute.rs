@@ -141,7 +141,7 @@ pub(super) fn run_one(command: &Command, cx: &mut Context<'_, '_>, request: &Req
 /// Tells those who wait for keys, or watch them, that these may have changed.
 fn mark(command: &Command, cx: &mut Context<'_, '_>, request: &Request) {
     let wakes = !command.is(Flag::WakesNobody) && cx.world.waiting.len() > 0;
-    if !command.is(Flag::Write) || !(wakes || !cx.world.watched.is_empty()) {
+    if !command.is(Flag::Write) || !wakes && cx.world.watched.is_empty() {
         return;
     }
     let (world, db) = (&mut *cx.world, cx.state.db);

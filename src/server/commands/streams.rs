@@ -2,7 +2,7 @@
 
 use crate::server::command::{Context, Failure};
 use crate::server::resp::{Aggregate, Replies};
-use crate::server::stream::{Entry, Group, Id, Stream};
+use crate::server::stream::{Entry, Id, Stream, StreamGroup};
 
 mod claim;
 mod entries;
@@ -38,7 +38,7 @@ fn group<'a>(
     key: usize,
     name: usize,
     missing: impl FnOnce(&str, &str) -> String,
-) -> Result<(&'a Stream, &'a Group), Failure> {
+) -> Result<(&'a Stream, &'a StreamGroup), Failure> {
     let found = stream(cx, key)?.and_then(|stream| Some((stream, stream.groups.get(cx.arg(name))?)));
     found.ok_or_else(|| no_group(cx.arg(key), cx.arg(name), missing))
 }

@@ -1,6 +1,6 @@
 //! The table of all commands, and how one is found in it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::{client, connection, hashes, keys, lists, pubsub, server, sets, streams, strings, transaction};
@@ -32,13 +32,13 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
 
 /// By their names; of a container, those of its subcommands. Made once: each request looks here.
 struct Index {
-    commands: HashMap<&'static [u8], &'static Command>,
+    commands: BTreeMap<&'static [u8], &'static Command>,
     /// What comes behind a container's name.
-    subcommands: HashMap<&'static [u8], HashMap<&'static [u8], &'static Command>>,
+    subcommands: BTreeMap<&'static [u8], BTreeMap<&'static [u8], &'static Command>>,
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index { commands: HashMap::new(), subcommands: HashMap::new() };
+    let mut index = Index { commands: BTreeMap::new(), subcommands: BTreeMap::new() };
     for command in all() {
         match command.name.split_once('|') {
             None => drop(index.commands.insert(command.name.as_bytes(), command)),

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Group, Id, Stream};
+use super::{Id, Stream, StreamGroup};
 
 impl Stream {
     /// Whether an entry may be missing from some id on, of those that were deleted.
@@ -44,7 +44,7 @@ impl Stream {
 
     /// How many entries a group has still to be handed; `None`: that can't be known. Less than none, where it was told that it has read
     /// more than there ever were.
-    pub(in crate::server) fn lag(&self, group: &Group) -> Option<i64> {
+    pub(in crate::server) fn lag(&self, group: &StreamGroup) -> Option<i64> {
         if self.added == 0 {
             return Some(0);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, Fields, GivenId, Group, Id, Interval, Limits};
+use super::{Change, Fields, GivenId, Id, Interval, Limits, StreamGroup};
 use crate::log::Ranges;
 
 /// What an entry costs beside its fields.
@@ -20,7 +20,7 @@ pub(in crate::server) struct Stream {
     pub(in crate::server) max_deleted: Id,
     /// All that were ever added, as far as it is known.
     pub(in crate::server) added: u64,
-    pub(in crate::server) groups: BTreeMap<Arc<[u8]>, Group>,
+    pub(in crate::server) groups: BTreeMap<Arc<[u8]>, StreamGroup>,
     pub(super) cost: usize,
     /// Of the next entry: they are counted from 0.
     pub(super) next_offset: u64,

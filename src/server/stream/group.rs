@@ -13,7 +13,7 @@ const NAME_COST: usize = 160;
 
 /// A group of consumers.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::server) struct Group {
+pub(in crate::server) struct StreamGroup {
     /// Of the last entry that it was handed.
     pub(in crate::server) last: Id,
     /// How many it was handed, as far as that is known.
@@ -45,7 +45,7 @@ impl Consumer {
     }
 }
 
-impl Group {
+impl StreamGroup {
     pub(in crate::server) fn pending(&self) -> usize {
         self.pending.len()
     }
@@ -170,7 +170,7 @@ impl Stream {
         }
         let name: Arc<[u8]> = name.into();
         self.cost += name.len() + NAME_COST;
-        self.groups.insert(name.clone(), Group { last, read, ..Group::default() });
+        self.groups.insert(name.clone(), StreamGroup { last, read, ..StreamGroup::default() });
         self.note_group(&name, [GroupChange::Made, GroupChange::At { last, read }]);
         true
     }
@@ -184,7 +184,7 @@ impl Stream {
 
     /// Answers whether there was no such consumer.
     pub(in crate::server) fn create_consumer(&mut self, group: &[u8], name: &[u8], now: u64) -> bool {
-        let create = |group: &mut Group| !group.consumers.contains_key(name) && group.meet(name, now).1;
+        let create = |group: &mut StreamGroup| !group.consumers.contains_key(name) && group.meet(name, now).1;
         self.with_group(group, |_, group| create(group)).unwrap_or(false)
     }
 
@@ -213,7 +213,7 @@ impl Stream {
     pub(super) fn with_group<R>(
         &mut self,
         name: &[u8],
-        change: impl FnOnce(&Stream, &mut Group) -> R,
+        change: impl FnOnce(&Stream, &mut StreamGroup) -> R,
     ) -> Option<R> {
         // Why taken out: what changes it looks at the entries too.
         let (name, mut group) = self.groups.remove_entry(name)?;

@@ -37,7 +37,7 @@ pub(super) use change::Change;
 pub(super) use entries::NoId;
 pub(super) use entries::{Entry, Stream};
 pub(super) use fields::Fields;
-pub(super) use group::{Consumer, Group};
+pub(super) use group::{Consumer, StreamGroup};
 pub(super) use id::NoInterval;
 pub(super) use id::{GivenId, Id, Interval};
 pub(super) use pending::{Claim, Pending, Read};

@@ -173,7 +173,7 @@ impl Stream {
 }
 
 impl Claim<'_> {
-    fn take(&self, group: &mut super::Group, (id, before): (Id, u64), now: u64) -> bool {
+    fn take(&self, group: &mut super::StreamGroup, (id, before): (Id, u64), now: u64) -> bool {
         let (consumer, made) = group.meet(self.consumer, now);
         let more = if self.quiet { before } else { before.saturating_add(1) };
         let (count, delivered) = (self.count.unwrap_or(more), self.delivered);

@@ -4,7 +4,7 @@ use super::{count, group, is, no_group_of_key, put_entries, put_entry, put_len, 
 use crate::server::command::{Command, Context, Failure, Flag, Run};
 use crate::server::commands::table::help;
 use crate::server::resp::Replies;
-use crate::server::stream::{Consumer, Entry, Group, Id, Interval, Stream};
+use crate::server::stream::{Consumer, Entry, Id, Interval, Stream, StreamGroup};
 
 const fn of_key(name: &'static str, arity: i32, run: Run) -> Command {
     Command { name, arity, flags: &[Flag::ReadOnly], keys: (2, 2, 1), run }
@@ -128,7 +128,7 @@ fn everything(out: &mut Replies<'_>, stream: &Stream, most: usize) {
     }
 }
 
-fn whole_consumer(out: &mut Replies<'_>, (group, consumer): (&Group, &Consumer), most: usize) {
+fn whole_consumer(out: &mut Replies<'_>, (group, consumer): (&StreamGroup, &Consumer), most: usize) {
     out.map(4);
     out.bulk(b"name");
     out.bulk(consumer.name());
