@@ -123,6 +123,17 @@ impl<T> Item<T> {
         self.extra.get_or_insert_default().record = Some(Box::new(record));
     }
 
+    /// Whether it may come in behind the message with this id. Without an id of its own it may, with its time as its own.
+    pub(crate) fn come_after(&mut self, last: MessageId) -> bool {
+        match self.seq() {
+            Some(seq) => (self.millis, seq) > last.parts(),
+            None => {
+                self.millis = self.millis.max(last.unix_millis());
+                true
+            }
+        }
+    }
+
     /// Who waits to hear that it is stored.
     pub(crate) fn take_confirm(&mut self) -> Option<Confirm> {
         self.extra.as_mut()?.record.as_mut()?.confirm.take()

@@ -152,10 +152,10 @@ impl<M, C, S> Receiver<M, C, S> {
         locked.accepted = locked.accepted.saturating_sub(messages);
     }
 
-    /// Lets the stamp be amended, unless a message waits here that it has marked.
+    /// Lets the stamp be amended, unless a message waits here, or was taken out and not handed on, that it has marked.
     pub(crate) fn amend_stamp(&mut self, amend: impl FnOnce(&mut S)) {
         let mut locked = self.shared.lock();
-        if locked.queue.is_empty() {
+        if self.burst.is_empty() && locked.queue.is_empty() {
             amend(&mut locked.stamp);
         }
     }

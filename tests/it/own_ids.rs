@@ -266,6 +266,44 @@ fn what_a_full_disk_refused_can_be_published_with_its_id_again() {
     });
 }
 
+/// G22: while the disk refuses now and then, ids only grow, those of repeats that take the place of what was refused among them.
+#[test]
+fn ids_grow_also_where_some_are_refused_and_repeats_take_their_place() {
+    every::seed(60, |sim| async move {
+        let sim = sim.without_slips();
+        let disk = SimDisk::new(sim.seed());
+        let broker = builder(&disk).open().await.unwrap();
+        let topic =
+            broker.topic::<String>("t").durable(Raw).retain(Retain::all()).capacity(64).open().await.unwrap();
+        let mut accepted = Vec::new();
+        for round in 0..30_u64 {
+            let publishes = (0..12_u64).map(|n| {
+                let message = topic.message(format!("{round} {}", "x".repeat(1500)));
+                let message = if n % 3 == 0 { message } else { message.id(id(FAR + round, n)) };
+                // Two of the same key, in one burst.
+                if n % 4 < 2 { message.dedup_key(format!("{round} {}", n / 4)) } else { message }.publish()
+            });
+            // All of them are on their way when the disk begins to refuse, or has room again.
+            let publishes = begun(futures::future::join_all(publishes)).await;
+            disk.set_free(if round % 3 == 1 { 0 } else { 1 << 30 });
+            let freed = async {
+                sim.sleep(secs(1)).await;
+                disk.set_free(1 << 30);
+            };
+            let (answers, ()) = futures::future::join(publishes, freed).await;
+            let new = answers.into_iter().flatten().filter(|published| !published.repeated);
+            accepted.extend(new.map(|published| published.id));
+        }
+        accepted.sort_by_key(|id| id.offset());
+        let kept: Vec<MessageId> =
+            topic.browse(Start::Earliest).map_ok(|one| one.id()).try_collect().await.unwrap();
+        assert!(kept.is_sorted_by(|a, b| a < b), "{kept:?}");
+        assert!(kept.iter().map(|id| id.offset()).eq(0..kept.len() as u64));
+        assert_eq!(accepted, kept);
+        broker.shutdown().await;
+    });
+}
+
 /// An id that was written down tells where to go on, in memory and on disk, for groups, seeks and whoever looks.
 #[test]
 fn an_id_from_text_is_a_place_to_begin() {

@@ -283,6 +283,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn last_on_its_way(&self) -> Option<MessageId> {
         let published = self.on_the_way.appends.iter().rev().find_map(Append::last);
         let stored = || self.actor.store.as_ref().and_then(|store| store.last);
+        // Without an id of its own its milliseconds are all that counts: offsets grow by themselves.
         published.map(|item| item.id_at(0)).or_else(stored)
     }
 
@@ -346,14 +347,20 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.hand_back(item, confirm, why);
         }
         self.disown(refused);
-        if let Some(store) = self.actor.store.as_ref().filter(|_| self.on_the_way.is_empty()) {
-            let last = store.last;
-            self.actor.mailbox.amend_stamp(|stamp| stamp.go_back(last));
-        }
         for (mut item, confirm) in again {
+            // Others that came after it are on their way: its id would go back.
+            if self.last_on_its_way().is_some_and(|last| !item.come_after(last)) {
+                self.hand_back(item, confirm, why);
+                self.disown(1);
+                continue;
+            }
             let record = item.take_record();
             item.set_record(Stored { confirm, ..record });
             self.store(vec![item]);
+        }
+        if let Some(store) = self.actor.store.as_ref().filter(|_| self.on_the_way.is_empty()) {
+            let last = store.last;
+            self.actor.mailbox.amend_stamp(|stamp| stamp.go_back(last));
         }
     }
 
