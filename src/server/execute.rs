@@ -126,6 +126,7 @@ pub(super) fn run_one(command: &Command, cx: &mut Context<'_, '_>, request: &Req
         let out = &mut out.speaking(out.protocol());
         (command.run)(&mut Context { rt, world, client, state, request, out, now, millis })
     });
+    cx.world.tell_created();
     if result.is_ok() {
         mark(command, cx, request);
     }

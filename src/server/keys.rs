@@ -105,12 +105,14 @@ pub(super) struct Keys {
     /// When keys are over, the first one first. Limit: one for each key.
     expiries: BTreeSet<(Moment, usize, Vec<u8>)>,
     used: usize,
+    /// Those that were not there before, and were not told of. Limit: one command's.
+    created: Vec<(usize, Vec<u8>)>,
 }
 
 impl Default for Keys {
     fn default() -> Keys {
         let databases = std::iter::repeat_with(BTreeMap::new).take(DATABASES).collect();
-        Keys { databases, expiries: BTreeSet::new(), used: 0 }
+        Keys { databases, expiries: BTreeSet::new(), used: 0, created: Vec::new() }
     }
 }
 
@@ -125,13 +127,16 @@ impl Keys {
 
     /// Puts a value into a key, and what was there goes, its time included.
     pub(super) fn set(&mut self, db: usize, key: &[u8], value: Value, expires: Option<Moment>) {
-        self.remove(db, key);
+        let was_there = self.remove(db, key).is_some();
         if value.is_empty() {
             return;
         }
         let cost = key.len() + KEY_COST + value.cost();
         if let Some(keys) = self.databases.get_mut(db) {
             self.used += cost;
+            if !was_there {
+                self.created.push((db, key.to_vec()));
+            }
             keys.insert(key.to_vec(), Entry { value, expires, cost });
             self.expiries.extend(expires.map(|at| (at, db, key.to_vec())));
         }
@@ -154,6 +159,11 @@ impl Keys {
             self.remove(db, key);
         }
         Some(answer)
+    }
+
+    /// The keys that were made since it was asked last.
+    pub(super) fn take_created(&mut self) -> Vec<(usize, Vec<u8>)> {
+        std::mem::take(&mut self.created)
     }
 
     /// The stream in a key. An error: there is something else.

@@ -16,6 +16,8 @@ pub(super) enum Class {
     SortedSet,
     Hash,
     Stream,
+    /// A key that was not there.
+    New,
     Expired,
     Evicted,
 }
@@ -48,6 +50,7 @@ impl Class {
             Class::SortedSet => 'z',
             Class::Hash => 'h',
             Class::Stream => 't',
+            Class::New => 'n',
             Class::Expired => 'x',
             Class::Evicted => 'e',
         }

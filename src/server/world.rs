@@ -42,8 +42,20 @@ impl World {
         self.next_client
     }
 
-    /// Tells of a change of a key, to whoever asked for such.
-    pub(super) fn notify(&self, class: Class, event: &str, db: usize, key: &[u8]) {
+    /// Tells of a change of a key, to whoever asked for such; before that, of the keys that it made.
+    pub(super) fn notify(&mut self, class: Class, event: &str, db: usize, key: &[u8]) {
+        self.tell_created();
+        self.tell(class, event, db, key);
+    }
+
+    /// Tells of the keys that were made.
+    pub(super) fn tell_created(&mut self) {
+        for (db, key) in self.keys.take_created() {
+            self.tell(Class::New, "new", db, &key);
+        }
+    }
+
+    fn tell(&self, class: Class, event: &str, db: usize, key: &[u8]) {
         let (by_key, by_event) = self.config.events.of(class);
         if by_key {
             let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();

@@ -40,7 +40,7 @@ cargo build --quiet --release --features server --bin callboard
 target/release/callboard serve --listen "$port" --threads 1 >"$cache/server.log" 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true' EXIT
-until grep -q 'listens at' "$cache/server.log"; do
+until grep -qs 'listens at' "$cache/server.log"; do
     kill -0 $server || { cat "$cache/server.log"; exit 1; }
 done
 

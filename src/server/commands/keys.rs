@@ -86,8 +86,8 @@ fn renamenx(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         return Ok(());
     }
     cx.world.keys.rename(db, cx.request.get(1).unwrap_or_default(), cx.request.get(2).unwrap_or_default());
-    cx.world.notify(Class::Generic, "rename_from", db, cx.arg(1));
-    cx.world.notify(Class::Generic, "rename_to", db, cx.arg(2));
+    cx.world.notify(Class::Generic, "rename_from", db, cx.request.get(1).unwrap_or_default());
+    cx.world.notify(Class::Generic, "rename_to", db, cx.request.get(2).unwrap_or_default());
     cx.out.integer(1);
     Ok(())
 }

@@ -48,6 +48,22 @@ fn a_connection_says_who_it_is() {
     ]);
 }
 
+/// Once for each key, before what was done to it.
+#[test]
+fn a_key_that_was_not_there_is_told_as_new() {
+    let mut desk = Desk::new();
+    let (mut one, mut listener) = (desk.guest(), desk.guest());
+    desk.say(&mut one, "CONFIG SET notify-keyspace-events EAn");
+    desk.say(&mut listener, "PSUBSCRIBE *");
+    for line in ["SET a 1", "SET a 2", "XADD s 1 f v", "XADD s 2 f v", "RENAME a b"] {
+        desk.say(&mut one, line);
+    }
+    let heard = Desk::heard(&listener);
+    let events: Vec<&str> =
+        heard.split(' ').filter_map(|word| word.strip_prefix("__keyevent@0__:")).collect();
+    assert_eq!(events, ["new", "set", "set", "new", "xadd", "xadd", "new", "rename_from", "rename_to"]);
+}
+
 /// A key that somebody changed, in whatever way, ends the transaction before it begins; one's own changes do too.
 #[test]
 fn a_transaction_is_not_run_once_a_watched_key_has_changed() {
