@@ -48,7 +48,7 @@ done
 printf '%s\n' "${skipped[@]}" >"$cache/skip"
 singles=()
 for unit in "${units[@]}"; do singles+=(--single "$unit"); done
-(cd "$cache/redis-7.0.15" && ./runtest --host 127.0.0.1 --port "$port" "${singles[@]}" --durable --tags -needs:debug --skipfile "$cache/skip") \
+(cd "$cache/redis-7.0.15" && timeout 600 ./runtest --host 127.0.0.1 --port "$port" "${singles[@]}" --durable --tags -needs:debug --skipfile "$cache/skip") \
     >"$cache/suite.log" 2>&1 || true
 plain=$(sed 's/\x1b\[[0-9;]*m//g' "$cache/suite.log")
 passed=$(grep -c '^\[ok\]' <<<"$plain" || true)
