@@ -9,13 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("CB_GATES", "/tmp/callboard-gates"))
+CACHE = Path(os.environ.get("CB_GATES", Path(tempfile.gettempdir()) / "callboard-gates"))
 PORT = 22003
 checks = 0
 
