@@ -55,18 +55,20 @@ impl Listener {
     }
 
     /// Takes the next connection. Small replies are sent at once.
+    ///
+    /// Why it is unheard if they can't be: the client is gone again, which is no reason to take no others for a while.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         match &self.inner {
             #[cfg(feature = "tokio")]
             Inner::Tokio(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                let _ = stream.set_nodelay(true);
                 Ok((Stream::Tokio(stream), peer))
             }
             #[cfg(feature = "smol")]
             Inner::Smol(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                let _ = stream.set_nodelay(true);
                 Ok((Stream::Smol(stream), peer))
             }
         }

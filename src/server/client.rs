@@ -58,7 +58,9 @@ pub(super) enum Doom {
     Slow,
     /// Somebody asked for its end.
     Killed,
-    /// The server stops.
+    /// What it asked for in a transaction is too much.
+    Greedy,
+    /// The server stops: it gets what was written for it.
     Stopping,
 }
 
@@ -131,11 +133,13 @@ impl Client {
         self.outbox().answer.take()
     }
 
-    /// Lets its session end.
+    /// Lets its session end. One that ends since the server stops may be cut off all the same.
     pub(super) fn doom(&self, why: Doom) {
         let session = {
             let mut outbox = self.outbox();
-            outbox.doom.get_or_insert(why);
+            if outbox.doom.is_none_or(|doom| doom == Doom::Stopping) {
+                outbox.doom = Some(why);
+            }
             outbox.session.take()
         };
         if let Some(session) = session {
@@ -155,7 +159,18 @@ impl Client {
         Poll::Pending
     }
 
-    #[cfg(test)]
+    /// Whether it is to go without what was written for it.
+    pub(super) fn poll_cut_off(&self, cx: &mut Context<'_>) -> Poll<Doom> {
+        let mut outbox = self.outbox();
+        if let Some(doom) = outbox.doom.filter(|doom| *doom != Doom::Stopping) {
+            return Poll::Ready(doom);
+        }
+        let old = outbox.session.replace(cx.waker().clone());
+        drop(outbox);
+        drop(old);
+        Poll::Pending
+    }
+
     pub(super) fn doomed(&self) -> Option<Doom> {
         self.outbox().doom
     }

@@ -97,7 +97,8 @@ impl Serving {
         self.address
     }
 
-    /// Stops taking connections, ends those there are, and tells how it went. Clients get what was written for them, within `limit`.
+    /// Stops taking connections, ends those there are, and tells how it went. Clients get what was written for them, within `limit`;
+    /// those that have not taken it by then are cut off.
     ///
     /// # Cancel safety
     /// Once polled it stops, even if the future is dropped.
@@ -126,7 +127,7 @@ impl Drop for Serving {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
             self.stop.close();
-            shared.world().clients.values().for_each(|client| client.doom(Doom::Stopping));
+            shared.world().clients.values().for_each(|client| client.doom(Doom::Killed));
         }
     }
 }

@@ -83,12 +83,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Replies::new(&mut self.out, self.state.protocol).error("ERR", error);
             drop(self.flush().await);
         }
+        if let End::Doomed(doom) = end {
+            self.say_goodbye(doom).await;
+        }
         drop(std::future::poll_fn(|cx| Pin::new(&mut self.io).poll_close(cx)).await);
         let mut world = self.shared.world();
         world.pubsub.leave_all(&self.client, &mut self.state.interests);
         world.watched.leave(&mut self.state.watch);
         drop(world);
         end
+    }
+
+    /// Sends what was written: of one that was killed as far as it is taken at once, which is the answer to one that killed
+    /// itself; when the server stops until it is taken, or the server waits no more.
+    async fn say_goodbye(&mut self, doom: Doom) {
+        match doom {
+            Doom::Slow | Doom::Greedy => return,
+            Doom::Killed => {}
+            Doom::Stopping => self.client.take(&mut self.out, usize::MAX),
+        }
+        drop(self.flush().await);
     }
 
     /// Answers all that has come, and waits for more.
@@ -98,7 +112,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let (client, state) = (&self.client, &mut self.state);
             let rest = {
                 let mut world = self.shared.world();
-                execute(self.shared.rt(), &mut world, (client, state), request, &mut self.out)
+                let rest = execute(self.shared.rt(), &mut world, (client, state), request, &mut self.out);
+                self.decoder.set_limits(Limits { bulk: world.config.most_bulk, ..Limits::default() });
+                rest
             };
             if let Some(request) = rest {
                 self.decoder.recycle(request);
@@ -110,6 +126,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             if let Some(waits) = self.state.waits.take() {
                 self.wait_for_others(waits).await?;
+            }
+            // What it sent behind that is not looked at.
+            if let Some(doom) = self.client.doomed() {
+                return Err(End::Doomed(doom));
             }
             self.client.take(&mut self.out, WRITE);
             if self.out.len() >= WRITE {
@@ -210,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Poll::Ready(Ok(sent)) => self.sent += sent,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Io(error))),
                 // Its messages may come and wait; only its end counts.
-                Poll::Pending => return self.client.poll_doom(cx).map(|doom| Err(End::Doomed(doom))),
+                Poll::Pending => return self.client.poll_cut_off(cx).map(|doom| Err(End::Doomed(doom))),
             }
         }
         Pin::new(&mut self.io).poll_flush(cx).map_err(End::Io)
@@ -257,6 +277,7 @@ impl fmt::Display for End {
             End::Gone => f.write_str("the client went"),
             End::Doomed(Doom::Slow) => f.write_str("the client read too slowly what it listens to"),
             End::Doomed(Doom::Killed) => f.write_str("somebody, or the time that it was silent, ended it"),
+            End::Doomed(Doom::Greedy) => f.write_str("a transaction's answer is above the limit"),
             End::Doomed(Doom::Stopping) => f.write_str("the server stops"),
             End::Protocol(error) => error.fmt(f),
             End::Io(error) => error.fmt(f),

@@ -119,3 +119,33 @@ fn what_cannot_be_is_refused_before_anything_is_served() {
         guest.say("AUTH secret\r\nPING\r\n", "+OK\r\n+PONG\r\n").await;
     });
 }
+
+/// What does not fit into the sockets' buffers is taken as the client takes it.
+#[test]
+fn a_client_that_is_reading_when_the_server_stops_reads_on_and_one_that_is_not_is_cut_off() {
+    const LEN: usize = 20_000_000;
+    on_both(|| async {
+        let server = builder().serve().await.unwrap();
+        let mut one = Client::connect(&server).await;
+        let request = [
+            format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${LEN}\r\n").into_bytes(),
+            vec![b'x'; LEN],
+            b"\r\n".to_vec(),
+        ];
+        one.0.write_all(&request.concat()).await.unwrap();
+        one.hear("+OK\r\n").await;
+        one.0.write_all(b"GET a\r\n").await.unwrap();
+        let mut two = Client::connect(&server).await;
+        two.0.write_all(b"GET a\r\n").await.unwrap();
+        let mut some = [0; 2];
+        one.0.read_exact(&mut some).await.unwrap();
+        two.0.read_exact(&mut some).await.unwrap();
+        let reading = async {
+            let mut rest = Vec::new();
+            one.0.read_to_end(&mut rest).await.unwrap();
+            rest.len()
+        };
+        let (report, read) = futures::future::join(server.stop(Duration::from_millis(1500)), reading).await;
+        assert_eq!((report.cut_off, read), (1, format!("${LEN}\r\n\r\n").len() - 2 + LEN));
+    });
+}

@@ -237,3 +237,68 @@ fn what_others_send_comes_between_the_answers_and_wakes_a_session_that_waits() {
         "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$3\r\none\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$3\r\ntwo\r\n"
     );
 }
+
+/// `CLIENT KILL` of oneself is answered, and nothing behind it is done.
+#[test]
+fn one_that_kills_itself_gets_its_answer_and_no_more() {
+    let place = Place::new();
+    let (session, _, mut other) = place.session(1 << 10);
+    let (end, heard) = smol::block_on(join(session.run(), async move {
+        let mut heard = Vec::new();
+        other.write_all(b"PING\r\nCLIENT KILL ID 1 SKIPME no\r\nSET a 1\r\n").await.unwrap();
+        other.read_to_end(&mut heard).await.unwrap();
+        heard
+    }));
+    assert!(matches!(end, End::Doomed(Doom::Killed)));
+    assert_eq!(heard, b"+PONG\r\n:1\r\n");
+    assert!(place.shared.world().keys.get(0, b"a").is_none());
+}
+
+/// A reply of which a part is sent, and messages that wait.
+#[test]
+fn who_is_there_when_the_server_stops_gets_what_was_written_for_it() {
+    let place = Place::new();
+    place.shared.world().keys.set(0, b"large", crate::server::keys::Value::String(vec![7; 100_000]), None);
+    let (session, client, mut other) = place.session(64);
+    let (end, heard) = smol::block_on(join(session.run(), async move {
+        let mut heard = vec![0; 1000];
+        other.write_all(b"HELLO 3\r\nSUBSCRIBE c\r\nGET large\r\n").await.unwrap();
+        other.read_exact(&mut heard).await.unwrap();
+        assert!(client.send(b">1\r\n:7\r\n".to_vec().into()));
+        client.doom(Doom::Stopping);
+        other.read_to_end(&mut heard).await.unwrap();
+        heard
+    }));
+    assert!(matches!(end, End::Doomed(Doom::Stopping)));
+    assert!(heard.len() > 100_000 && heard.ends_with(b"\r\n>1\r\n:7\r\n"), "{}", heard.len());
+}
+
+#[test]
+fn one_that_takes_nothing_when_the_server_stops_is_cut_off_in_the_end() {
+    let place = Place::new();
+    place.shared.world().keys.set(0, b"large", crate::server::keys::Value::String(vec![7; 100_000]), None);
+    let (session, client, mut other) = place.session(64);
+    let (mut session, mut cx) = (Box::pin(session.run()), Context::from_waker(Waker::noop()));
+    assert!(Pin::new(&mut other).poll_write(&mut cx, b"GET large\r\n").is_ready());
+    assert!(session.as_mut().poll(&mut cx).is_pending());
+    client.doom(Doom::Stopping);
+    assert!(session.as_mut().poll(&mut cx).is_pending());
+    client.doom(Doom::Killed);
+    assert!(matches!(session.as_mut().poll(&mut cx), Poll::Ready(End::Doomed(Doom::Killed))));
+}
+
+#[test]
+fn the_longest_argument_is_what_it_was_set_to_while_one_is_connected() {
+    let place = Place::new();
+    let (session, _, mut other) = place.session(1 << 10);
+    let (_, heard) = smol::block_on(join(session.run(), async move {
+        let mut heard = Vec::new();
+        other
+            .write_all(b"CONFIG SET proto-max-bulk-len 1mb\r\n*2\r\n$4\r\nECHO\r\n$1048577\r\n")
+            .await
+            .unwrap();
+        other.read_to_end(&mut heard).await.unwrap();
+        heard
+    }));
+    assert_eq!(heard, b"+OK\r\n-ERR Protocol error: invalid bulk length\r\n");
+}
