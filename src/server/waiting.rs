@@ -118,9 +118,20 @@ impl Waiting {
 
 /// Serves those who wait for keys that were changed. `now`: milliseconds since 1970.
 pub(super) fn serve_marked(world: &mut World, now: u64) {
-    while let Some((db, key)) = world.waiting.marked.pop() {
+    let (marked, mut seen) = (std::mem::take(&mut world.waiting.marked), BTreeSet::new());
+    // In the order in which they were changed, each once: nobody changes anything here.
+    for (db, key) in marked {
+        if !seen.insert((db, key.clone())) {
+            continue;
+        }
         let numbers = world.waiting.keys.get(&(db, key.clone())).cloned().unwrap_or_default();
+        // Groups that have nothing more: thousands may wait in the name of one.
+        let mut empty = BTreeSet::new();
         for number in numbers {
+            let group = world.waiting.waiters.get(&number).and_then(|waiter| waiter.group.as_ref());
+            if group.is_some_and(|group| empty.contains(&group.group)) {
+                continue;
+            }
             let Some(waiter) = world.waiting.waiters.remove(&number) else { continue };
             let mut out = Vec::new();
             let mut replies = Replies::new(&mut out, waiter.protocol);
@@ -133,6 +144,9 @@ pub(super) fn serve_marked(world: &mut World, now: u64) {
             };
             // Put back, so that it is taken out with its keys.
             let client = waiter.client.clone();
+            if !served && let Some(group) = &waiter.group {
+                empty.insert(group.group.clone());
+            }
             world.waiting.waiters.insert(number, waiter);
             if served {
                 world.waiting.remove(number);

@@ -235,3 +235,16 @@ fn a_session_that_is_to_end_ends_while_it_waits() {
     ));
     assert_eq!(place.shared.world().waiting.len(), 0);
 }
+
+#[test]
+fn who_waits_for_several_streams_gets_the_one_that_came_first() {
+    with::<2>(async |place, [mut a, mut writer]| {
+        a.say("XREAD BLOCK 0 STREAMS s t $ $").await;
+        until_waiting(place, 1).await;
+        writer.asks("MULTI", "+OK").await;
+        writer.asks("XADD t 1 f v", "+QUEUED").await;
+        writer.asks("XADD s 1 f v", "+QUEUED").await;
+        writer.asks("EXEC", "*2 $3 1-0 $3 1-0").await;
+        a.hears("*1 *2 $1 t *1 *2 $3 1-0 *2 $1 f $1 v").await;
+    });
+}
