@@ -104,6 +104,8 @@ pub(super) struct Keys {
     databases: Vec<BTreeMap<Vec<u8>, Entry>>,
     /// When keys are over, the first one first. Limit: one for each key.
     expiries: BTreeSet<(Moment, usize, Vec<u8>)>,
+    /// How many of them are of each database.
+    timed: [usize; DATABASES],
     used: usize,
     /// Those that were not there before, and were not told of. Limit: one command's.
     created: Vec<(usize, Vec<u8>)>,
@@ -112,7 +114,8 @@ pub(super) struct Keys {
 impl Default for Keys {
     fn default() -> Keys {
         let databases = std::iter::repeat_with(BTreeMap::new).take(DATABASES).collect();
-        Keys { databases, expiries: BTreeSet::new(), used: 0, created: Vec::new() }
+        let timed = [0; DATABASES];
+        Keys { databases, expiries: BTreeSet::new(), timed, used: 0, created: Vec::new() }
     }
 }
 
@@ -138,7 +141,21 @@ impl Keys {
                 self.created.push((db, key.to_vec()));
             }
             keys.insert(key.to_vec(), Entry { value, expires, cost });
-            self.expiries.extend(expires.map(|at| (at, db, key.to_vec())));
+            self.remind(db, key, expires);
+        }
+    }
+
+    /// Notes when a key is over.
+    fn remind(&mut self, db: usize, key: &[u8], expires: Option<Moment>) {
+        if let (Some(at), Some(timed)) = (expires, self.timed.get_mut(db)) {
+            *timed += usize::from(self.expiries.insert((at, db, key.to_vec())));
+        }
+    }
+
+    /// It is over at another time, or gone.
+    fn remind_no_more(&mut self, db: usize, key: &[u8], expires: Option<Moment>) {
+        if let (Some(at), Some(timed)) = (expires, self.timed.get_mut(db)) {
+            *timed -= usize::from(self.expiries.remove(&(at, db, key.to_vec())));
         }
     }
 
@@ -196,9 +213,7 @@ impl Keys {
     pub(super) fn remove(&mut self, db: usize, key: &[u8]) -> Option<Value> {
         let entry = self.databases.get_mut(db)?.remove(key)?;
         self.used -= entry.cost;
-        if let Some(at) = entry.expires {
-            self.expiries.remove(&(at, db, key.to_vec()));
-        }
+        self.remind_no_more(db, key, entry.expires);
         Some(entry.value)
     }
 
@@ -213,10 +228,9 @@ impl Keys {
     /// Sets when a key is over, or that it never is. Answers whether there is such a key.
     pub(super) fn expire(&mut self, db: usize, key: &[u8], at: Option<Moment>) -> bool {
         let Some(entry) = self.databases.get_mut(db).and_then(|keys| keys.get_mut(key)) else { return false };
-        if let Some(before) = std::mem::replace(&mut entry.expires, at) {
-            self.expiries.remove(&(before, db, key.to_vec()));
-        }
-        self.expiries.extend(at.map(|at| (at, db, key.to_vec())));
+        let before = std::mem::replace(&mut entry.expires, at);
+        self.remind_no_more(db, key, before);
+        self.remind(db, key, at);
         true
     }
 
@@ -262,13 +276,16 @@ impl Keys {
 
     /// How many keys of a database are over at some time.
     pub(super) fn timed(&self, db: usize) -> usize {
-        self.expiries.iter().filter(|(_, of, _)| *of == db).count()
+        self.timed.get(db).copied().unwrap_or(0)
     }
 
     /// Takes away all keys of a database.
     pub(super) fn clear(&mut self, db: usize) {
-        while let Some(key) = self.db(db).and_then(|keys| keys.keys().next().cloned()) {
-            self.remove(db, &key);
+        if let (Some(keys), Some(timed)) = (self.databases.get_mut(db), self.timed.get_mut(db)) {
+            self.used -= std::mem::take(keys).into_values().map(|entry| entry.cost).sum::<usize>();
+            if std::mem::take(timed) > 0 {
+                self.expiries.retain(|(_, of, _)| *of != db);
+            }
         }
     }
 

@@ -43,6 +43,7 @@ mod keys;
 mod notify;
 mod pubsub;
 mod resp;
+mod scans;
 mod serving;
 mod session;
 mod state;

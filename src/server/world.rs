@@ -9,6 +9,7 @@ use super::config::{Config, Remembered};
 use super::keys::Keys;
 use super::notify::Class;
 use super::pubsub::PubSub;
+use super::scans::Scans;
 use super::stats::Stats;
 use super::waiting::Waiting;
 use super::watch::Watched;
@@ -18,6 +19,7 @@ use crate::base::Moment;
 pub(super) struct World {
     pub(super) keys: Keys,
     pub(super) pubsub: PubSub,
+    pub(super) scans: Scans,
     pub(super) waiting: Waiting,
     pub(super) watched: Watched,
     pub(super) config: Config,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::base::Moment;
 use crate::server::command::{Command, Context, Failure, Flag, Run};
 use crate::server::glob::matches;
 use crate::server::notify::Class;
@@ -28,8 +29,8 @@ pub(super) const COMMANDS: &[Command] = &[
     reads("type", 2, kind),
     writes("rename", 3, (1, 2, 1), rename),
     writes("renamenx", 3, (1, 2, 1), renamenx),
-    writes("expire", 3, (1, 1, 1), expire),
-    writes("pexpire", 3, (1, 1, 1), pexpire),
+    writes("expire", -3, (1, 1, 1), expire),
+    writes("pexpire", -3, (1, 1, 1), pexpire),
     writes("persist", 2, (1, 1, 1), persist),
     reads("ttl", 2, ttl),
     reads("pttl", 2, pttl),
@@ -101,16 +102,22 @@ fn pexpire(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 }
 
 fn expire_in(cx: &mut Context<'_, '_>, name: &str, unit: i64) -> Result<(), Failure> {
+    let when = When::parse(cx)?;
     let millis = cx.integer(2)?.checked_mul(unit);
-    let millis = millis.ok_or_else(|| Failure::say(format!("invalid expire time in '{name}' command")))?;
+    // Redis counts from 1970, and refuses what is too much for that.
+    let ends = millis.and_then(|millis| millis.checked_add(i64::try_from(cx.millis).unwrap_or(i64::MAX)));
+    let invalid = || Failure::say(format!("invalid expire time in '{name}' command"));
+    let millis = millis.filter(|_| ends.is_some()).ok_or_else(invalid)?;
     let (db, key) = (cx.state.db, cx.request.get(1).unwrap_or_default());
-    if cx.world.keys.get(db, key).is_none() {
+    let before = cx.world.keys.expires(db, key);
+    let at = cx.now + Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+    if !before.is_some_and(|before| when.allows(before, at)) {
         cx.out.integer(0);
         return Ok(());
     }
     match u64::try_from(millis) {
-        Ok(millis) if millis > 0 => {
-            cx.world.keys.expire(db, key, Some(cx.now + Duration::from_millis(millis)));
+        Ok(1..) => {
+            cx.world.keys.expire(db, key, Some(at));
             cx.world.notify(Class::Generic, "expire", db, key);
         }
         // What is over already goes at once.
@@ -121,6 +128,49 @@ fn expire_in(cx: &mut Context<'_, '_>, name: &str, unit: i64) -> Result<(), Fail
     }
     cx.out.integer(1);
     Ok(())
+}
+
+/// Under which conditions a key gets another end.
+#[derive(Default)]
+struct When {
+    has_none: bool,
+    has_one: bool,
+    later: bool,
+    earlier: bool,
+}
+
+impl When {
+    fn parse(cx: &Context<'_, '_>) -> Result<When, Failure> {
+        let mut when = When::default();
+        for at in 3..cx.request.len() {
+            match cx.word(at).as_str() {
+                "nx" => when.has_none = true,
+                "xx" => when.has_one = true,
+                "gt" => when.later = true,
+                "lt" => when.earlier = true,
+                _ => {
+                    let option = String::from_utf8_lossy(cx.arg(at)).into_owned();
+                    return Err(Failure::say(format!("Unsupported option {option}")));
+                }
+            }
+        }
+        let When { has_none, has_one, later, earlier } = when;
+        if has_none && (has_one || later || earlier) {
+            return Err(Failure::err("NX and XX, GT or LT options at the same time are not compatible"));
+        }
+        if later && earlier {
+            return Err(Failure::err("GT and LT options at the same time are not compatible"));
+        }
+        Ok(when)
+    }
+
+    /// A key without an end has the latest one.
+    fn allows(&self, before: Option<Moment>, at: Moment) -> bool {
+        !(self.has_none && before.is_some()
+            || self.has_one && before.is_none()
+            || self.later && before.is_none_or(|before| at <= before)
+            || self.earlier && before.is_some_and(|before| at >= before))
+    }
 }
 
 fn persist(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
@@ -161,11 +211,9 @@ fn keys(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Redis's cursor is a number. Here it is the number of keys that were passed: a key that is there all the time may be
-/// given twice if others go, as it may in Redis, and is missed if others that are before it come; so what was added is
-/// scanned for again.
+/// What is there all the time is given once, in order.
 fn scan(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let cursor = cx.integer(1).ok().and_then(|cursor| usize::try_from(cursor).ok());
+    let cursor = std::str::from_utf8(cx.arg(1)).ok().and_then(|text| text.parse::<u64>().ok());
     let cursor = cursor.ok_or(Failure::err("invalid cursor"))?;
     let (mut pattern, mut count, mut kind) = (&b"*"[..], 10, None);
     for at in (2..cx.request.len()).step_by(2) {
@@ -180,17 +228,21 @@ fn scan(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
             _ => return Err(Failure::SYNTAX),
         }
     }
+    let behind = match cursor {
+        0 => None,
+        cursor => Some(cx.world.scans.behind(cursor).ok_or(Failure::err("invalid cursor"))?.to_vec()),
+    };
     let (keys, db) = (&cx.world.keys, cx.state.db);
-    let next = cursor.saturating_add(count);
-    let next = if next >= keys.len(db) { 0 } else { next };
+    let mut names = keys.names(db, behind.as_deref());
+    let some: Vec<&[u8]> = names.by_ref().take(count).collect();
+    let last = some.last().filter(|_| names.next().is_some());
     cx.out.array(2);
-    cx.out.bulk_of(next);
+    cx.out.bulk_of(last.map_or(0, |last| cx.world.scans.go_on(cursor, last)));
     cx.out.counted(Aggregate::Array, |out| {
-        let some = keys.names(db, None).skip(cursor).take(count);
-        let is_kind = |key: &&[u8]| {
+        let is_kind = |key: &&&[u8]| {
             kind.as_ref().is_none_or(|kind| keys.get(db, key).is_some_and(|value| value.kind() == kind))
         };
-        some.filter(|key| matches(pattern, key)).filter(is_kind).map(|key| out.bulk(key)).count()
+        some.iter().filter(|key| matches(pattern, key)).filter(is_kind).map(|key| out.bulk(key)).count()
     });
     Ok(())
 }

@@ -34,9 +34,12 @@ fn set(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
             "xx" if only != Some(false) => only = Some(true),
             "get" => get = true,
             "keepttl" if time.is_none() => keep = true,
-            unit @ ("ex" | "px") if time.is_none() && !keep && at + 1 < cx.request.len() => {
+            unit @ ("ex" | "px" | "exat" | "pxat")
+                if time.is_none() && !keep && at + 1 < cx.request.len() =>
+            {
                 at += 1;
-                time = Some(whole_time(cx, at, if unit == "ex" { 1000 } else { 1 }, "set")?);
+                let millis = if unit.starts_with('e') { 1000 } else { 1 };
+                time = Some(whole_time(cx, at, (millis, unit.ends_with("at")), "set")?);
             }
             _ => return Err(Failure::SYNTAX),
         }
@@ -73,8 +76,8 @@ fn psetex(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     set_for(cx, "psetex", 1)
 }
 
-fn set_for(cx: &mut Context<'_, '_>, name: &str, unit: u64) -> Result<(), Failure> {
-    let time = whole_time(cx, 2, unit, name)?;
+fn set_for(cx: &mut Context<'_, '_>, name: &str, unit: i64) -> Result<(), Failure> {
+    let time = whole_time(cx, 2, (unit, false), name)?;
     put(cx, 3, Some(cx.now + time));
     cx.world.notify(Class::Generic, "expire", cx.state.db, cx.request.get(1).unwrap_or_default());
     cx.out.ok();
@@ -89,12 +92,22 @@ fn put(cx: &mut Context<'_, '_>, value: usize, expires: Option<crate::base::Mome
     cx.world.notify(Class::String, "set", db, key);
 }
 
-/// A time that a key is to have, which can't be none.
-fn whole_time(cx: &Context<'_, '_>, index: usize, unit: u64, name: &str) -> Result<Duration, Failure> {
-    let number = u64::try_from(cx.integer(index)?).ok().filter(|number| *number > 0);
-    let millis = number.and_then(|number| number.checked_mul(unit)).filter(|millis| *millis < 1 << 50);
+/// A time that a key is to have, which can't be none; or, since 1970, when it ends.
+fn whole_time(
+    cx: &Context<'_, '_>,
+    index: usize,
+    (unit, since_1970): (i64, bool),
+    name: &str,
+) -> Result<Duration, Failure> {
+    let number = Some(cx.integer(index)?).filter(|number| *number > 0);
+    let now = i64::try_from(cx.millis).unwrap_or(i64::MAX);
+    let millis = number.and_then(|number| number.checked_mul(unit));
+    // Redis counts from 1970, and refuses what is too much for that.
+    let millis = millis.and_then(|millis| {
+        if since_1970 { Some(millis.saturating_sub(now)) } else { millis.checked_add(now).and(Some(millis)) }
+    });
     let millis = millis.ok_or_else(|| Failure::say(format!("invalid expire time in '{name}' command")))?;
-    Ok(Duration::from_millis(millis))
+    Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }
 
 fn incr(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
