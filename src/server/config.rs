@@ -163,7 +163,7 @@ impl Config {
             }
             "notify-keyspace-events" => {
                 self.events = Events::parse(&value)
-                    .ok_or_else(|| invalid("Invalid event class character. Use 'Ag$lszhxeKEtmdn'."))?;
+                    .ok_or_else(|| invalid("Invalid event class character. Use 'Ag$lshzxeKEtmdn'."))?;
             }
             "proto-max-bulk-len" => {
                 let most = bytes(&value).and_then(|most| usize::try_from(most).ok());

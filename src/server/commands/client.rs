@@ -1,7 +1,9 @@
 //! `CLIENT`: what a connection tells of itself, and of others.
 
+use std::collections::BTreeSet;
+
 use super::connection::check_name;
-use crate::server::client::Doom;
+use crate::server::client::{Client, Doom};
 use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::resp::Verbatim;
 use crate::server::state::ReplyMode;
@@ -70,15 +72,11 @@ fn info(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 }
 
 fn list(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let mut wanted: Option<Vec<i64>> = None;
+    let mut wanted: Option<BTreeSet<i64>> = None;
+    let mut kind = None;
     match (cx.request.len(), cx.word(2).as_str()) {
         (2, _) => {}
-        // Of the types there is but one here.
-        (4, "type") => match cx.word(3).as_str() {
-            "normal" => {}
-            "pubsub" | "master" | "replica" | "slave" => wanted = Some(Vec::new()),
-            other => return Err(Failure::say(format!("Unknown client type '{other}'"))),
-        },
+        (4, "type") => kind = Some(Kind::parse(cx, 3)?),
         (4.., "id") => {
             let ids =
                 (3..cx.request.len()).map(|at| cx.integer(at).map_err(|_| Failure::err("Invalid client ID")));
@@ -89,7 +87,8 @@ fn list(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let mut text = String::new();
     for client in cx.world.clients.values() {
         let id = i64::try_from(client.id).unwrap_or(i64::MAX);
-        if wanted.as_ref().is_none_or(|wanted| wanted.contains(&id)) {
+        let of_kind = kind.is_none_or(|kind| Kind::of(client) == kind);
+        if of_kind && wanted.as_ref().is_none_or(|wanted| wanted.contains(&id)) {
             text += &format!("{}\n", client.line(cx.now));
         }
     }
@@ -97,9 +96,37 @@ fn list(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a client is connected for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    Listener,
+    /// There is no replication.
+    Nobody,
+}
+
+impl Kind {
+    fn parse(cx: &Context<'_, '_>, at: usize) -> Result<Kind, Failure> {
+        match cx.word(at).as_str() {
+            "normal" => Ok(Kind::Normal),
+            "pubsub" => Ok(Kind::Listener),
+            "master" | "replica" | "slave" => Ok(Kind::Nobody),
+            _ => {
+                let kind = String::from_utf8_lossy(cx.arg(at)).into_owned();
+                Err(Failure::say(format!("Unknown client type '{kind}'")))
+            }
+        }
+    }
+
+    fn of(client: &Client) -> Kind {
+        let shown = client.shown();
+        if shown.channels + shown.patterns > 0 { Kind::Listener } else { Kind::Normal }
+    }
+}
+
 /// `CLIENT KILL addr`, or with filters that must all fit.
 fn kill(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let peer = |client: &crate::server::client::Client| client.peer.map(|peer| peer.to_string().into_bytes());
+    let peer = |client: &Client| client.peer.map(|peer| peer.to_string().into_bytes());
     if cx.request.len() == 3 {
         let found = cx.world.clients.values().find(|client| peer(client).as_deref() == Some(cx.arg(2)));
         found.ok_or(Failure::err("No such client"))?.doom(Doom::Killed);
@@ -109,7 +136,7 @@ fn kill(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     if !cx.request.len().is_multiple_of(2) {
         return Err(Failure::SYNTAX);
     }
-    let (mut id, mut addr, mut own, mut skip_me) = (None, None, None, true);
+    let (mut id, mut addr, mut own, mut kind, mut skip_me) = (None, None, None, None, true);
     for at in (2..cx.request.len()).step_by(2) {
         match cx.word(at).as_str() {
             "id" => {
@@ -123,7 +150,7 @@ fn kill(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
                 let user = String::from_utf8_lossy(cx.arg(at + 1)).into_owned();
                 return Err(Failure::say(format!("No such user '{user}'")));
             }
-            "type" if cx.word(at + 1) == "normal" || cx.word(at + 1) == "pubsub" => {}
+            "type" => kind = Some(Kind::parse(cx, at + 1)?),
             "skipme" => match cx.word(at + 1).as_str() {
                 "yes" => skip_me = true,
                 "no" => skip_me = false,
@@ -134,7 +161,8 @@ fn kill(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     }
     let mut killed = 0;
     for client in cx.world.clients.values() {
-        let fits = id.is_none_or(|id| u64::try_from(id) == Ok(client.id))
+        let fits = kind.is_none_or(|kind| Kind::of(client) == kind)
+            && id.is_none_or(|id| u64::try_from(id) == Ok(client.id))
             && addr.as_ref().is_none_or(|addr| peer(client).as_ref() == Some(addr))
             && own
                 .as_ref()

@@ -5,7 +5,7 @@ use crate::server::keys::DATABASES;
 use crate::server::resp::{Protocol, parse_i64};
 use crate::server::state::{ReplyMode, State};
 
-const ALWAYS: &[Flag] = &[Flag::Fast, Flag::NoAuth, Flag::WhileListening];
+const ALWAYS: &[Flag] = &[Flag::Fast, Flag::NoAuth, Flag::WhileListening, Flag::InTransaction];
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -20,13 +20,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "hello", arity: -1, flags: &[Flag::Fast, Flag::NoAuth], keys: (0, 0, 0), run: hello },
     Command { name: "select", arity: 2, flags: &[Flag::Fast], keys: (0, 0, 0), run: select },
     Command { name: "quit", arity: -1, flags: ALWAYS, keys: (0, 0, 0), run: quit },
-    Command {
-        name: "reset",
-        arity: 1,
-        flags: &[Flag::Fast, Flag::NoAuth, Flag::WhileListening, Flag::InTransaction],
-        keys: (0, 0, 0),
-        run: reset,
-    },
+    Command { name: "reset", arity: 1, flags: ALWAYS, keys: (0, 0, 0), run: reset },
 ];
 
 fn ping(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
@@ -124,7 +118,7 @@ fn hello(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     if !cx.state.authenticated {
         return Err(Failure::new(
             "NOAUTH",
-            "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+            "HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
     if let Some(name) = name {
@@ -160,7 +154,10 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), Failure> {
 }
 
 fn select(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let db = parse_i64(cx.arg(1)).ok_or(Failure::err("invalid DB index"))?;
+    let db = cx.integer(1)?;
+    if i32::try_from(db).is_err() {
+        return Err(Failure::err("value is out of range, value must between -2147483648 and 2147483647"));
+    }
     cx.state.db = usize::try_from(db)
         .ok()
         .filter(|db| *db < DATABASES)

@@ -12,8 +12,8 @@ const TAKES: &[Flag] = &[Flag::Write, Flag::Fast];
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "lpush", arity: -3, flags: ADDS, keys: (1, 1, 1), run: lpush },
     Command { name: "rpush", arity: -3, flags: ADDS, keys: (1, 1, 1), run: rpush },
-    Command { name: "lpop", arity: 2, flags: TAKES, keys: (1, 1, 1), run: lpop },
-    Command { name: "rpop", arity: 2, flags: TAKES, keys: (1, 1, 1), run: rpop },
+    Command { name: "lpop", arity: -2, flags: TAKES, keys: (1, 1, 1), run: lpop },
+    Command { name: "rpop", arity: -2, flags: TAKES, keys: (1, 1, 1), run: rpop },
     Command { name: "llen", arity: 2, flags: &[Flag::ReadOnly, Flag::Fast], keys: (1, 1, 1), run: llen },
     Command { name: "lrange", arity: 4, flags: &[Flag::ReadOnly], keys: (1, 1, 1), run: lrange },
 ];
@@ -75,21 +75,40 @@ fn pop(
     event: &str,
     take: fn(&mut VecDeque<Vec<u8>>) -> Option<Vec<u8>>,
 ) -> Result<(), Failure> {
-    list(cx)?;
+    let many = match cx.request.len() {
+        2 => None,
+        3 => {
+            let many = cx.integer(2).ok().and_then(|many| usize::try_from(many).ok());
+            Some(many.ok_or(Failure::err("value is out of range, must be positive"))?)
+        }
+        _ => return Err(Failure::arity(event)),
+    };
+    let there = list(cx)?.is_some();
     let (db, key) = (cx.state.db, cx.request.get(1).unwrap_or_default());
     let taken = cx.world.keys.change(db, key, |value, cost| match value {
-        Value::List(list) => take(list).inspect(|value| cost.take(value.len())),
-        _ => None,
+        Value::List(list) => {
+            let taken = std::iter::from_fn(|| take(list)).take(many.unwrap_or(1));
+            taken.inspect(|value| cost.take(value.len())).collect()
+        }
+        _ => Vec::new(),
     });
-    let Some(value) = taken.flatten() else {
-        cx.out.null();
+    let taken = taken.unwrap_or_default();
+    match (many, taken.first()) {
+        (Some(_), _) if there => {
+            cx.out.array(taken.len());
+            taken.iter().for_each(|value| cx.out.bulk(value));
+        }
+        (Some(_), _) => cx.out.null_array(),
+        (None, Some(value)) => cx.out.bulk(value),
+        (None, None) => cx.out.null(),
+    }
+    if taken.is_empty() {
         return Ok(());
-    };
+    }
     cx.world.notify(Class::List, event, db, key);
     if cx.world.keys.get(db, key).is_none() {
         cx.world.notify(Class::Generic, "del", db, key);
     }
-    cx.out.bulk(&value);
     Ok(())
 }
 

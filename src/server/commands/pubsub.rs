@@ -27,7 +27,7 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: -2,
         flags: &[Flag::PubSub],
         keys: (0, 0, 0),
-        run: no_shards,
+        run: nobody_in_shards,
     },
     Command { name: "pubsub|help", arity: 2, flags: &[Flag::PubSub], keys: (0, 0, 0), run: help },
 ];
@@ -93,7 +93,10 @@ fn publish(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 
 fn channels(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     if cx.request.len() > 3 {
-        return Err(Failure::arity("pubsub|channels"));
+        let name = String::from_utf8_lossy(cx.arg(1)).into_owned();
+        return Err(Failure::say(format!(
+            "unknown subcommand or wrong number of arguments for '{name}'. Try PUBSUB HELP."
+        )));
     }
     let (pubsub, pattern) = (&cx.world.pubsub, cx.request.get(2));
     cx.out.counted(Aggregate::Array, |out| pubsub.channels(pattern).map(|channel| out.bulk(channel)).count());
@@ -118,6 +121,15 @@ fn numpat(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 /// This is no cluster.
 fn no_shards(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     cx.out.array(0);
+    Ok(())
+}
+
+fn nobody_in_shards(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    cx.out.array(2 * (cx.request.len() - 2));
+    for channel in cx.request.args().skip(2) {
+        cx.out.bulk(channel);
+        cx.out.integer(0);
+    }
     Ok(())
 }
 

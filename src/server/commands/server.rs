@@ -1,5 +1,7 @@
 //! The server itself: what it is, how it is set, and which commands it has.
 
+use std::collections::BTreeSet;
+
 use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::commands;
 use crate::server::config::ConfigError;
@@ -63,7 +65,14 @@ fn config_set(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         return Err(Failure::arity("config|set"));
     }
     let (mut config, mut remembered) = (cx.world.config.clone(), cx.world.remembered.clone());
+    let mut named = BTreeSet::new();
     for at in (2..cx.request.len()).step_by(2) {
+        if !named.insert(cx.word(at)) {
+            let name = String::from_utf8_lossy(cx.arg(at)).into_owned();
+            return Err(Failure::say(format!(
+                "CONFIG SET failed (possibly related to argument '{name}') - duplicate parameter"
+            )));
+        }
         config.set(&mut remembered, cx.arg(at), cx.arg(at + 1)).map_err(|error| match error {
             ConfigError::Unknown(name) => {
                 Failure::say(format!("Unknown option or number of arguments for CONFIG SET - '{name}'"))
@@ -145,7 +154,7 @@ fn command_info(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         };
         match commands::find(container, own) {
             Some(command) => describe(cx.out, command),
-            None => cx.out.null_array(),
+            None => cx.out.null(),
         }
     }
     Ok(())

@@ -119,6 +119,7 @@ fn zadd(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     }
     let is_new = sorted(cx)?.is_none();
     let (db, key, mut added) = (cx.state.db, cx.request.get(1).unwrap_or_default(), 0);
+    let mut changed = is_new;
     if is_new {
         let set: BTreeMap<_, _> = pairs.into_iter().collect();
         added = set.len();
@@ -128,7 +129,9 @@ fn zadd(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
             if let Value::SortedSet(set) = value {
                 for (member, score) in pairs {
                     let len = member.len();
-                    if set.insert(member, score).is_none() {
+                    let before = set.insert(member, score);
+                    changed |= before != Some(score);
+                    if before.is_none() {
                         cost.add(len);
                         added += 1;
                     }
@@ -136,7 +139,9 @@ fn zadd(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
             }
         });
     }
-    cx.world.notify(Class::SortedSet, "zadd", db, key);
+    if changed {
+        cx.world.notify(Class::SortedSet, "zadd", db, key);
+    }
     cx.out.integer(i64::try_from(added).unwrap_or(i64::MAX));
     Ok(())
 }
