@@ -51,6 +51,8 @@ pub(super) enum Flag {
     InTransaction,
     /// Not allowed in a transaction.
     NoTransaction,
+    /// Where it can't be run, there is no transaction any more.
+    EndsTransaction,
 }
 
 impl Flag {
@@ -66,6 +68,7 @@ impl Flag {
             Flag::NoAuth => "no_auth",
             Flag::NoTransaction => "no_multi",
             Flag::WhileListening | Flag::Pushes | Flag::InTransaction | Flag::WakesNobody => return None,
+            Flag::EndsTransaction => return None,
         })
     }
 }

@@ -21,6 +21,11 @@ pub(super) fn execute(
     let (now, start) = (rt.now(), out.len());
     world.stats.commands += 1;
     let found = command::find(&request);
+    if found.is_none() && is_a_browser(&request) {
+        tracing::warn!(target: "callboard::server", client = client.id, "a browser was sent away: somebody may attack by it");
+        state.quits = true;
+        return Some(request);
+    }
     {
         let mut shown = client.shown();
         shown.active = now;
@@ -36,6 +41,9 @@ pub(super) fn execute(
     match checked {
         Ok(command) if state.transaction.is_some() && !command.is(Flag::InTransaction) => {
             queue(state, command, request, out);
+            if skips || state.replies == ReplyMode::Off {
+                out.truncate(start);
+            }
         }
         Ok(command) => {
             world.tidy(now);
@@ -63,6 +71,10 @@ pub(super) fn execute(
             if let Some(command) = found {
                 world.stats.command(command.name).rejected += 1;
             }
+            let failure = match found {
+                Some(command) if command.is(Flag::EndsTransaction) => abort(world, state, failure),
+                _ => failure,
+            };
             refuse(world, &failure, &mut Replies::new(out, state.protocol));
             if skips || state.replies == ReplyMode::Off {
                 out.truncate(start);
@@ -91,7 +103,10 @@ fn check(
     if state.transaction.is_some() && command.is(Flag::NoTransaction) {
         return Err(Failure::err("Command not allowed inside a transaction"));
     }
-    if command.is(Flag::DenyOom) && world.is_out_of_memory() {
+    let takes_memory = command.is(Flag::DenyOom)
+        || command.is(Flag::EndsTransaction)
+            && state.transaction.as_ref().is_some_and(|transaction| transaction.takes_memory);
+    if takes_memory && world.is_out_of_memory() {
         return Err(Failure::OUT_OF_MEMORY);
     }
     if state.is_listening() && !command.is(Flag::WhileListening) {
@@ -101,6 +116,21 @@ fn check(
         )));
     }
     Ok(command)
+}
+
+/// What `EXEC` that can't be run leaves of its transaction: nothing.
+fn abort(world: &mut World, state: &mut State, why: Failure) -> Failure {
+    state.transaction = None;
+    world.watched.leave(&mut state.watch);
+    let Failure { code, text } = why;
+    let code = if code == "ERR" { String::new() } else { format!("{code} ") };
+    Failure { code: "EXECABORT", text: format!("Transaction discarded because of: {code}{text}").into() }
+}
+
+/// Whether it is the beginning of what a browser sends: a page from anywhere can let it speak to this machine's ports, and
+/// have its commands in what it posts.
+fn is_a_browser(request: &Request) -> bool {
+    [&b"post"[..], b"host:"].iter().any(|name| request.name().eq_ignore_ascii_case(name))
 }
 
 fn queue(state: &mut State, command: &Command, request: Request, out: &mut Vec<u8>) {
@@ -113,6 +143,7 @@ fn queue(state: &mut State, command: &Command, request: Request, out: &mut Vec<u
             .error("ERR", format_args!("'{name}' was not queued: the transaction has too many bytes"));
     }
     transaction.bytes += request.memory();
+    transaction.takes_memory |= command.is(Flag::DenyOom);
     transaction.queued.push(request);
     replies.status("QUEUED");
 }
@@ -122,8 +153,10 @@ pub(super) fn run_one(command: &Command, cx: &mut Context<'_, '_>, request: &Req
     let began = cx.rt.now();
     let Context { rt, client, now, millis, .. } = *cx;
     let (world, state) = (&mut *cx.world, &mut *cx.state);
+    let protocol = state.protocol;
     let result = cx.out.attempt(|out| {
-        let out = &mut out.speaking(out.protocol());
+        // Why not `out`'s own: `HELLO`, in a transaction, has changed it for what comes behind.
+        let out = &mut out.speaking(protocol);
         (command.run)(&mut Context { rt, world, client, state, request, out, now, millis })
     });
     cx.world.tell_created();

@@ -52,11 +52,15 @@ pub(super) struct Transaction {
     pub(super) bytes: usize,
     /// One of them can't be run, so none will be.
     pub(super) broken: bool,
+    /// One of them is refused where there is no memory, so all are.
+    pub(super) takes_memory: bool,
 }
 
 impl Transaction {
     /// The most bytes of commands that wait.
     pub(super) const MOST_BYTES: usize = 256 << 20;
+    /// The most bytes that it is answered: a few of them can ask for any number of copies of a large value.
+    pub(super) const MOST_ANSWER: usize = 1 << 30;
 }
 
 impl State {

@@ -1,6 +1,6 @@
 //! Keys that clients watch, so that a transaction is not run once somebody has changed one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::sync::{AtomicBool, Ordering};
@@ -17,10 +17,18 @@ pub(super) struct Watched(BTreeMap<Place, Vec<Arc<AtomicBool>>>);
 pub(super) struct Watch {
     /// One of them was changed. Ordering: written and read under the world's lock.
     changed: Arc<AtomicBool>,
-    places: Vec<Place>,
+    /// Limit: [`Watch::MOST`].
+    places: BTreeSet<Place>,
 }
 
 impl Watch {
+    /// The most keys of one client.
+    pub(super) const MOST: usize = 100_000;
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     pub(super) fn is_changed(&self) -> bool {
         self.changed.load(Ordering::Relaxed)
     }
@@ -29,9 +37,8 @@ impl Watch {
 impl Watched {
     pub(super) fn add(&mut self, watch: &mut Watch, db: usize, key: &[u8]) {
         let place = (db, key.to_vec());
-        if !watch.places.contains(&place) {
-            self.0.entry(place.clone()).or_default().push(watch.changed.clone());
-            watch.places.push(place);
+        if watch.places.insert(place.clone()) {
+            self.0.entry(place).or_default().push(watch.changed.clone());
         }
     }
 

@@ -1,14 +1,22 @@
 //! Several commands as one.
 
+use crate::server::client::Doom;
 use crate::server::command::{self, Command, Context, Failure, Flag};
 use crate::server::execute::run_one;
 use crate::server::state::Transaction;
+use crate::server::watch::Watch;
 
 const FLAGS: &[Flag] = &[Flag::Fast, Flag::InTransaction];
 
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "multi", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: multi },
-    Command { name: "exec", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: exec },
+    Command {
+        name: "exec",
+        arity: 1,
+        flags: &[Flag::Fast, Flag::InTransaction, Flag::EndsTransaction],
+        keys: (0, 0, 0),
+        run: exec,
+    },
     Command { name: "discard", arity: 1, flags: FLAGS, keys: (0, 0, 0), run: discard },
     Command { name: "watch", arity: -2, flags: FLAGS, keys: (1, -1, 1), run: watch },
     Command { name: "unwatch", arity: 1, flags: &[Flag::Fast], keys: (0, 0, 0), run: unwatch },
@@ -35,12 +43,18 @@ fn exec(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         cx.out.null_array();
         return Ok(());
     }
+    let begin = cx.out.len();
     cx.out.array(transaction.queued.len());
     cx.state.executing = true;
     for request in &transaction.queued {
         // Each was looked at when it was queued.
         if let Some(command) = command::find(request) {
             run_one(command, cx, request);
+        }
+        // The rest of them are run all the same: they are one.
+        if cx.out.len() - begin > Transaction::MOST_ANSWER {
+            cx.client.doom(Doom::Greedy);
+            cx.out.truncate(begin);
         }
     }
     cx.state.executing = false;
@@ -59,6 +73,9 @@ fn watch(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         return Err(Failure::err("WATCH inside MULTI is not allowed"));
     }
     let keys = cx.request.args().skip(1);
+    if cx.state.watch.len() + keys.len() > Watch::MOST {
+        return Err(Failure::say(format!("a client can't watch more than {} keys", Watch::MOST)));
+    }
     keys.for_each(|key| cx.world.watched.add(&mut cx.state.watch, cx.state.db, key));
     cx.out.ok();
     Ok(())

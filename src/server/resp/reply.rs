@@ -202,6 +202,16 @@ impl<'a> Replies<'a> {
         self.out.extend_from_slice(replies);
     }
 
+    /// How many bytes were written, those included that were there before.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written behind so many bytes.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.out.truncate(len);
+    }
+
     fn shape(&self, kind: Aggregate, len: usize) -> (u8, usize) {
         match (self.protocol, kind) {
             (Protocol::Resp2, Aggregate::Map) => (b'*', len.saturating_mul(2)),

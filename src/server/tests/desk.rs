@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::Moment;
 use crate::runtime::{Rt, Smol};
-use crate::server::client::Client;
+use crate::server::client::{Client, Doom};
 use crate::server::execute::execute;
 use crate::server::resp::{Decoder, Limits};
 use crate::server::state::State;
@@ -21,6 +21,17 @@ pub(super) struct Guest {
     client: Arc<Client>,
     state: State,
     decoder: Decoder,
+}
+
+impl Guest {
+    /// Whether its session is to end.
+    pub(super) fn quits(&self) -> bool {
+        self.state.quits
+    }
+
+    pub(super) fn doomed(&self) -> Option<Doom> {
+        self.client.doomed()
+    }
 }
 
 impl Desk {

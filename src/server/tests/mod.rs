@@ -2,6 +2,7 @@
 
 mod commands;
 mod desk;
+mod edges;
 mod sessions;
 mod streams;
 mod waiting;
