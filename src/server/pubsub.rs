@@ -55,23 +55,16 @@ impl PubSub {
     /// Lets a client listen no more.
     pub(super) fn leave(&mut self, by: By, channel: &[u8], client: &Client, own: &mut Interests) {
         let (all, own) = self.of(by, own);
-        if own.remove(channel)
-            && let Some(listeners) = all.get_mut(channel)
-        {
-            listeners.remove(&client.id);
-            if listeners.is_empty() {
-                all.remove(channel);
-            }
+        if own.remove(channel) {
+            go(all, channel, client);
         }
     }
 
     /// A client has gone.
     pub(super) fn leave_all(&mut self, client: &Client, own: &mut Interests) {
         let Interests { channels, patterns } = std::mem::take(own);
-        for (by, left) in [(By::Name, channels), (By::Pattern, patterns)] {
-            let mut rest = Interests { channels: left.clone(), patterns: left.clone() };
-            left.iter().for_each(|channel| self.leave(by, channel, client, &mut rest));
-        }
+        channels.iter().for_each(|channel| go(&mut self.channels, channel, client));
+        patterns.iter().for_each(|pattern| go(&mut self.patterns, pattern, client));
     }
 
     fn of<'a>(
@@ -113,6 +106,16 @@ impl PubSub {
     /// How many channels, and how many patterns, somebody listens to.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.channels.len(), self.patterns.len())
+    }
+}
+
+/// Takes a client from those who listen to a channel.
+fn go(all: &mut BTreeMap<Vec<u8>, Listeners>, channel: &[u8], client: &Client) {
+    if let Some(listeners) = all.get_mut(channel) {
+        listeners.remove(&client.id);
+        if listeners.is_empty() {
+            all.remove(channel);
+        }
     }
 }
 

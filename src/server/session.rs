@@ -28,8 +28,10 @@ use crate::base::Moment;
 const READ: usize = 16 << 10;
 /// So much is written before the next request is looked at.
 const WRITE: usize = 64 << 10;
-/// Memory of a buffer that is kept for the next reply.
-const KEEP: usize = 64 << 10;
+/// Memory of a buffer that is kept for the next reply. Every idle connection may hold it.
+const KEEP: usize = 16 << 10;
+/// So much is read behind a command that waits: whoever goes meanwhile is noticed behind it.
+const BEHIND: usize = 1 << 20;
 /// So many requests are worked off before others have a turn.
 const TURN: usize = 256;
 
@@ -39,7 +41,8 @@ pub(super) struct Session<S> {
     client: Arc<Client>,
     state: State,
     decoder: Decoder,
-    input: Box<[u8]>,
+    /// What is read at a time, or all that came behind a command that waits.
+    input: Vec<u8>,
     /// What of the input is to be read: from, to.
     left: (usize, usize),
     out: Vec<u8>,
@@ -67,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut decoder = Decoder::new(limits);
         decoder.set_authenticated(authenticated);
         let state = State { authenticated, ..State::default() };
-        let (input, out) = (vec![0; READ].into_boxed_slice(), Vec::new());
+        let (input, out) = (vec![0; READ], Vec::new());
         Session { io, shared, client, state, decoder, input, left: (0, 0), out, sent: 0 }
     }
 
@@ -143,6 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         self.client.take(&mut self.out, WRITE);
         self.flush().await?;
+        // All of it was looked at.
+        self.input.truncate(READ);
+        self.input.shrink_to(READ);
         self.wait().await
     }
 
@@ -196,14 +202,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (from, to) = self.left;
         self.input.copy_within(from..to, 0);
         self.left = (0, to - from);
-        while let Some(room @ [_, ..]) = self.input.get_mut(self.left.1..) {
+        loop {
+            if self.left.1 == self.input.len() && self.left.1 < BEHIND {
+                self.input.resize(2 * self.left.1, 0);
+            }
+            let Some(room @ [_, ..]) = self.input.get_mut(self.left.1..) else { return Poll::Pending };
             match std::task::ready!(Pin::new(&mut self.io).poll_read(cx, room)) {
                 Ok(0) => return Poll::Ready(Err(End::Gone)),
                 Ok(read) => self.left.1 += read,
                 Err(error) => return Poll::Ready(Err(End::Io(error))),
             }
         }
-        Poll::Pending
     }
 
     fn next_request(&mut self) -> Result<Option<super::resp::Request>, End> {

@@ -248,3 +248,22 @@ fn who_waits_for_several_streams_gets_the_one_that_came_first() {
         a.hears("*1 *2 $1 t *1 *2 $3 1-0 *2 $1 f $1 v").await;
     });
 }
+
+/// Not to hand what comes to somebody who is not there.
+#[test]
+fn one_that_goes_while_it_waits_is_gone_whatever_it_has_sent_behind() {
+    with::<2>(async |place, [mut a, mut b]| {
+        let behind = "PING\r\n".repeat(20_000);
+        a.say(&format!("XREAD BLOCK 0 STREAMS s $\r\n{behind}")).await;
+        until_waiting(place, 1).await;
+        drop(a);
+        until_waiting(place, 0).await;
+        // And what one that stays has sent is answered.
+        b.say(&format!("XREAD BLOCK 20 STREAMS s $\r\n{behind}ECHO end")).await;
+        b.hears("*-1").await;
+        for _ in 0..20_000 {
+            b.hears("+PONG").await;
+        }
+        b.hears("$3 end").await;
+    });
+}
