@@ -39,6 +39,10 @@ impl Desk {
         Desk { rt: Rt::new(Smol::global()), world: World::default() }
     }
 
+    pub(super) fn now(&self) -> Moment {
+        self.rt.now()
+    }
+
     pub(super) fn guest(&mut self) -> Guest {
         let id = self.world.number();
         let client = Arc::new(Client::new(id, [None, None], Moment::ZERO, 1 << 20));
