@@ -48,7 +48,12 @@ impl Engine {
     pub fn create(&mut self, names: impl IntoIterator<Item = String>) -> Result<u32, LogError> {
         let first = self.0.state.next_topic;
         self.all(|heard| {
-            let create = |name| Request::CreateTopic { name, terms: Terms::default(), done: heard.done() };
+            let create = |name| Request::CreateTopic {
+                topic: None,
+                name,
+                terms: Terms::default(),
+                done: heard.done(),
+            };
             names.into_iter().map(create).collect()
         })?;
         Ok(first)

@@ -66,6 +66,7 @@ pub mod inspect;
 mod journal;
 mod layout;
 mod open;
+mod owed;
 mod plan;
 mod ranges;
 mod real_fs;
@@ -84,7 +85,7 @@ mod writer;
 #[cfg(test)]
 mod shuttle_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::{Damage, LogError};
 pub use real_fs::RealFs;
@@ -94,6 +95,16 @@ pub(crate) use change::{Marks, Note, Terms};
 pub(crate) use open::{Found, Options};
 pub(crate) use ranges::Ranges;
 pub(crate) use record::{Record, Records};
+#[cfg_attr(
+    not(feature = "server"),
+    expect(unused_imports, reason = "only the server appends to several topics")
+)]
+pub(crate) use request::Chain;
 pub(crate) use request::{Done, Settles};
+#[cfg_attr(
+    not(feature = "server"),
+    expect(unused_imports, reason = "only the server looks at all of it")
+)]
+pub(crate) use state::State;
 pub(crate) use state::{GroupState, TopicState};
 pub(crate) use store::Log;

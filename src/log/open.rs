@@ -8,7 +8,7 @@ use super::error::LogError;
 use super::frame;
 use super::journal::{Journal, SLOT_START, is_slot_size};
 use super::layout::{self, Uuid};
-use super::plan::Owed;
+use super::owed::Owed;
 use super::replay::{Replay, Torn, replay};
 use super::shelf::Shelf;
 use super::state::State;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::change::{Change, Marks};
 use super::error::LogError;
 use super::frame::frame_len;
+use super::owed::{Owed, raise};
 use super::record::Records;
-use super::request::{Done, Request, Settles};
+use super::request::{Chain, Done, Request, Settles};
 use super::state::State;
 use crate::base::{Bug, planted};
 
@@ -22,17 +23,6 @@ const MOST_NUMBERS: usize = 32;
 
 /// Answers a request once it is known how its commit went.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), LogError>) + Send>;
-
-/// What nobody waits for, of commits that found no room: it goes into the next one.
-///
-/// Limit: what the state keeps of groups, once more.
-#[derive(Debug, Default)]
-pub(crate) struct Owed {
-    marks: BTreeMap<(u32, u32), Marks>,
-    trims: BTreeMap<u32, u64>,
-    /// There was no room for it just now. Until it is tried again, what nobody waits for joins it, and all else goes before it.
-    pub(crate) tried: bool,
-}
 
 /// One commit.
 #[derive(Default)]
@@ -89,6 +79,7 @@ struct Draft {
     /// Topics and groups that begin.
     new: Vec<Change<'static>>,
     next_topic: u32,
+    new_topics: BTreeSet<u32>,
     next_groups: BTreeMap<u32, u32>,
     new_groups: BTreeSet<(u32, u32)>,
     names: BTreeSet<(Option<u32>, String)>,
@@ -108,8 +99,8 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
     } else {
         draft.take_owed(owed, state, full);
     }
-    let mut last = None;
-    while last.is_none()
+    let mut last = Vec::new();
+    while goes_on(&last, queue.front())
         && draft.bytes < full
         && draft.records < FULL_RECORDS
         && queue.front().is_some_and(|request| draft.has_place_for(request, room))
@@ -121,10 +112,16 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
             owed.marks.remove(&(*topic, *group));
         }
         if let Some(request) = owed.unless_owed(request) {
-            last = draft.take(request, state);
+            draft.take(request, state, &mut last);
         }
     }
     draft.finish(last)
+}
+
+/// Whether more may join what must come last: topics that go are all that may go together.
+fn goes_on(last: &[Change<'_>], next: Option<&Request>) -> bool {
+    let goes = |change: &Change<'_>| matches!(change, Change::TopicGone { .. });
+    last.is_empty() || last.iter().all(goes) && matches!(next, Some(Request::DeleteTopic { .. }))
 }
 
 impl Draft {
@@ -154,6 +151,13 @@ impl Draft {
                 let joins = self.data.get(topic).map_or(0, |(_, all)| all.growth(records));
                 let settles = settles.as_ref().map_or(0, settles_bytes);
                 frame_len(records.bytes().len()) + joins + settles
+            }
+            Request::AppendAll { parts, .. } => {
+                let part = |(topic, records): &(u32, Records)| {
+                    let joins = self.data.get(topic).map_or(0, |(_, all)| all.growth(records));
+                    frame_len(records.bytes().len()) + joins
+                };
+                parts.iter().map(part).sum()
             }
             Request::Settle { settles, .. } => settles_bytes(settles),
             Request::Mark { marks, .. } => marks_bytes(marks),
@@ -189,15 +193,14 @@ impl Draft {
         }
     }
 
-    /// Takes in a request. Answers what of it must come behind all else, as the last of its commit.
-    fn take(&mut self, request: Request, state: &State) -> Option<Change<'static>> {
+    /// Takes in a request. What of it must come behind all else goes into `last`.
+    fn take(&mut self, request: Request, state: &State, last: &mut Vec<Change<'static>>) {
         match request {
             Request::Append { topic, records, sync, settles, done } => {
                 if settles.as_ref().is_none_or(|settles| self.has_group(state, settles.topic, settles.group))
                 {
                     // Why only then: what is not appended settles nothing.
-                    let settles =
-                        settles.filter(|_| records.count() > 0 && state.topics.contains_key(&topic));
+                    let settles = settles.filter(|_| records.count() > 0 && self.has_topic(state, topic));
                     settles.into_iter().for_each(|settles| self.settle(settles));
                     self.append(state, topic, records, sync, done);
                 } else {
@@ -213,13 +216,17 @@ impl Draft {
             },
             Request::Mark { topic, group, marks, done } => self.mark(state, topic, group, marks, done),
             Request::Trim { topic, floor } => self.trim(state, topic, floor),
-            Request::CreateTopic { name, terms, done } => {
-                if state.topic_named(&name).is_some() || !self.names.insert((None, name.clone())) {
-                    done.tell(Err(LogError::Exists));
-                    return None;
+            Request::AppendAll { parts, sync, chain, done } => {
+                self.append_all(state, parts, sync, chain, done)
+            }
+            Request::CreateTopic { topic, name, terms, done } => {
+                let topic = topic.unwrap_or(self.next_topic);
+                let is_new = topic >= self.next_topic && state.topic_named(&name).is_none();
+                if !is_new || !self.names.insert((None, name.clone())) {
+                    return done.tell(Err(LogError::Exists));
                 }
-                let topic = self.next_topic;
-                self.next_topic += 1;
+                self.next_topic = topic.saturating_add(1);
+                self.new_topics.insert(topic);
                 self.new.push(Change::Topic { topic, name: name.into(), terms: Cow::Owned(terms) });
                 self.answer(done, topic);
             }
@@ -228,39 +235,41 @@ impl Draft {
             }
             Request::SetTerms { topic, terms, done } => {
                 let change = Change::About { topic, terms: Cow::Owned(terms) };
-                return self.last(done, state.topics.contains_key(&topic), change);
+                last.extend(self.last(done, self.has_topic(state, topic), change));
             }
             Request::DeleteTopic { topic, done } => {
-                return self.last(done, state.topics.contains_key(&topic), Change::TopicGone { topic });
+                let goes = |change: &Change<'_>| change.topic() == Some(topic);
+                let there = self.has_topic(state, topic) && !last.iter().any(goes);
+                last.extend(self.last(done, there, Change::TopicGone { topic }));
             }
             Request::DeleteGroup { topic, group, done } => {
                 let there = self.has_group(state, topic, group);
-                return self.last(done, there, Change::GroupGone { topic, group });
+                last.extend(self.last(done, there, Change::GroupGone { topic, group }));
             }
             Request::Seek { topic, group, to, about, done } => {
                 let there = self.has_group(state, topic, group);
-                let last = self.last(done, there, Change::Seek { topic, group, to, about: about.into() });
-                if !planted(Bug::SeekFirst) {
-                    return last;
+                let seek = self.last(done, there, Change::Seek { topic, group, to, about: about.into() });
+                match planted(Bug::SeekFirst) {
+                    true => self.new.extend(seek),
+                    false => last.extend(seek),
                 }
-                self.new.extend(last);
             }
             Request::Describe { done } => done.tell(Ok(Box::new(state.clone()))),
             Request::Sync { done } => self.answer(done, ()),
             Request::Seal { done } => {
                 self.plan.seals = true;
-                return self.last(done, true, Change::Idle);
+                last.extend(self.last(done, true, Change::Idle));
             }
             Request::Turn { done } => {
                 self.plan.turns = true;
-                return self.last(done, true, Change::Idle);
+                last.extend(self.last(done, true, Change::Idle));
             }
             Request::Close { clean, done } => {
                 (self.plan.seals, self.plan.closes) = (true, true);
-                return self.last(done, true, if clean && !self.owes { Change::Close } else { Change::Idle });
+                let change = if clean && !self.owes { Change::Close } else { Change::Idle };
+                last.extend(self.last(done, true, change));
             }
         }
-        None
     }
 
     fn create_group(
@@ -283,22 +292,60 @@ impl Draft {
         self.answer(done, ());
     }
 
+    fn has_topic(&self, state: &State, topic: u32) -> bool {
+        state.topics.contains_key(&topic) || self.new_topics.contains(&topic)
+    }
+
     fn has_group(&self, state: &State, topic: u32, group: u32) -> bool {
         let there = state.topics.get(&topic).is_some_and(|topic| topic.groups.contains_key(&group));
         there || self.new_groups.contains(&(topic, group))
     }
 
     fn append(&mut self, state: &State, topic: u32, records: Records, sync: bool, done: Done<u64>) {
-        let Some(there) = state.topics.get(&topic) else { return done.tell(Err(LogError::Missing)) };
+        if !self.has_topic(state, topic) {
+            return done.tell(Err(LogError::Missing));
+        }
         if records.count() == 0 {
             return done.tell(Err(LogError::Invalid { why: "an append without records" }));
         }
         self.plan.sync |= sync;
+        let first = self.join(state, topic, records);
+        self.plan.answers.push(Box::new(move |result| done.tell(result.map(|()| first))));
+    }
+
+    /// Puts records behind those that a topic has, and gets; answers the first one's offset.
+    fn join(&mut self, state: &State, topic: u32, records: Records) -> u64 {
         self.records += u64::from(records.count());
-        let (offset, all) = self.data.entry(topic).or_insert_with(|| (there.next, Records::default()));
+        let next = state.topics.get(&topic).map_or(0, |there| there.next);
+        let (offset, all) = self.data.entry(topic).or_insert_with(|| (next, Records::default()));
         let first = *offset + if planted(Bug::OffsetOfCommit) { 0 } else { u64::from(all.count()) };
         all.append(records);
-        self.plan.answers.push(Box::new(move |result| done.tell(result.map(|()| first))));
+        first
+    }
+
+    fn append_all(
+        &mut self,
+        state: &State,
+        parts: Vec<(u32, Records)>,
+        sync: bool,
+        chain: Chain,
+        done: Done<()>,
+    ) {
+        let there = |(topic, records): &(u32, Records)| records.count() > 0 && self.has_topic(state, *topic);
+        if chain.is_broken() || !parts.iter().all(there) {
+            chain.snap();
+            return done.tell(Err(LogError::Missing));
+        }
+        self.plan.sync |= sync;
+        for (topic, records) in parts {
+            self.join(state, topic, records);
+        }
+        self.plan.answers.push(Box::new(move |result| {
+            if result.is_err() {
+                chain.snap();
+            }
+            done.tell(result);
+        }));
     }
 
     fn mark(&mut self, state: &State, topic: u32, group: u32, marks: Marks, done: Done<()>) {
@@ -318,7 +365,7 @@ impl Draft {
     }
 
     fn trim(&mut self, state: &State, topic: u32, floor: u64) {
-        if state.topics.contains_key(&topic) {
+        if self.has_topic(state, topic) {
             raise(&mut self.trims, topic, floor);
         }
     }
@@ -328,7 +375,9 @@ impl Draft {
             done.tell(Err(LogError::Missing));
             return None;
         }
-        self.answer(done, ());
+        if done.is_heard() {
+            self.answer(done, ());
+        }
         Some(change)
     }
 
@@ -338,7 +387,7 @@ impl Draft {
         self.plan.answers.push(Box::new(move |result| done.tell(result.map(|()| value))));
     }
 
-    fn finish(mut self, last: Option<Change<'static>>) -> Plan {
+    fn finish(mut self, last: Vec<Change<'static>>) -> Plan {
         // Why these first: marks may be of a group that is new.
         self.plan.steps.extend(self.new.into_iter().map(Step::Other));
         let data = self.data.into_iter();
@@ -351,58 +400,8 @@ impl Draft {
         self.plan.steps.extend(self.exact.into_iter().map(as_change).map(Step::Exact));
         let trims = self.trims.into_iter();
         self.plan.steps.extend(trims.map(|(topic, floor)| Step::Other(Change::Trim { topic, floor })));
-        self.plan.steps.extend(last.map(Step::Other));
+        self.plan.steps.extend(last.into_iter().map(Step::Other));
         self.plan
-    }
-}
-
-impl Owed {
-    /// Answers a request that has something to come to, though there was no room just now.
-    fn unless_owed(&mut self, request: Request) -> Option<Request> {
-        match request {
-            Request::Mark { topic, group, marks, done } if self.tried && !done.is_heard() => {
-                self.marks.entry((topic, group)).or_default().append(marks);
-                None
-            }
-            Request::Trim { topic, floor } if self.tried => {
-                raise(&mut self.trims, topic, floor);
-                None
-            }
-            request => Some(request),
-        }
-    }
-
-    /// Takes a run and a note of a group. Why not all of them: they may be more than a commit has room for.
-    fn some_marks(&mut self) -> Option<((u32, u32), Marks)> {
-        let mut first = self.marks.first_entry()?;
-        let (group, some) = (*first.key(), first.get_mut().take_one());
-        if first.get().is_empty() {
-            first.remove();
-        }
-        Some((group, some))
-    }
-
-    /// All of it.
-    pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
-        let marks = self.marks.iter();
-        let marks = marks.map(|((topic, group), marks)| (*topic, *group, Cow::Borrowed(marks)));
-        let marks = marks.map(|(topic, group, marks)| Change::Marks { topic, group, marks });
-        let trims = self.trims.iter();
-        marks.chain(trims.map(|(topic, floor)| Change::Trim { topic: *topic, floor: *floor }))
-    }
-
-    /// Keeps of a commit that found no room what nobody will ask for again.
-    pub(crate) fn keep(&mut self, steps: Vec<Step>) {
-        self.tried = true;
-        for step in steps {
-            match step {
-                Step::Other(Change::Marks { topic, group, marks }) => {
-                    self.marks.entry((topic, group)).or_default().append(marks.into_owned());
-                }
-                Step::Other(Change::Trim { topic, floor }) => raise(&mut self.trims, topic, floor),
-                Step::Data { .. } | Step::Exact(_) | Step::Other(_) => {}
-            }
-        }
     }
 }
 
@@ -413,10 +412,4 @@ fn marks_bytes(marks: &Marks) -> usize {
 
 fn settles_bytes(settles: &Settles) -> usize {
     frame_len((1 + settles.done.len()) * MOST_NUMBERS)
-}
-
-/// A floor only rises.
-fn raise(trims: &mut BTreeMap<u32, u64>, topic: u32, floor: u64) {
-    let at = trims.entry(topic).or_default();
-    *at = floor.max(*at);
 }

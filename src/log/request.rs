@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::change::{Marks, Terms};
 use super::error::LogError;
 use super::record::Records;
 use super::state::State;
-use crate::base::sync::{Mutex, MutexGuard, PoisonError};
+use crate::base::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::base::{Bug, planted};
 
 /// Hears what became of a request, once. Dropped unheard it says [`LogError::Closed`].
@@ -61,6 +62,22 @@ pub(crate) struct Settles {
     pub(crate) done: Vec<(u64, u64)>,
 }
 
+/// Appends that stand on each other: once one of them was refused, so are all behind it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain(Arc<AtomicBool>);
+
+impl Chain {
+    /// Whether one of them was refused.
+    pub(crate) fn is_broken(&self) -> bool {
+        // Ordering: whoever adds to it is told what became of that; this decides nothing but in the writer, which alone snaps it.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn snap(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Answered with the offset of the first record; if `sync`, once it is on the disk, else once it is written.
@@ -71,6 +88,13 @@ pub(crate) enum Request {
         /// In the same commit.
         settles: Option<Settles>,
         done: Done<u64>,
+    },
+    /// To several topics, in one commit. Answered as [`Request::Append`] is.
+    AppendAll {
+        parts: Vec<(u32, Records)>,
+        sync: bool,
+        chain: Chain,
+        done: Done<()>,
     },
     /// Unlike marks, it is not said again later if it is refused.
     Settle {
@@ -88,7 +112,9 @@ pub(crate) enum Request {
         topic: u32,
         floor: u64,
     },
+    /// `topic`: its number, if the caller has one that is larger than all before it.
     CreateTopic {
+        topic: Option<u32>,
         name: String,
         terms: Terms,
         done: Done<u32>,

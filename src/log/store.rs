@@ -12,7 +12,7 @@ use super::error::LogError;
 use super::journal::Journal;
 use super::open::{self, Found, Options};
 use super::record::Records;
-use super::request::{Done, Queue, Request, Settles};
+use super::request::{Chain, Done, Queue, Request, Settles};
 use super::shelf::{Chunk, Shelf};
 use super::state::State;
 use super::vfs::Vfs;
@@ -72,6 +72,14 @@ impl Log {
         self.ask(Request::Append { topic, records, sync, settles, done });
     }
 
+    /// Appends records to several topics in one commit: all are there, or none. If one was refused of those that `chain` holds together,
+    /// all that come behind it are, too.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server appends so"))]
+    pub(crate) fn append_all(&self, parts: Vec<(u32, Records)>, sync: bool, chain: Chain, done: Done<()>) {
+        // Why its size is not looked at: what is too large is refused in its turn.
+        self.ask(Request::AppendAll { parts, sync, chain, done });
+    }
+
     /// A group is done with these, once that is on the disk: what is refused has not happened, unlike a mark.
     pub(crate) fn settle(&self, settles: Settles, done: Done<()>) {
         self.ask(Request::Settle { settles, done });
@@ -88,7 +96,13 @@ impl Log {
     }
 
     pub(crate) fn create_topic(&self, name: String, terms: Terms, done: Done<u32>) {
-        self.ask(Request::CreateTopic { name, terms, done });
+        self.ask(Request::CreateTopic { topic: None, name, terms, done });
+    }
+
+    /// As [`Log::create_topic`], with a number that is larger than those of all topics before it.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server numbers its topics"))]
+    pub(crate) fn create_numbered(&self, topic: u32, name: String, terms: Terms, done: Done<u32>) {
+        self.ask(Request::CreateTopic { topic: Some(topic), name, terms, done });
     }
 
     pub(crate) fn set_terms(&self, topic: u32, terms: Terms, done: Done<()>) {

@@ -4,10 +4,14 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::config::Config;
+use super::keep::{DataError, Fsync, Now, Recovered, recover};
 use super::serving::{Serving, serve};
 use super::world::World;
+use crate::log::{Log, LogError, Options, RealFs};
 use crate::runtime::{Listener, NoRuntime, Rt, Runtime};
 
 /// The version of Redis whose commands, replies and errors these are.
@@ -34,12 +38,13 @@ pub struct ServerBuilder {
     config: Config,
     trusts_network: bool,
     runtime: Option<Rt>,
+    data: Option<PathBuf>,
 }
 
 impl ServerBuilder {
     pub(super) fn new() -> ServerBuilder {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
-        ServerBuilder { address, config: Config::default(), trusts_network: false, runtime: None }
+        ServerBuilder { address, config: Config::default(), trusts_network: false, runtime: None, data: None }
     }
 
     /// Sets where it listens. Default: port 6379 of this machine alone (127.0.0.1). Port 0 is any that is free.
@@ -78,6 +83,22 @@ impl ServerBuilder {
         self
     }
 
+    /// Keeps streams in this directory, which is made if it is not there: they, their groups, and what is pending in them, are there
+    /// again when a server is begun with it. Default: none, so that all is gone when the server ends.
+    ///
+    /// Nothing is replied before all that the reply may tell of is in there. Keys of other types are in memory in any case. One entry
+    /// then has at most 16 MiB. The format is that of [durable topics](crate::broker::Durability).
+    pub fn data(mut self, dir: impl AsRef<Path>) -> ServerBuilder {
+        self.data = Some(dir.as_ref().to_path_buf());
+        self
+    }
+
+    /// Sets when what is kept is on the disk. Default: [`Fsync::Always`]. Without [`data`](ServerBuilder::data) it changes nothing.
+    pub fn fsync(mut self, fsync: Fsync) -> ServerBuilder {
+        self.config.fsync = fsync;
+        self
+    }
+
     /// Runs on this runtime. Default: the one that the code runs in. Only tokio's and smol's have sockets.
     pub fn runtime(mut self, runtime: impl Runtime) -> ServerBuilder {
         self.runtime = Some(Rt::new(runtime));
@@ -106,7 +127,7 @@ impl ServerBuilder {
     /// # Ok(()) }
     /// ```
     pub async fn serve(self) -> Result<Serving, ServeError> {
-        let ServerBuilder { address, config, trusts_network, runtime } = self;
+        let ServerBuilder { address, config, trusts_network, runtime, data } = self;
         let mut faults = Vec::new();
         if config.max_clients == 0 {
             faults.push("max_clients is 0: nobody could connect".to_string());
@@ -120,9 +141,43 @@ impl ServerBuilder {
         let rt = Rt::chosen(runtime).map_err(ServeError::NoRuntime)?;
         let listener = Listener::bind(&rt, address).await;
         let listener = listener.map_err(|error| ServeError::Listen { address, error })?;
-        let world = World { config, started: rt.now(), ..World::default() };
-        Ok(serve(rt, listener, world))
+        let mut world = World { config, started: rt.now(), ..World::default() };
+        let log = match data {
+            Some(dir) => {
+                Some(open(&rt, &dir, &mut world).await.map_err(|error| ServeError::Data { dir, error })?)
+            }
+            None => None,
+        };
+        Ok(serve(rt, listener, (world, log)))
     }
+}
+
+/// Opens a data directory, and lets a world have what is in it.
+async fn open(rt: &Rt, dir: &Path, world: &mut World) -> Result<Log, DataError> {
+    let (options, nodes, path) = (Options::new(rt.random()), world.config.nodes, dir.to_path_buf());
+    let now = Now { moment: rt.now(), millis: rt.wall_millis() };
+    let (tell, opened) = async_channel::bounded(1);
+    let work = move || {
+        let open = || {
+            let (log, driver, state, found) = Log::open(Arc::new(RealFs), &path, options)?;
+            driver.spawn()?;
+            if let Some((file, at, bytes)) = found.torn {
+                tracing::warn!(target: "callboard::server", ?file, at, bytes, "the end of the log was being written when it ended, and was cut");
+            }
+            Ok((recover(log.clone(), state, nodes, now)?, log))
+        };
+        // Why unheard: whoever asked may have gone.
+        drop(tell.try_send(open()));
+    };
+    rt.spawn_blocking("open the data directory", Box::new(work));
+    let (recovered, log) = opened.recv().await.unwrap_or(Err(DataError::Log(LogError::Closed)))?;
+    let Recovered { mut keeper, streams, last } = recovered;
+    world.config.keeps = true;
+    world.config.most_bulk = world.config.most_bulk.min(keeper.most_entry());
+    keeper.set_fsync(world.config.fsync);
+    world.keys.replace_streams(streams, last);
+    world.keeper = Some(keeper);
+    Ok(log)
 }
 
 /// Says why a server did not begin.
@@ -136,6 +191,13 @@ pub enum ServeError {
     },
     /// There is no runtime to run on.
     NoRuntime(NoRuntime),
+    /// The data directory can't be served from.
+    Data {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        error: DataError,
+    },
     /// The address can't be listened at: another program has it, or it is none of this machine's.
     Listen {
         /// The address.
@@ -152,6 +214,7 @@ impl fmt::Display for ServeError {
                 write!(f, "the server can't be set up so: {}", faults.join("; "))
             }
             ServeError::NoRuntime(error) => error.fmt(f),
+            ServeError::Data { dir, error } => write!(f, "can't serve from {}: {error}", dir.display()),
             ServeError::Listen { address, error } => write!(f, "can't listen at {address}: {error}"),
         }
     }
@@ -162,6 +225,7 @@ impl Error for ServeError {
         match self {
             ServeError::Settings { .. } => None,
             ServeError::NoRuntime(error) => error.source(),
+            ServeError::Data { error, .. } => Some(error),
             ServeError::Listen { error, .. } => Some(error),
         }
     }

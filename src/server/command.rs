@@ -144,6 +144,12 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// Nothing can be written down.
+    pub(super) fn no_disk(why: &str) -> Failure {
+        let text = format!("Errors writing to the disk, so that nothing is changed: {why}");
+        Failure { code: "MISCONF", text: text.into() }
+    }
+
     pub(super) const SYNTAX: Failure = Failure::err("syntax error");
     pub(super) const NOT_AN_INTEGER: Failure = Failure::err("value is not an integer or out of range");
     pub(super) const INVALID_ID: Failure =

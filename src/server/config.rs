@@ -3,6 +3,7 @@
 //! Those in [`Config`] do something. A few more have one fixed value, since clients look at them before they begin.
 
 use super::glob::matches;
+use super::keep::Fsync;
 use super::notify::Events;
 use super::resp::parse_i64;
 use super::stream::Limits;
@@ -25,6 +26,9 @@ pub(super) struct Config {
     pub(super) password: Option<Vec<u8>>,
     /// How large a stream's nodes get.
     pub(super) nodes: Limits,
+    /// Streams are written to disk.
+    pub(super) keeps: bool,
+    pub(super) fsync: Fsync,
     /// The policy's name as it was set: `evicts` is all that is made of it.
     policy: &'static str,
 }
@@ -41,10 +45,16 @@ impl Default for Config {
             most_pushed: 32 << 20,
             password: None,
             nodes: Limits { node_entries: 100, node_bytes: 4096 },
+            keeps: false,
+            fsync: Fsync::default(),
             policy: POLICIES[0],
         }
     }
 }
+
+/// As Redis names them.
+const FSYNC: [(&str, Fsync); 3] =
+    [("always", Fsync::Always), ("everysec", Fsync::EverySecond), ("no", Fsync::Never)];
 
 /// As Redis names them.
 const POLICIES: [&str; 8] = [
@@ -60,7 +70,6 @@ const POLICIES: [&str; 8] = [
 
 /// What is asked for and never changes: setting it to what it is is allowed.
 const FIXED: &[(&str, &str)] = &[
-    ("appendonly", "yes"),
     ("bind", "127.0.0.1"),
     ("cluster-enabled", "no"),
     ("databases", "16"),
@@ -70,14 +79,8 @@ const FIXED: &[(&str, &str)] = &[
 ];
 
 /// What suites set, and nothing here depends on: any value is taken, and given back.
-const REMEMBERED: &[&str] = &[
-    "aof-use-rdb-preamble",
-    "appendfsync",
-    "hz",
-    "latency-tracking",
-    "lua-time-limit",
-    "slowlog-log-slower-than",
-];
+const REMEMBERED: &[&str] =
+    &["aof-use-rdb-preamble", "hz", "latency-tracking", "lua-time-limit", "slowlog-log-slower-than"];
 
 /// Why a setting was not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +99,11 @@ impl Config {
     /// All settings that a pattern stands for, with their values.
     pub(super) fn get(&self, remembered: &Remembered, patterns: &[&[u8]]) -> Vec<(&'static str, String)> {
         let mut all: Vec<(&'static str, String)> = vec![
+            (
+                "appendfsync",
+                FSYNC.iter().find(|(_, fsync)| *fsync == self.fsync).map_or("", |found| found.0).into(),
+            ),
+            ("appendonly", self.appendonly().into()),
             ("maxclients", self.max_clients.to_string()),
             ("maxmemory", self.max_memory.to_string()),
             ("maxmemory-policy", self.policy.to_string()),
@@ -154,6 +162,13 @@ impl Config {
                 self.evicts = self.policy.starts_with("allkeys");
             }
             "timeout" => self.timeout = count()?,
+            "appendfsync" => {
+                let found = FSYNC.iter().find(|(name, _)| name.eq_ignore_ascii_case(&value));
+                let names = "argument(s) must be one of the following: everysec, always, no";
+                self.fsync = found.ok_or_else(|| invalid(names))?.1;
+            }
+            "appendonly" if value == self.appendonly() => {}
+            "appendonly" => return Err(ConfigError::Immutable(name)),
             "stream-node-max-entries" => {
                 self.nodes.node_entries = usize::try_from(count()?).unwrap_or(usize::MAX);
             }
@@ -187,6 +202,10 @@ impl Config {
             },
         }
         Ok(())
+    }
+
+    fn appendonly(&self) -> &'static str {
+        if self.keeps { "yes" } else { "no" }
     }
 
     /// Of the classes only `pubsub` has something to limit: what others push. What a client asks for it waits for.
@@ -240,7 +259,7 @@ mod tests {
             ("stream-node-max-bytes", "1kb", "1024"),
             ("notify-keyspace-events", "KA", "AK"),
             ("proto-max-bulk-len", "2mb", "2097152"),
-            ("appendonly", "yes", "yes"),
+            ("appendonly", "no", "no"),
             ("appendfsync", "everysec", "everysec"),
         ];
         for (name, value, wanted) in table {
@@ -266,6 +285,8 @@ mod tests {
             ("proto-max-bulk-len", "1"),
             ("client-output-buffer-limit", "pubsub 1"),
             ("databases", "17"),
+            ("appendonly", "yes"),
+            ("appendfsync", "now and then"),
             ("no-such-thing", "1"),
         ];
         for (name, value) in table {

@@ -103,6 +103,12 @@ fn check(
     if state.transaction.is_some() && command.is(Flag::NoTransaction) {
         return Err(Failure::err("Command not allowed inside a transaction"));
     }
+    let writes = command.is(Flag::Write)
+        || command.is(Flag::EndsTransaction)
+            && state.transaction.as_ref().is_some_and(|transaction| transaction.writes);
+    if writes && let Some(why) = world.refuses() {
+        return Err(Failure::no_disk(why));
+    }
     let takes_memory = command.is(Flag::DenyOom)
         || command.is(Flag::EndsTransaction)
             && state.transaction.as_ref().is_some_and(|transaction| transaction.takes_memory);
@@ -144,6 +150,7 @@ fn queue(state: &mut State, command: &Command, request: Request, out: &mut Vec<u
     }
     transaction.bytes += request.memory();
     transaction.takes_memory |= command.is(Flag::DenyOom);
+    transaction.writes |= command.is(Flag::Write);
     transaction.queued.push(request);
     replies.status("QUEUED");
 }

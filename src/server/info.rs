@@ -71,9 +71,11 @@ fn memory(text: &mut String, world: &World, _: Moment) -> std::fmt::Result {
     )
 }
 
-fn persistence(text: &mut String, _: &World, _: Moment) -> std::fmt::Result {
-    write!(text, "loading:0\r\nasync_loading:0\r\naof_enabled:0\r\naof_rewrite_in_progress:0\r\n")?;
-    write!(text, "rdb_bgsave_in_progress:0\r\n")
+fn persistence(text: &mut String, world: &World, _: Moment) -> std::fmt::Result {
+    let (kept, status) =
+        (u8::from(world.keeper.is_some()), if world.refuses().is_some() { "err" } else { "ok" });
+    write!(text, "loading:0\r\nasync_loading:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:{kept}\r\n")?;
+    write!(text, "aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_write_status:{status}\r\n")
 }
 
 fn stats(text: &mut String, world: &World, _: Moment) -> std::fmt::Result {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::keep::{Place, Tracked};
 use super::stream::Stream;
 use crate::base::Moment;
 
@@ -109,13 +110,16 @@ pub(super) struct Keys {
     used: usize,
     /// Those that were not there before, and were not told of. Limit: one command's.
     created: Vec<(usize, Vec<u8>)>,
+    /// The streams among them, where they are written down.
+    tracked: Tracked,
 }
 
 impl Default for Keys {
     fn default() -> Keys {
         let databases = std::iter::repeat_with(BTreeMap::new).take(DATABASES).collect();
         let timed = [0; DATABASES];
-        Keys { databases, expiries: BTreeSet::new(), timed, used: 0, created: Vec::new() }
+        let (expiries, created, tracked) = (BTreeSet::new(), Vec::new(), Tracked::default());
+        Keys { databases, expiries, timed, used: 0, created, tracked }
     }
 }
 
@@ -129,10 +133,13 @@ impl Keys {
     }
 
     /// Puts a value into a key, and what was there goes, its time included.
-    pub(super) fn set(&mut self, db: usize, key: &[u8], value: Value, expires: Option<Moment>) {
+    pub(super) fn set(&mut self, db: usize, key: &[u8], mut value: Value, expires: Option<Moment>) {
         let was_there = self.remove(db, key).is_some();
         if value.is_empty() {
             return;
+        }
+        if let Value::Stream(stream) = &mut value {
+            self.tracked.put((db, key), stream);
         }
         let cost = key.len() + KEY_COST + value.cost();
         if let Some(keys) = self.databases.get_mut(db) {
@@ -199,21 +206,26 @@ impl Keys {
         key: &[u8],
         change: impl FnOnce(&mut Stream) -> R,
     ) -> Option<R> {
-        self.change(db, key, |value, cost| match value {
+        let (answer, number) = self.change(db, key, |value, cost| match value {
             Value::Stream(stream) => {
                 let before = stream.cost();
                 let answer = change(stream);
                 cost.change(before, stream.cost());
-                Some(answer)
+                Some((answer, stream.number))
             }
             _ => None,
-        })?
+        })??;
+        self.tracked.touch(number);
+        Some(answer)
     }
 
     pub(super) fn remove(&mut self, db: usize, key: &[u8]) -> Option<Value> {
         let entry = self.databases.get_mut(db)?.remove(key)?;
         self.used -= entry.cost;
         self.remind_no_more(db, key, entry.expires);
+        if let Value::Stream(stream) = &entry.value {
+            self.tracked.take(stream);
+        }
         Some(entry.value)
     }
 
@@ -229,6 +241,9 @@ impl Keys {
     pub(super) fn expire(&mut self, db: usize, key: &[u8], at: Option<Moment>) -> bool {
         let Some(entry) = self.databases.get_mut(db).and_then(|keys| keys.get_mut(key)) else { return false };
         let before = std::mem::replace(&mut entry.expires, at);
+        if let Value::Stream(stream) = &entry.value {
+            self.tracked.touch(stream.number);
+        }
         self.remind_no_more(db, key, before);
         self.remind(db, key, at);
         true
@@ -282,10 +297,43 @@ impl Keys {
     /// Takes away all keys of a database.
     pub(super) fn clear(&mut self, db: usize) {
         if let (Some(keys), Some(timed)) = (self.databases.get_mut(db), self.timed.get_mut(db)) {
-            self.used -= std::mem::take(keys).into_values().map(|entry| entry.cost).sum::<usize>();
+            for entry in std::mem::take(keys).into_values() {
+                self.used -= entry.cost;
+                if let Value::Stream(stream) = &entry.value {
+                    self.tracked.take(stream);
+                }
+            }
             if std::mem::take(timed) > 0 {
                 self.expiries.retain(|(_, of, _)| *of != db);
             }
+        }
+    }
+
+    /// Which of them are streams, and which of these something has happened to.
+    pub(super) fn tracked(&mut self) -> &mut Tracked {
+        &mut self.tracked
+    }
+
+    /// Puts streams that were written down in the place of all there are, and follows what happens to them.
+    pub(super) fn replace_streams(&mut self, streams: Vec<(Place, Stream, Option<Moment>)>, last: u64) {
+        let places: Vec<Place> = self.tracked.places().values().cloned().collect();
+        places.iter().for_each(|(db, key)| _ = self.remove(*db, key));
+        self.tracked.begin(last);
+        for ((db, key), stream, ends) in streams {
+            self.set(db, &key, Value::Stream(Box::new(stream)), ends);
+        }
+        // Nothing happened, and nothing is new.
+        self.tracked.take_touched();
+        self.created.clear();
+    }
+
+    /// The stream of that number, with where it is and when it is over.
+    pub(super) fn numbered(&mut self, number: u64) -> Option<(&Place, &mut Stream, Option<Moment>)> {
+        let place @ (db, key) = self.tracked.place(number)?;
+        let entry = self.databases.get_mut(*db)?.get_mut(key)?;
+        match &mut entry.value {
+            Value::Stream(stream) => Some((place, stream, entry.expires)),
+            _ => None,
         }
     }
 

@@ -39,6 +39,7 @@ mod config;
 mod execute;
 mod glob;
 mod info;
+mod keep;
 mod keys;
 mod notify;
 mod pubsub;
@@ -57,4 +58,5 @@ mod world;
 
 pub(crate) use builder::REDIS_VERSION;
 pub use builder::{ServeError, Server, ServerBuilder};
+pub use keep::{DataError, Fsync};
 pub use serving::{ServerReport, Serving};

@@ -11,9 +11,11 @@ use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::client::{Client, Doom};
+use super::keep::{Confirmed, DataError, Now};
 use super::session::{End, Session};
 use super::world::World;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
+use crate::log::{Done, Log};
 use crate::runtime::{Listener, Rt};
 
 /// So often it looks for clients that are silent for too long, and for keys that are over.
@@ -25,6 +27,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 pub(super) struct Shared {
     rt: Rt,
     world: Mutex<World>,
+    /// What sessions wait for, where streams are written down.
+    confirmed: Option<Arc<Confirmed>>,
+    /// Hears why nothing can be written any more.
+    fails: async_channel::Sender<DataError>,
     /// Closed when the server is to stop.
     stop: async_channel::Receiver<()>,
     /// Held by each session: closed when the last one has ended.
@@ -35,13 +41,21 @@ impl Shared {
     fn new(rt: Rt, world: World) -> (Arc<Shared>, Ends) {
         let (stop, stopping) = async_channel::bounded(1);
         let (alive, ended) = async_channel::bounded(1);
-        (Arc::new(Shared { rt, world: Mutex::new(world), stop: stopping, _alive: alive }), (stop, ended))
+        let (fails, failed) = async_channel::bounded(1);
+        let confirmed = world.keeper.as_ref().map(|keeper| keeper.confirmed().clone());
+        let world = Mutex::new(world);
+        let shared = Shared { rt, world, confirmed, fails, stop: stopping, _alive: alive };
+        (Arc::new(shared), Ends { stop, ended, failed })
     }
 
     /// For a session alone.
     #[cfg(test)]
     pub(super) fn alone(rt: Rt, world: World) -> Arc<Shared> {
         Shared::new(rt, world).0
+    }
+
+    pub(super) fn confirmed(&self) -> Option<&Arc<Confirmed>> {
+        self.confirmed.as_ref()
     }
 
     pub(super) fn rt(&self) -> &Rt {
@@ -53,8 +67,21 @@ impl Shared {
     }
 }
 
-/// What makes a server stop, by being closed; and what is closed when it has.
-type Ends = (async_channel::Sender<()>, async_channel::Receiver<()>);
+impl Drop for Shared {
+    /// What nobody waits for is written too, so that it is there later.
+    fn drop(&mut self) {
+        let rt = self.rt.clone();
+        self.world().write_down(&rt);
+    }
+}
+
+struct Ends {
+    /// Makes the server stop, by being closed.
+    stop: async_channel::Sender<()>,
+    /// Closed when it has.
+    ended: async_channel::Receiver<()>,
+    failed: async_channel::Receiver<DataError>,
+}
 
 /// A server that runs, until it is [stopped](Serving::stop).
 ///
@@ -64,6 +91,9 @@ pub struct Serving {
     rt: Rt,
     stop: async_channel::Sender<()>,
     ended: async_channel::Receiver<()>,
+    failed: async_channel::Receiver<DataError>,
+    /// Held, so that it is closed once all is written.
+    log: Option<Log>,
     shared: std::sync::Weak<Shared>,
 }
 
@@ -82,10 +112,11 @@ pub struct ServerReport {
 }
 
 /// Begins to serve on a socket that listens.
-pub(super) fn serve(rt: Rt, listener: Listener, world: World) -> Serving {
+pub(super) fn serve(rt: Rt, listener: Listener, (world, log): (World, Option<Log>)) -> Serving {
     let address = listener.address();
-    let (shared, (stop, ended)) = Shared::new(rt.clone(), world);
-    let serving = Serving { address, rt: rt.clone(), stop, ended, shared: Arc::downgrade(&shared) };
+    let (shared, Ends { stop, ended, failed }) = Shared::new(rt.clone(), world);
+    let weak = Arc::downgrade(&shared);
+    let serving = Serving { address, rt: rt.clone(), stop, ended, failed, log, shared: weak };
     rt.spawn("server ticks", tick(shared.clone()));
     rt.spawn("server", accept(shared, listener));
     serving
@@ -97,8 +128,21 @@ impl Serving {
         self.address
     }
 
+    /// Waits until nothing can be written to the data directory any more, and answers why: the disk failed. All that was
+    /// confirmed is there; clients are cut off, and whoever is to serve them begins anew. A full disk is none such: commands that
+    /// write are refused until there is room. Without a data directory it waits for ever.
+    ///
+    /// # Cancel safety
+    /// What was not answered is answered to the next one who asks.
+    pub async fn failure(&self) -> DataError {
+        match self.failed.recv().await {
+            Ok(error) => error,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Stops taking connections, ends those there are, and tells how it went. Clients get what was written for them, within `limit`;
-    /// those that have not taken it by then are cut off.
+    /// those that have not taken it by then are cut off. A data directory is closed in order, and free.
     ///
     /// # Cancel safety
     /// Once polled it stops, even if the future is dropped.
@@ -117,7 +161,17 @@ impl Serving {
         if let Either::Right(_) = select(std::pin::pin!(self.ended.recv()), sleep).await
             && let Some(shared) = self.shared.upgrade()
         {
-            report.cut_off = shared.world().clients.len();
+            let mut world = shared.world();
+            report.cut_off = world.clients.len();
+            world.write_down(&self.rt);
+        }
+        if let Some(log) = &self.log {
+            let (tell, closed) = async_channel::bounded(1);
+            // Why unheard: it waits for one answer, and there is room for that.
+            log.close(true, Done::new(move |result| drop(tell.try_send(result))));
+            if let Ok(Err(error)) = closed.recv().await {
+                tracing::error!(target: "callboard::server", %error, "the data directory was not closed in order");
+            }
         }
         report
     }
@@ -149,6 +203,14 @@ async fn tick(shared: Arc<Shared>) {
         let mut world = shared.world();
         world.tidy(now);
         world.send_idle_away(now);
+        let now = Now { moment: now, millis: shared.rt.wall_millis() };
+        if let Err(error) = world.keep_up(now) {
+            tracing::error!(target: "callboard::server", %error, "the data directory can't be written any more: the server ends");
+            world.clients.values().for_each(|client| client.doom(Doom::Killed));
+            // Why unheard: there is room for one, and this is the first.
+            drop(shared.fails.try_send(error));
+            return;
+        }
     }
 }
 
@@ -222,7 +284,7 @@ where
         let end = Session::new(stream, kept.clone(), client).run().await;
         kept.world().clients.remove(&id);
         match end {
-            End::Protocol(_) | End::Doomed(_) => {
+            End::Protocol(_) | End::Doomed(_) | End::Unwritten(_) => {
                 tracing::info!(target: "callboard::server", id, why = %end, "a client was cut off");
             }
             End::Gone | End::Io(_) => {

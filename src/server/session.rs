@@ -19,6 +19,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::client::{Client, Doom};
 use super::execute::execute;
+use super::keep::Unwritten;
 use super::resp::{Decoder, Limits, Replies};
 use super::serving::Shared;
 use super::state::{State, Waits};
@@ -34,6 +35,9 @@ const KEEP: usize = 16 << 10;
 const BEHIND: usize = 1 << 20;
 /// So many requests are worked off before others have a turn.
 const TURN: usize = 256;
+/// What a client hears whose replies depend on something that is not on the disk.
+const UNWRITTEN: &str =
+    "Errors writing to the disk: what was not answered before this was not done, try it again";
 
 pub(super) struct Session<S> {
     io: S,
@@ -48,6 +52,8 @@ pub(super) struct Session<S> {
     out: Vec<u8>,
     /// So much of `out` is sent.
     sent: usize,
+    /// It tells of keys, so that it waits for what was written of them.
+    tells: bool,
 }
 
 /// Why a session ends.
@@ -55,6 +61,8 @@ pub(super) enum End {
     /// The client went, or asked to go.
     Gone,
     Doomed(Doom),
+    /// What its replies depend on could not be written down.
+    Unwritten(Unwritten),
     /// What it sent is no request.
     Protocol(super::resp::ProtocolError),
     Io(io::Error),
@@ -71,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         decoder.set_authenticated(authenticated);
         let state = State { authenticated, ..State::default() };
         let (input, out) = (vec![0; READ], Vec::new());
-        Session { io, shared, client, state, decoder, input, left: (0, 0), out, sent: 0 }
+        Session { io, shared, client, state, decoder, input, left: (0, 0), out, sent: 0, tells: false }
     }
 
     /// Serves the client until one of them goes; answers why that was.
@@ -84,6 +92,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         if let End::Protocol(error) = &end {
             Replies::new(&mut self.out, self.state.protocol).error("ERR", error);
+            drop(self.flush().await);
+        }
+        if let End::Unwritten(_) = end {
+            // Nothing of what it was to be told is so.
+            self.out.clear();
+            self.tells = false;
+            Replies::new(&mut self.out, self.state.protocol).error("MISCONF", UNWRITTEN);
             drop(self.flush().await);
         }
         if let End::Doomed(doom) = end {
@@ -119,6 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.decoder.set_limits(Limits { bulk: world.config.most_bulk, ..Limits::default() });
                 rest
             };
+            self.tells = true;
             if let Some(request) = rest {
                 self.decoder.recycle(request);
             }
@@ -141,6 +157,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             turn += 1;
             if turn >= TURN {
                 turn = 0;
+                if self.shared.confirmed().is_some() {
+                    self.shared.world().write_down(self.shared.rt());
+                }
                 give_way().await;
             }
         }
@@ -161,7 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         waited?;
         match answer {
             _ if silent => {}
-            Some(answer) => self.out.extend_from_slice(&answer),
+            Some(answer) => {
+                self.tells = true;
+                self.out.extend_from_slice(&answer);
+            }
             None if left => Replies::new(&mut self.out, self.state.protocol).null_array(),
             None => {}
         }
@@ -223,8 +245,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         request
     }
 
+    /// Waits until all is in the log that what was written may tell of.
+    async fn confirm(&mut self) -> Result<(), End> {
+        let Some(confirmed) = self.shared.confirmed().filter(|_| self.tells) else { return Ok(()) };
+        let barrier = self.shared.world().write_down(self.shared.rt());
+        let (mut wait, client) = (confirmed.wait(barrier), &self.client);
+        let confirming = std::future::poll_fn(|cx| match wait.poll(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(End::Unwritten)),
+            Poll::Pending => client.poll_cut_off(cx).map(|doom| Err(End::Doomed(doom))),
+        });
+        confirming.await?;
+        self.tells = false;
+        Ok(())
+    }
+
     /// Sends all that was written. A client that does not take it is waited for, unless it is doomed.
     async fn flush(&mut self) -> Result<(), End> {
+        self.confirm().await?;
         let flushed = std::future::poll_fn(|cx| self.poll_flush(cx)).await;
         self.out.clear();
         self.out.shrink_to(KEEP);
@@ -288,6 +325,10 @@ impl fmt::Display for End {
             End::Doomed(Doom::Killed) => f.write_str("somebody, or the time that it was silent, ended it"),
             End::Doomed(Doom::Greedy) => f.write_str("a transaction's answer is above the limit"),
             End::Doomed(Doom::Stopping) => f.write_str("the server stops"),
+            End::Unwritten(Unwritten(Some(error))) => {
+                write!(f, "what it asked for could not be written: {error}")
+            }
+            End::Unwritten(Unwritten(None)) => f.write_str("what it asked for could not be written"),
             End::Protocol(error) => error.fmt(f),
             End::Io(error) => error.fmt(f),
         }

@@ -54,6 +54,8 @@ pub(super) struct Transaction {
     pub(super) broken: bool,
     /// One of them is refused where there is no memory, so all are.
     pub(super) takes_memory: bool,
+    /// And so where nothing can be written down.
+    pub(super) writes: bool,
 }
 
 impl Transaction {

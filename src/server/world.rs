@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::client::{Client, Doom};
 use super::config::{Config, Remembered};
+use super::keep::{Barrier, DataError, Keeper, Now};
 use super::keys::Keys;
 use super::notify::Class;
 use super::pubsub::PubSub;
@@ -14,10 +15,13 @@ use super::stats::Stats;
 use super::waiting::Waiting;
 use super::watch::Watched;
 use crate::base::Moment;
+use crate::runtime::Rt;
 
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) keys: Keys,
+    /// Where streams are on the disk.
+    pub(super) keeper: Option<Keeper>,
     pub(super) pubsub: PubSub,
     pub(super) scans: Scans,
     pub(super) waiting: Waiting,
@@ -68,8 +72,35 @@ impl World {
         }
     }
 
+    /// Writes what happened to streams since; answers what a reply waits for that tells of it.
+    pub(super) fn write_down(&mut self, rt: &Rt) -> Barrier {
+        let now = Now { moment: rt.now(), millis: rt.wall_millis() };
+        self.keeper.as_mut().map_or(Barrier::default(), |keeper| keeper.write(&mut self.keys, now))
+    }
+
+    /// Looks after what is on the disk.
+    ///
+    /// # Errors
+    /// Nothing can be written any more.
+    pub(super) fn keep_up(&mut self, now: Now) -> Result<(), DataError> {
+        let nodes = self.config.nodes;
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        if keeper.tick(&mut self.keys, nodes, now)? {
+            self.watched.mark_all();
+        }
+        Ok(())
+    }
+
+    /// Why commands that write are refused, if they are.
+    pub(super) fn refuses(&self) -> Option<&str> {
+        self.keeper.as_ref()?.refuses()
+    }
+
     /// Takes away the keys that are over by now, and those for which there is no memory.
     pub(super) fn tidy(&mut self, now: Moment) {
+        if self.refuses().is_some() {
+            return;
+        }
         while let Some((db, key)) = self.keys.take_expired(now) {
             self.stats.expired += 1;
             self.mark(db, &key);

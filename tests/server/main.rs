@@ -1,6 +1,8 @@
 //! Does a server take connections of real sockets, on tokio and on smol, and end in order?
 #![cfg(test)]
 
+mod kept;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -28,6 +28,19 @@ pub(crate) struct Serve {
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) trust_network: bool,
     pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) keep: Keep,
+}
+
+/// Where a server keeps what it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Keep {
+    #[default]
+    Unsaid,
+    Memory,
+    Data {
+        dir: PathBuf,
+        fsync: Option<String>,
+    },
 }
 
 /// How a directory is looked into.
@@ -62,6 +75,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Str
 
 fn serve(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut serve = Serve::default();
+    let (mut memory, mut data, mut fsync) = (false, None, None);
     while let Some(arg) = args.next() {
         let name = arg.to_string_lossy().into_owned();
         let mut value = || args.next().ok_or(format!("{name} needs a value"));
@@ -71,6 +85,13 @@ fn serve(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
             "--memory-limit" => serve.memory_limit = Some(bytes(&value()?.to_string_lossy())?),
             "--password-file" => serve.password_file = Some(value()?.into()),
             "--trust-network" => serve.trust_network = true,
+            "--memory" => memory = true,
+            "--data" => data = Some(PathBuf::from(value()?)),
+            "--fsync" => {
+                let when = value()?.to_string_lossy().into_owned();
+                let known = ["always", "everysec", "no"].contains(&when.as_str());
+                fsync = Some(known.then_some(when).ok_or("--fsync is always, everysec, or no")?);
+            }
             "--threads" => {
                 let threads = NonZeroUsize::new(number(&name, &value()?)?);
                 serve.threads = Some(threads.ok_or("--threads 0: there is nobody to serve")?);
@@ -78,6 +99,13 @@ fn serve(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
             _ => return Err(format!("serve has no option {name}")),
         }
     }
+    serve.keep = match (data, memory, fsync) {
+        (Some(_), true, _) => return Err("one of --data and --memory".into()),
+        (Some(dir), false, fsync) => Keep::Data { dir, fsync },
+        (None, _, Some(_)) => return Err("--fsync goes with --data: nothing else is written".into()),
+        (None, true, None) => Keep::Memory,
+        (None, false, None) => Keep::Unsaid,
+    };
     Ok(Command::Serve(serve))
 }
 
@@ -199,7 +227,7 @@ mod tests {
     #[test]
     fn a_server_is_set_up_as_arguments_say() {
         assert_eq!(parsed("serve"), Ok(Command::Serve(Serve::default())));
-        let all = "serve --listen 7000 --max-clients 5 --memory-limit 2KB --password-file p --threads 2 --trust-network";
+        let all = "serve --listen 7000 --max-clients 5 --memory-limit 2KB --password-file p --threads 2 --trust-network --data d --fsync everysec";
         let listen = Some("127.0.0.1:7000".parse().unwrap());
         let serve = Serve {
             listen,
@@ -208,6 +236,7 @@ mod tests {
             password_file: Some("p".into()),
             trust_network: true,
             threads: NonZeroUsize::new(2),
+            keep: Keep::Data { dir: "d".into(), fsync: Some("everysec".into()) },
         };
         assert_eq!(parsed(all), Ok(Command::Serve(serve)));
         let listen = Some("[::1]:7000".parse().unwrap());
@@ -235,6 +264,9 @@ mod tests {
             "serve --memory-limit 5parsecs",
             "serve --threads 0",
             "serve data",
+            "serve --data d --memory",
+            "serve --data d --fsync sometimes",
+            "serve --fsync always",
         ];
         for args in refused {
             assert!(parsed(args).is_err(), "{args}");

@@ -5,11 +5,11 @@ use std::num::NonZero;
 use std::pin::pin;
 use std::time::Duration;
 
-use callboard::server::{Server, ServerBuilder};
-use futures::future::select;
+use callboard::server::{Fsync, Server, ServerBuilder};
+use futures::future::{Either, select};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::Serve;
+use super::args::{Keep, Serve};
 use super::{End, Failure};
 
 /// So long clients are given, at the end, to take what was written for them.
@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Serve, out: &mut dyn Write) -> Result<End, Failure> 
             tokio
         }
     };
-    tokio.enable_all().build()?.block_on(serve(builder, out))
+    tokio.enable_all().build()?.block_on(serve(builder, options, out))
 }
 
 /// As many threads as there are cores.
@@ -45,6 +45,13 @@ fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {
     if let Some(bytes) = options.memory_limit {
         builder = builder.memory_limit(bytes);
     }
+    if let Keep::Data { dir, fsync } = &options.keep {
+        builder = builder.data(dir).fsync(match fsync.as_deref() {
+            Some("everysec") => Fsync::EverySecond,
+            Some("no") => Fsync::Never,
+            _ => Fsync::Always,
+        });
+    }
     if let Some(file) = &options.password_file {
         let text = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -59,12 +66,23 @@ fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {
     Ok(if options.trust_network { builder.trust_network() } else { builder })
 }
 
-async fn serve(builder: ServerBuilder, out: &mut dyn Write) -> Result<End, Failure> {
+async fn serve(builder: ServerBuilder, options: &Serve, out: &mut dyn Write) -> Result<End, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let server = builder.serve().await?;
     writeln!(out, "callboard {} listens at {}", env!("CARGO_PKG_VERSION"), server.local_addr())?;
+    match &options.keep {
+        Keep::Data { dir, .. } => writeln!(out, "streams are kept in {}", dir.display())?,
+        Keep::Memory => {}
+        Keep::Unsaid => {
+            writeln!(out, "all is in memory, and gone when it ends; --data DIR keeps it on disk")?;
+        }
+    }
     out.flush()?;
-    select(pin!(terminate.recv()), pin!(interrupt.recv())).await;
+    let (terminated, interrupted) = (pin!(terminate.recv()), pin!(interrupt.recv()));
+    let told = select(terminated, interrupted);
+    if let Either::Right((error, _)) = select(told, pin!(server.failure())).await {
+        return Err(format!("nothing can be written any more, begin it anew: {error}").into());
+    }
     let report = server.stop(DRAIN).await;
     let (connections, rejected) = (report.connections, report.rejected);
     writeln!(out, "stopped: {connections} connections, {rejected} refused, {} commands", report.commands)?;

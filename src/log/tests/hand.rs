@@ -47,7 +47,7 @@ impl Hand {
     }
 
     pub(crate) fn topic_with(&mut self, name: &str, terms: Terms) -> Result<u32, LogError> {
-        self.ask(|done| Request::CreateTopic { name: name.into(), terms, done })
+        self.ask(|done| Request::CreateTopic { topic: None, name: name.into(), terms, done })
     }
 
     pub(crate) fn group(&mut self, topic: u32, name: &str, start: u64) -> Result<u32, LogError> {

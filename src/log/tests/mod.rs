@@ -1,6 +1,6 @@
 //! Does the log keep what it confirmed, whatever happens to the disk and the process?
 
-mod crash;
+pub(crate) mod crash;
 mod faults;
 mod fixtures;
 mod flips;
@@ -15,3 +15,4 @@ mod requests;
 mod space;
 mod split;
 mod stale;
+mod together;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::log::request::{Done, Request};
+use crate::log::request::{Chain, Done, Request};
 use crate::log::state::State;
 use crate::log::{LogError, Marks, Note, Record, Records, Settles, Terms};
 
@@ -20,6 +20,12 @@ pub(super) enum Draw {
         topic: usize,
         lens: Vec<usize>,
         keyed: bool,
+        sync: bool,
+    },
+    /// To two topics.
+    All {
+        topics: (usize, usize),
+        lens: Vec<usize>,
         sync: bool,
     },
     /// With what takes their place, or alone.
@@ -78,6 +84,8 @@ pub(super) fn draw() -> impl Strategy<Value = Draw> {
     prop_oneof![
         24 => (topic, lens, any::<bool>(), any::<bool>())
             .prop_map(|(topic, lens, keyed, sync)| Draw::Append { topic, lens, keyed, sync }),
+        4 => ((topic, topic), vec(0..300_usize, 1..3), any::<bool>())
+            .prop_map(|(topics, lens, sync)| Draw::All { topics, lens, sync }),
         18 => (topic, group, vec((many, 0..6_u64), 0..3), vec(note, 0..4), any::<bool>())
             .prop_map(|(topic, group, runs, notes, heard)| Draw::Mark { topic, group, runs, notes, heard }),
         4 => (proptest::option::of(topic), topic, group, vec((many, 0..6_u64), 0..3))
@@ -152,6 +160,15 @@ pub(super) fn ask(draw: &Draw, at: usize, state: &State) -> Ask {
             };
             of(Some(topic), sync, true, Box::new(make))
         }
+        Draw::All { topics, lens, sync } => {
+            let (one, other) = (number(topics.0), number(topics.1));
+            let parts = [one, other].map(|topic| (topic, records(at, &lens, false))).to_vec();
+            let make = move |ear: Ear| {
+                let (parts, chain) = (parts.clone(), Chain::default());
+                Request::AppendAll { parts, sync, chain, done: ear.unit() }
+            };
+            of(Some(one.max(other)), sync, true, Box::new(make))
+        }
         Draw::Settle { into, topic, group: which, runs } => {
             let topic = number(topic);
             let (group, next) = (group(topic, which), next(topic));
@@ -187,6 +204,7 @@ pub(super) fn ask(draw: &Draw, at: usize, state: &State) -> Ask {
         Draw::Topic { name, len } => {
             let terms = Terms { about: vec![1; len], most_keys: 3, key_millis: 40, ..Terms::default() };
             let make = move |ear: Ear| Request::CreateTopic {
+                topic: None,
                 name: format!("topic {name}"),
                 terms: terms.clone(),
                 done: ear.done(),

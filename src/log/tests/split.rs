@@ -175,7 +175,7 @@ fn a_crowd_of_small_requests_is_more_than_one_commit() {
     };
     let topic = |at: u32, ear: Ear| {
         let (name, terms) = (at.to_string(), Terms { keeps: true, ..Terms::default() });
-        Request::CreateTopic { name, terms, done: ear.done() }
+        Request::CreateTopic { topic: None, name, terms, done: ear.done() }
     };
     let append = |at: u32, ear: Ear| Request::Append {
         topic: at + 2,

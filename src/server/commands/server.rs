@@ -6,6 +6,7 @@ use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::commands;
 use crate::server::config::ConfigError;
 use crate::server::info;
+use crate::server::keep::Now;
 use crate::server::resp::{Aggregate, Verbatim};
 
 const fn command(name: &'static str, arity: i32, run: crate::server::command::Run) -> Command {
@@ -29,6 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[
     command("command|docs", -2, command_docs),
     command("command|list", -2, command_list),
     admin("debug", -2, debug),
+    admin("bgrewriteaof", 1, rewrite),
     admin("function|flush", -2, nothing_to_flush),
     admin("latency|reset", -2, nothing_to_reset),
     command("acl|whoami", 2, whoami),
@@ -86,6 +88,9 @@ fn config_set(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         })?;
     }
     (cx.world.config, cx.world.remembered) = (config, remembered);
+    if let Some(keeper) = &mut cx.world.keeper {
+        keeper.set_fsync(cx.world.config.fsync);
+    }
     let most = cx.world.config.most_pushed;
     cx.world.clients.values().for_each(|client| client.set_most(most));
     cx.world.tidy(cx.now);
@@ -183,10 +188,33 @@ fn debug(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
             cx.out.ok();
             Ok(())
         }
+        ("loadaof" | "reload", 2) => reload(cx),
         ("sleep", 3) => Err(Failure::err("DEBUG SLEEP is not there: it would hold up every other client")),
         (other, _) => Err(Failure::say(format!("DEBUG {other} is not there"))),
     }
 }
+
+/// Forgets all streams and reads them again from the disk. Everybody waits until that is done: it is for tests.
+fn reload(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let (now, world) = (Now { moment: cx.now, millis: cx.millis }, &mut *cx.world);
+    let keeper = world.keeper.as_mut().ok_or(NOT_KEPT)?;
+    keeper.write(&mut world.keys, now);
+    let reloaded = keeper.reload(&mut world.keys, world.config.nodes, now);
+    reloaded.map_err(|error| Failure::say(format!("can't read what is on the disk: {error}")))?;
+    world.watched.mark_all();
+    cx.out.ok();
+    Ok(())
+}
+
+/// Writes all streams whole, so that what they came from goes. That is done bit by bit without being asked.
+fn rewrite(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let (now, world) = (Now { moment: cx.now, millis: cx.millis }, &mut *cx.world);
+    world.keeper.as_mut().ok_or(NOT_KEPT)?.write_whole(&mut world.keys, now);
+    cx.out.status("Background append only file rewriting started");
+    Ok(())
+}
+
+const NOT_KEPT: Failure = Failure::err("this server keeps all in memory");
 
 /// There are no scripts.
 fn nothing_to_flush(cx: &mut Context<'_, '_>) -> Result<(), Failure> {

@@ -58,6 +58,9 @@ pub(in crate::server) enum GroupChange {
     },
 }
 
+/// About so many ids are in one change: what is written in pieces is cut between changes.
+const MOST_IDS: usize = 4096;
+
 const ANEW: u64 = 0;
 const GONE: u64 = 1;
 const COUNTS: u64 = 2;
@@ -73,15 +76,14 @@ const TAKEN_BACK: u64 = 9;
 pub(super) fn push(changes: &mut Vec<Change>, change: Change) {
     match (changes.last_mut(), change) {
         (Some(Change::Gone(_, end)), Change::Gone(from, to)) if *end == from => *end = to,
-        (Some(counts @ Change::Counts { .. }), change @ Change::Counts { .. }) => *counts = change,
         (
             Some(Change::Group { name, change: GroupChange::Given { pending, ids } }),
             Change::Group { name: other, change: GroupChange::Given { pending: same, ids: more } },
-        ) if *name == other && *pending == same => ids.extend(more),
+        ) if *name == other && *pending == same && ids.len() < MOST_IDS => ids.extend(more),
         (
             Some(Change::Group { name, change: GroupChange::TakenBack { ids } }),
             Change::Group { name: other, change: GroupChange::TakenBack { ids: more } },
-        ) if *name == other => ids.extend(more),
+        ) if *name == other && ids.len() < MOST_IDS => ids.extend(more),
         (_, change) => changes.push(change),
     }
 }
@@ -209,9 +211,20 @@ impl Stream {
         self.recorded = recorded;
     }
 
-    /// What happened since, and the entries that were added.
+    /// What happened since, and the entries that were added: of the changes, each is behind all of these.
     pub(in crate::server) fn take_changes(&mut self) -> (Vec<Change>, Vec<(Id, super::Fields)>) {
-        (std::mem::take(&mut self.changes), std::mem::take(&mut self.fresh))
+        let mut changes = std::mem::take(&mut self.changes);
+        // Why as they are by now: those of then are not behind entries that came later.
+        if std::mem::take(&mut self.counted) {
+            changes.push(self.counts());
+        }
+        (changes, std::mem::take(&mut self.fresh))
+    }
+
+    /// What it counts.
+    pub(in crate::server) fn counts(&self) -> Change {
+        let Stream { last, max_deleted, added, .. } = *self;
+        Change::Counts { last, max_deleted, added }
     }
 
     /// The offset of the next entry.
@@ -237,14 +250,12 @@ impl Stream {
     }
 
     pub(super) fn note_counts(&mut self) {
-        let Stream { last, max_deleted, added, .. } = *self;
-        self.note(Change::Counts { last, max_deleted, added });
+        self.counted |= self.recorded;
     }
 
     /// All there is beside the entries.
     pub(in crate::server) fn snapshot(&self) -> Vec<Change> {
-        let Stream { last, max_deleted, added, .. } = *self;
-        let mut changes = vec![Change::Anew, Change::Counts { last, max_deleted, added }];
+        let mut changes = vec![Change::Anew, self.counts()];
         let below = (self.floor() > 0).then(|| (0, self.floor()));
         changes.extend(below.into_iter().chain(self.gone.runs()).map(|(from, to)| Change::Gone(from, to)));
         for (name, group) in &self.groups {

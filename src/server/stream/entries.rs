@@ -27,6 +27,10 @@ pub(in crate::server) struct Stream {
     /// The offsets of those that are gone.
     pub(super) gone: Ranges,
     pub(super) recorded: bool,
+    /// What it counts was changed otherwise than by an entry that was added.
+    pub(super) counted: bool,
+    /// By which it is known where it is written down; 0: it is not.
+    pub(in crate::server) number: u64,
     /// What happened and was not taken. Limit: one command's, or one transaction's.
     pub(super) changes: Vec<Change>,
     /// Entries that were added meanwhile.
@@ -80,9 +84,8 @@ impl Slot {
 
 impl Stream {
     /// One whose entries below an offset are gone, and are not read again.
-    #[cfg_attr(not(test), expect(dead_code, reason = "as of `change.rs`"))]
     pub(in crate::server) fn from_offset(offset: u64) -> Stream {
-        Stream { next_offset: offset, gone: Ranges::below(offset), ..Stream::default() }
+        Stream { next_offset: offset, gone: Ranges::below(offset), added: offset, ..Stream::default() }
     }
 
     pub(in crate::server) fn len(&self) -> usize {

@@ -25,6 +25,21 @@ impl Fields {
         (count, std::iter::from_fn(move || take.sized()).take(count))
     }
 
+    /// As they are written down.
+    pub(in crate::server) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Those that were written down so. `None`: they are none.
+    pub(in crate::server) fn from_bytes(bytes: &[u8]) -> Option<Fields> {
+        let mut take = Take::new(bytes);
+        let count = take.u64()?;
+        for _ in 0..count {
+            take.sized()?;
+        }
+        take.is_empty().then(|| Fields(bytes.into()))
+    }
+
     /// How many bytes they take.
     pub(in crate::server) fn len(&self) -> usize {
         self.0.len()

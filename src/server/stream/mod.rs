@@ -20,10 +20,6 @@
 //! - What happens is noted as what it did (`change.rs`), where somebody writes it down; what was noted makes the same stream again.
 //! - Costs are counted as they change, never anew.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what keeps streams on the disk is not built yet, see decision 0015")
-)]
 mod change;
 mod count;
 mod entries;
@@ -34,6 +30,8 @@ mod pending;
 mod trim;
 
 pub(super) use change::Change;
+#[cfg(test)]
+pub(super) use change::GroupChange;
 pub(super) use entries::NoId;
 pub(super) use entries::{Entry, Stream};
 pub(super) use fields::Fields;

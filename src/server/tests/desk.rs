@@ -1,23 +1,35 @@
 //! A server without sockets, for tests of its commands.
 
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crate::base::Moment;
+use crate::log::{Done, Log, LogError, Options};
 use crate::runtime::{Rt, Smol};
 use crate::server::client::{Client, Doom};
 use crate::server::execute::execute;
+use crate::server::keep::{Barrier, DataError, Now, Recovered, Unwritten, recover};
 use crate::server::resp::{Decoder, Limits};
 use crate::server::state::State;
 use crate::server::world::World;
+use crate::sim::SimDisk;
 
 /// A server without sessions: what a client says is executed, and the answer comes back.
-pub(super) struct Desk {
+pub(in crate::server) struct Desk {
     rt: Rt,
-    pub(super) world: World,
+    pub(in crate::server) world: World,
+    /// So much later it is than the clock says.
+    ahead: Duration,
+    /// The log's work, where streams are kept: done when it is asked for.
+    log: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Who stands at a desk.
-pub(super) struct Guest {
+pub(in crate::server) struct Guest {
     client: Arc<Client>,
     state: State,
     decoder: Decoder,
@@ -35,15 +47,98 @@ impl Guest {
 }
 
 impl Desk {
-    pub(super) fn new() -> Desk {
-        Desk { rt: Rt::new(Smol::global()), world: World::default() }
+    pub(in crate::server) fn new() -> Desk {
+        Desk { rt: Rt::new(Smol::global()), world: World::default(), ahead: Duration::ZERO, log: None }
+    }
+
+    /// One that keeps streams on a disk, in a log whose slots are as small as can be.
+    pub(in crate::server) fn kept(disk: &SimDisk) -> Result<Desk, DataError> {
+        let mut desk = Desk::new();
+        let options = Options { slot_bytes: 16 << 10, roll_bytes: 8 << 10, entropy: 3 };
+        let (log, driver, state, _) = Log::open(Arc::new(disk.clone()), Path::new("/data"), options)?;
+        let now = Now { moment: desk.rt.now(), millis: desk.rt.wall_millis() };
+        let Recovered { keeper, streams, last } = recover(log, state, desk.world.config.nodes, now)?;
+        desk.world.keys.replace_streams(streams, last);
+        desk.world.keeper = Some(keeper);
+        desk.log = Some(Box::pin(driver.run()));
+        desk.work();
+        Ok(desk)
+    }
+
+    /// As [`Desk::kept`], with a thread that does the log's work.
+    pub(in crate::server) fn kept_by_thread(disk: &SimDisk) -> Result<Desk, DataError> {
+        let mut desk = Desk::kept(disk)?;
+        if let Some(log) = desk.log.take() {
+            std::thread::spawn(move || smol::block_on(log));
+        }
+        Ok(desk)
+    }
+
+    /// Waits until something is in the log, or can't be.
+    pub(in crate::server) fn wait(&self, barrier: Barrier) -> Result<(), Unwritten> {
+        let confirmed = self.world.keeper.as_ref().unwrap().confirmed().clone();
+        let mut wait = confirmed.wait(barrier);
+        smol::block_on(std::future::poll_fn(|cx| wait.poll(cx)))
+    }
+
+    /// Whether something is in the log by now.
+    pub(in crate::server) fn is_confirmed(&self, barrier: Barrier) -> bool {
+        let mut wait = self.world.keeper.as_ref().unwrap().confirmed().wait(barrier);
+        matches!(wait.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())))
+    }
+
+    /// Lets it try whether there is room on the disk again, and look at how that went.
+    pub(in crate::server) fn try_again(&mut self) {
+        for _ in 0..2 {
+            self.ahead += Duration::from_secs(1);
+            self.tick().unwrap();
+            // Either way is an answer.
+            let _ = self.wait(self.world.keeper.as_ref().unwrap().written());
+        }
+    }
+
+    /// The names of the log's topics.
+    pub(in crate::server) fn topics(&mut self) -> Vec<String> {
+        let (tell, heard) = std::sync::mpsc::channel();
+        let log = self.world.keeper.as_ref().unwrap().log().clone();
+        log.describe(Done::new(move |state: Result<Box<crate::log::State>, LogError>| {
+            tell.send(state.unwrap()).unwrap()
+        }));
+        self.work();
+        let state: Box<crate::log::State> = heard.recv().unwrap();
+        state.topics.into_values().map(|topic| topic.name).collect()
+    }
+
+    /// Ends, and waits until the log has.
+    pub(in crate::server) fn close(self) {
+        let (tell, heard) = std::sync::mpsc::channel();
+        self.world.keeper.as_ref().unwrap().log().close(true, Done::new(move |_| tell.send(()).unwrap()));
+        heard.recv().unwrap();
+    }
+
+    /// Hands to the log what happened since.
+    pub(in crate::server) fn write(&mut self) -> Barrier {
+        self.world.write_down(&self.rt)
+    }
+
+    /// Lets the log do what it was handed.
+    pub(in crate::server) fn work(&mut self) {
+        if let Some(log) = &mut self.log {
+            let _ = log.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    /// As the server does now and then.
+    pub(in crate::server) fn tick(&mut self) -> Result<(), DataError> {
+        let now = Now { moment: self.rt.now() + self.ahead, millis: self.rt.wall_millis() };
+        self.world.keep_up(now)
     }
 
     pub(super) fn now(&self) -> Moment {
         self.rt.now()
     }
 
-    pub(super) fn guest(&mut self) -> Guest {
+    pub(in crate::server) fn guest(&mut self) -> Guest {
         let id = self.world.number();
         let client = Arc::new(Client::new(id, [None, None], Moment::ZERO, 1 << 20));
         self.world.clients.insert(id, client.clone());
@@ -57,7 +152,7 @@ impl Desk {
 
     /// What is answered to lines as a person types them; ends of line are shown as blanks.
     #[track_caller]
-    pub(super) fn say(&mut self, guest: &mut Guest, lines: &str) -> String {
+    pub(in crate::server) fn say(&mut self, guest: &mut Guest, lines: &str) -> String {
         let (text, mut out) = (format!("{lines}\r\n"), Vec::new());
         let mut input = text.as_bytes();
         while let Some(request) = guest.decoder.decode(&mut input).unwrap() {

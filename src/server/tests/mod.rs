@@ -1,8 +1,9 @@
 //! Commands without sockets, and sessions over a pipe in memory.
 
 mod commands;
-mod desk;
+pub(super) mod desk;
 mod edges;
+mod kept;
 mod sessions;
 mod streams;
 mod waiting;

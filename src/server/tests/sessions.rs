@@ -37,6 +37,13 @@ pub(super) struct Pipe {
     to: Arc<Mutex<Way>>,
 }
 
+impl Pipe {
+    /// How many bytes wait to be read.
+    pub(super) fn waiting(&self) -> usize {
+        self.from.lock().unwrap().bytes.len()
+    }
+}
+
 /// Two ends, with room for so many bytes on each way.
 fn pipe(room: usize) -> [Pipe; 2] {
     let way = || Arc::new(Mutex::new(Way { room, ..Way::default() }));
@@ -102,7 +109,11 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new() -> Place {
-        Place { shared: Shared::alone(Rt::new(Smol::global()), World::default()) }
+        Place::with(World::default())
+    }
+
+    pub(super) fn with(world: World) -> Place {
+        Place { shared: Shared::alone(Rt::new(Smol::global()), world) }
     }
 
     /// A session with a pipe of so much room, and the other end.

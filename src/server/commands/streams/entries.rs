@@ -128,12 +128,19 @@ fn xadd(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
             Failure::err("The ID specified in XADD is equal or smaller than the target stream top item")
         }
     })?;
+    let parts: Vec<&[u8]> = cx.request.args().skip(options.end + 1).collect();
+    let fields = Fields::new(parts.into_iter());
+    if let Some(keeper) = &cx.world.keeper
+        && fields.len() > keeper.most_entry()
+    {
+        let most = keeper.most_entry();
+        return Err(Failure::say(format!("an entry has at most {most} bytes where it is written to disk")));
+    }
     let (db, key) = (cx.state.db, cx.request.get(1).unwrap_or_default());
     if is_new {
         cx.world.keys.set(db, key, Value::Stream(Box::new(new)), None);
     }
-    let parts: Vec<&[u8]> = cx.request.args().skip(options.end + 1).collect();
-    let (fields, limits, trim) = (Fields::new(parts.into_iter()), cx.world.config.nodes, options.trim(cx));
+    let (limits, trim) = (cx.world.config.nodes, options.trim(cx));
     let trimmed = change(cx, 1, |stream| {
         stream.add(id, fields, limits);
         trim.map_or(0, |trim| stream.trim(trim))

@@ -1,0 +1,205 @@
+//! Recovery: the streams as the log has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt;
+
+use super::keeper::{ENTRIES, Keeper, Kept, NOTES, Now};
+use super::note::{Note, Reader, What, take_entry};
+use super::tracked::Place;
+use crate::base::Moment;
+use crate::log::{Done, Log, LogError, State, Terms};
+use crate::server::stream::{Change, Limits, Stream};
+
+/// So much is read at a time.
+const READ: usize = 1 << 20;
+
+/// What was found in a log.
+#[derive(Debug)]
+pub(in crate::server) struct Recovered {
+    pub(in crate::server) keeper: Keeper,
+    pub(in crate::server) streams: Vec<(Place, Stream, Option<Moment>)>,
+    /// The largest number that a stream had.
+    pub(in crate::server) last: u64,
+}
+
+/// Says why a data directory can't be served from. Nothing in it was changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The log does not open, or can't be read.
+    Log(LogError),
+    /// The directory is a broker's: it has topics that no server made. Name another one.
+    NotAServers {
+        /// One of them.
+        topic: String,
+    },
+    /// Something was written there that this version can't read: by a newer one, or by none.
+    Unreadable {
+        /// The topic of the log.
+        topic: String,
+        /// The offset in it.
+        offset: u64,
+    },
+}
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataError::Log(error) => error.fmt(f),
+            DataError::NotAServers { topic } => {
+                write!(f, "it is no server's: topic '{topic}' is a broker's; name another directory")
+            }
+            DataError::Unreadable { topic, offset } => {
+                write!(f, "'{topic}' has at offset {offset} what this version can't read")
+            }
+        }
+    }
+}
+
+impl Error for DataError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            DataError::Log(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<LogError> for DataError {
+    fn from(error: LogError) -> DataError {
+        DataError::Log(error)
+    }
+}
+
+/// What is noted of a stream that is there.
+#[derive(Default)]
+struct Found {
+    place: Option<(u32, Place, Option<u64>)>,
+    /// In order, each behind all entries below its offset.
+    changes: Vec<(u64, Vec<Change>)>,
+}
+
+/// Reads the streams of a log, and goes on with it. Blocks.
+pub(in crate::server) fn recover(
+    log: Log,
+    state: State,
+    limits: Limits,
+    now: Now,
+) -> Result<Recovered, DataError> {
+    if let Some(topic) = state.topics.values().find(|topic| !is_ours(&topic.name)) {
+        return Err(DataError::NotAServers { topic: topic.name.clone() });
+    }
+    let (notes, next_topic) = match state.topic_named(NOTES) {
+        Some(notes) => (notes, state.next_topic),
+        None => {
+            let notes = state.next_topic;
+            let terms = Terms { keeps: true, ..Terms::default() };
+            log.create_numbered(notes, NOTES.into(), terms, Done::unheard());
+            (notes, notes + 1)
+        }
+    };
+    let mut keeper = Keeper::new(log.clone(), notes, next_topic);
+    let (found, last) = read_notes(&log, &mut keeper)?;
+    let mut streams = Vec::new();
+    for (number, found) in found {
+        // What it is behind is trimmed: so it is gone by now, or will be whole.
+        let Some((topic, place, ends)) = found.place else { continue };
+        let (stream, trimmed) = read_stream(&log, (number, topic), found.changes, limits)?;
+        let ends = ends.map(|millis| now.moment_at(millis));
+        keeper.streams.insert(number, Kept { topic, place: place.clone(), ends, trimmed });
+        streams.push((place, stream, ends));
+    }
+    // What was made for a stream that was never confirmed, or was not deleted any more with one that is gone.
+    let used: BTreeSet<u32> = keeper.streams.values().map(|kept| kept.topic).chain([notes]).collect();
+    let unused = state.topics.keys().filter(|topic| !used.contains(topic));
+    unused.for_each(|topic| log.delete_topic(*topic, Done::unheard()));
+    Ok(Recovered { keeper, streams, last })
+}
+
+fn is_ours(topic: &str) -> bool {
+    let number = topic.strip_prefix(ENTRIES);
+    topic == NOTES || number.is_some_and(|number| number.parse::<u64>().is_ok())
+}
+
+/// Reads what is noted: the streams that are there, and the largest number that any had.
+fn read_notes(log: &Log, keeper: &mut Keeper) -> Result<(BTreeMap<u64, Found>, u64), DataError> {
+    let (mut found, mut last, mut reader) = (BTreeMap::<u64, Found>::new(), 0, Reader::default());
+    let Some((mut from, next)) = log.bounds(keeper.notes) else { return Ok((found, last)) };
+    keeper.next_note = next;
+    while from < next {
+        let chunk = log.read(keeper.notes, from, READ)?;
+        for (offset, record) in chunk.records().filter(|(offset, _)| *offset >= from) {
+            let unreadable = |_| DataError::Unreadable { topic: NOTES.into(), offset };
+            keeper.upkeep.wrote(offset, record.body.len() as u64);
+            let notes = reader.take(offset, record.body).map_err(unreadable)?;
+            for note in
+                notes.into_iter().flat_map(|(first, notes)| notes.into_iter().map(move |note| (first, note)))
+            {
+                last = last.max(note.1.number);
+                apply(&mut found, keeper, note);
+            }
+        }
+        from = chunk.end().filter(|end| *end > from).unwrap_or(next);
+    }
+    Ok((found, last))
+}
+
+fn apply(found: &mut BTreeMap<u64, Found>, keeper: &mut Keeper, (first, note): (u64, Note)) {
+    let Note { number, what } = note;
+    match what {
+        What::Placed { topic, place, ends } => {
+            if !found.contains_key(&number) {
+                keeper.upkeep.is_whole(number, first, 0);
+            }
+            found.entry(number).or_default().place = Some((topic, place, ends));
+        }
+        What::Gone => {
+            found.remove(&number);
+            keeper.upkeep.is_gone(number);
+        }
+        What::Changed { offset, changes } => {
+            // Of one that is whole further on only.
+            let Some(found) = found.get_mut(&number) else { return };
+            if changes.first() == Some(&Change::Anew) {
+                found.changes.clear();
+                keeper.upkeep.is_whole(number, first, 0);
+            }
+            found.changes.push((offset, changes));
+        }
+    }
+}
+
+/// Makes a stream of its entries and of what happened to them; answers it, and its topic's first offset.
+fn read_stream(
+    log: &Log,
+    (number, topic): (u64, u32),
+    changes: Vec<(u64, Vec<Change>)>,
+    limits: Limits,
+) -> Result<(Stream, u64), DataError> {
+    let (first, next) = log.bounds(topic).ok_or(LogError::Missing)?;
+    let mut stream = Stream::from_offset(first);
+    let mut changes = changes.into_iter().peekable();
+    let mut from = first;
+    loop {
+        while let Some((_, changes)) = changes.next_if(|(offset, _)| *offset <= stream.next_offset()) {
+            changes.into_iter().for_each(|change| stream.apply(change));
+        }
+        if from >= next {
+            break;
+        }
+        let chunk = log.read(topic, from, READ)?;
+        for (offset, record) in chunk.records().filter(|(offset, _)| *offset >= from) {
+            while let Some((_, changes)) = changes.next_if(|(at, _)| *at <= offset) {
+                changes.into_iter().for_each(|change| stream.apply(change));
+            }
+            let unreadable = || DataError::Unreadable { topic: format!("{ENTRIES}{number}"), offset };
+            let (id, fields) = take_entry(record.body).ok_or_else(unreadable)?;
+            stream.add(id, fields, limits);
+        }
+        from = chunk.end().filter(|end| *end > from).unwrap_or(next);
+    }
+    stream.number = number;
+    stream.record(true);
+    Ok((stream, first))
+}

@@ -1,0 +1,194 @@
+//! What is kept, one thing at a time.
+
+use super::view::{shown, view};
+use crate::server::keep::DataError;
+use crate::server::tests::desk::Desk;
+use crate::sim::{CrashKind, SimDisk};
+
+/// Says some lines, writes, and begins again on the same disk.
+fn after(lines: &[&str]) -> Desk {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept(&disk).unwrap();
+    let mut guest = desk.guest();
+    for line in lines {
+        let heard = desk.say(&mut guest, line);
+        assert!(!heard.starts_with('-'), "{line}: {heard}");
+        desk.write();
+        desk.work();
+    }
+    let before = view(&desk.world.keys);
+    drop(desk);
+    let desk = Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap();
+    assert_eq!(view(&desk.world.keys), before);
+    desk
+}
+
+#[test]
+fn entries_groups_and_what_is_pending_are_there_again() {
+    let mut desk = after(&[
+        "XADD s 5-1 a 1 b 2",
+        "XADD s 5-2 a 1",
+        "XADD s 6-0 c 3",
+        "XGROUP CREATE s g 0",
+        "XREADGROUP GROUP g one COUNT 2 STREAMS s >",
+        "XACK s g 5-1",
+        "XDEL s 6-0",
+    ]);
+    let wanted = "*2 *2 $3 5-1 *4 $1 a $1 1 $1 b $1 2 *2 $3 5-2 *2 $1 a $1 1 *1 *4 $3 5-2 $3 one";
+    assert!(shown(&mut desk, "s").starts_with(wanted), "{}", shown(&mut desk, "s"));
+    let mut guest = desk.guest();
+    // It goes on where it was: the last one that was deleted counts.
+    let heard =
+        desk.say(&mut guest, "XADD s 6-0 d 4\r\nXADD s 7-0 d 4\r\nXREADGROUP GROUP g two STREAMS s >");
+    assert!(
+        heard.starts_with("-ERR The ID specified in XADD is equal or smaller") && heard.contains("$3 7-0"),
+        "{heard}"
+    );
+}
+
+/// What a stream counts, and where it goes on, is not in its entries.
+#[test]
+fn a_stream_with_nothing_in_it_is_there_again() {
+    let mut desk = after(&[
+        "XADD s 5-1 a 1",
+        "XTRIM s MAXLEN 0",
+        "XGROUP CREATE t g $ MKSTREAM",
+        "XADD u MAXLEN 0 9-9 a 1",
+    ]);
+    let mut guest = desk.guest();
+    let heard =
+        desk.say(&mut guest, "XLEN s\r\nXADD s 5-1 a 1\r\nXINFO GROUPS t\r\nXLEN u\r\nXADD u 9-* a 1");
+    assert!(
+        heard.starts_with(":0 -ERR The ID") && heard.ends_with(":0 $4 9-10") && heard.contains("$1 g"),
+        "{heard}"
+    );
+}
+
+#[test]
+fn keys_go_are_renamed_and_end_as_they_did() {
+    let mut desk = after(&[
+        "XADD a 1-1 f 1",
+        "XADD b 1-1 f 2",
+        "XADD c 1-1 f 3",
+        "DEL a",
+        "RENAME b c",
+        "XADD d 1-1 f 4",
+        "EXPIRE d 1000",
+        "SELECT 1",
+        "XADD a 2-2 f 5",
+        "SET e 1",
+        "SELECT 2",
+        "XADD a 3-3 f 6",
+        "FLUSHDB",
+    ]);
+    let mut guest = desk.guest();
+    let heard = desk
+        .say(&mut guest, "EXISTS a b\r\nXRANGE c - +\r\nTTL c\r\nTTL d\r\nSELECT 1\r\nXLEN a\r\nEXISTS e");
+    assert_eq!(heard, ":0 *1 *2 $3 1-1 *2 $1 f $1 2 :-1 :1000 +OK :1 :0");
+}
+
+/// What happens to a stream between two writes is one thing: in order, and nothing of one that is gone by then.
+#[test]
+fn what_happens_together_is_written_together() {
+    after(&["XADD s 1-1 f 1\r\nXADD s 1-2 f 2\r\nXDEL s 1-1\r\nXADD s 1-3 f 3\r\nXTRIM s MAXLEN 1"]);
+    after(&["XADD s 1-1 f 1\r\nDEL s\r\nXADD s 1-1 f 2\r\nXADD t 1-1 f 3\r\nDEL t"]);
+    after(&[
+        "XADD s 1-1 f 1\r\nXGROUP CREATE s g 0\r\nXGROUP DESTROY s g\r\nXGROUP CREATE s g $\r\nRENAME s t\r\nRENAME t s",
+    ]);
+    after(&[
+        "MULTI\r\nXADD s 1-1 f 1\r\nXADD t 1-1 f 1\r\nXGROUP CREATE s g 0\r\nXREADGROUP GROUP g c STREAMS s >\r\nEXEC",
+    ]);
+}
+
+/// Ids that go back are not the log's: it has its own order.
+#[test]
+fn a_stream_whose_ids_go_back_is_there_again() {
+    after(&["XADD s 9-9 f 1", "XTRIM s MAXLEN 0", "XSETID s 1-1", "XADD s 2-1 f 2", "XADD s 2-2 f 3"]);
+}
+
+/// Trimming is what keeps it short: on the disk too, and of what is noted.
+#[test]
+fn what_is_of_no_use_is_not_kept() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept(&disk).unwrap();
+    let mut guest = desk.guest();
+    desk.say(&mut guest, "XGROUP CREATE s g 0 MKSTREAM");
+    let value = "x".repeat(400);
+    for at in 1..6_000 {
+        desk.say(
+            &mut guest,
+            &format!(
+                "XADD s MAXLEN 10 {at} f {value}\r\nXREADGROUP GROUP g c STREAMS s >\r\nXACK s g {at}-0"
+            ),
+        );
+        desk.write();
+        desk.work();
+    }
+    let before = view(&desk.world.keys);
+    let bytes: u64 = disk.files().into_iter().map(|(_, len)| len).sum();
+    // Slots, the notes that are kept in any case, and a few segments.
+    assert!(bytes < 2 << 20, "{bytes}");
+    drop(desk);
+    let desk = Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap();
+    assert_eq!(view(&desk.world.keys), before);
+}
+
+#[test]
+fn all_is_written_whole_when_asked() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept(&disk).unwrap();
+    let mut guest = desk.guest();
+    for at in 1..50 {
+        desk.say(&mut guest, &format!("XADD s{} {at} f v\r\nXGROUP CREATE s{} g 0", at % 7, at % 7));
+        desk.write();
+    }
+    desk.say(&mut guest, "XREADGROUP GROUP g c STREAMS s1 s2 > >");
+    assert_eq!(desk.say(&mut guest, "BGREWRITEAOF"), "+Background append only file rewriting started");
+    desk.work();
+    let before = view(&desk.world.keys);
+    drop(desk);
+    let desk = Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap();
+    assert_eq!(view(&desk.world.keys), before);
+}
+
+/// Streams that were made and are gone leave nothing behind, and numbers go on.
+#[test]
+fn what_is_gone_leaves_nothing() {
+    let disk = SimDisk::new(1);
+    for round in 0..5 {
+        let mut desk = Desk::kept(&disk.durable_copy()).unwrap();
+        let mut guest = desk.guest();
+        for at in 0..20 {
+            desk.say(&mut guest, &format!("XADD s{at} {round}-1 f v\r\nXADD kept * f v"));
+            desk.write();
+        }
+        desk.work();
+        desk.say(&mut guest, "DEL s0\r\nRENAME s1 s2\r\nFLUSHALL");
+        desk.write();
+        desk.work();
+        // Deletions come once that is confirmed.
+        desk.work();
+        assert!(view(&desk.world.keys).is_empty());
+        assert_eq!(desk.topics(), ["server"]);
+    }
+}
+
+#[test]
+fn a_directory_of_a_broker_is_refused_and_nothing_in_it_changes() {
+    use crate::log::tests::hand::{Hand, small};
+    let disk = SimDisk::new(1);
+    let mut log =
+        Hand::open(std::sync::Arc::new(disk.clone()), std::path::Path::new("/data"), small(1)).unwrap();
+    log.topic("orders").unwrap();
+    log.close().unwrap();
+    let disk = disk.durable_copy();
+    match Desk::kept(&disk).map(drop) {
+        Err(error @ DataError::NotAServers { .. }) => {
+            assert_eq!(
+                error.to_string(),
+                "it is no server's: topic 'orders' is a broker's; name another directory"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}

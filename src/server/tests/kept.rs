@@ -1,0 +1,98 @@
+//! Does a client hear nothing before it is in the log, also of what others did; and that it is not, where it can't be?
+
+use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use smol::LocalExecutor;
+
+use super::desk::Desk;
+use super::sessions::{Pipe, Place};
+use crate::server::session::End;
+use crate::sim::SimDisk;
+
+/// Sessions over a world whose log works when it is asked to.
+struct Stage {
+    place: Place,
+    desk: Desk,
+}
+
+fn stage(disk: &SimDisk) -> Stage {
+    let mut desk = Desk::kept(disk).unwrap();
+    let place = Place::with(std::mem::take(&mut desk.world));
+    Stage { place, desk }
+}
+
+async fn say(pipe: &mut Pipe, line: &str) {
+    pipe.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+}
+
+/// Lets all tasks come to rest.
+async fn rest() {
+    for _ in 0..100 {
+        smol::future::yield_now().await;
+    }
+}
+
+async fn hear(pipe: &mut Pipe, wanted: &str) {
+    let mut heard = vec![0; wanted.len()];
+    pipe.read_exact(&mut heard).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&heard), wanted);
+}
+
+#[test]
+fn no_reply_is_sent_before_all_that_it_may_tell_of_is_in_the_log() {
+    let Stage { place, mut desk } = stage(&SimDisk::new(1));
+    let executor = LocalExecutor::new();
+    let mut pipes = [0; 3].map(|_| {
+        let (session, _, other) = place.session(1 << 12);
+        executor.spawn(session.run()).detach();
+        other
+    });
+    smol::block_on(executor.run(async {
+        let [writer, reader, waiter] = &mut pipes;
+        say(waiter, "XREAD BLOCK 0 STREAMS s $").await;
+        rest().await;
+        say(writer, "XADD s 1-1 f v").await;
+        rest().await;
+        // It sees what the other one did, and is told so no sooner.
+        say(reader, "XLEN s").await;
+        rest().await;
+        for pipe in [&*writer, reader, waiter] {
+            assert_eq!(pipe.waiting(), 0);
+        }
+        desk.work();
+        hear(writer, "$3\r\n1-1\r\n").await;
+        hear(reader, ":1\r\n").await;
+        hear(waiter, "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n").await;
+        // Nothing was written since, so that nobody waits.
+        say(reader, "PING").await;
+        hear(reader, "+PONG\r\n").await;
+    }));
+}
+
+#[test]
+fn whoever_waits_for_what_is_refused_hears_so_and_is_cut_off() {
+    let disk = SimDisk::new(1);
+    let Stage { place, mut desk } = stage(&disk);
+    let executor = LocalExecutor::new();
+    let (session, _, mut other) = place.session(1 << 12);
+    let ends = executor.spawn(session.run());
+    smol::block_on(executor.run(async {
+        disk.set_free(0);
+        let value = "x".repeat(3_000);
+        for at in 1..100 {
+            say(&mut other, &format!("XADD s {at} f {value}")).await;
+            rest().await;
+            desk.work();
+            if place.shared.world().keeper.as_ref().unwrap().confirmed().failed().is_some() {
+                break;
+            }
+            hear(&mut other, &format!("${}\r\n{at}-0\r\n", format!("{at}-0").len())).await;
+        }
+        let mut heard = String::new();
+        other.read_to_string(&mut heard).await.unwrap();
+        assert!(
+            heard.starts_with("-MISCONF Errors writing to the disk") && heard.matches("\r\n").count() == 1,
+            "{heard}"
+        );
+        assert!(matches!(ends.await, End::Unwritten(_)));
+    }));
+}
