@@ -8,7 +8,7 @@ use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::log::LogError;
 
 /// What a reply depends on: all that was written before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) struct Barrier {
     /// Counts how often memory went back to what is in the log.
     pub(super) epoch: u64,
@@ -28,12 +28,6 @@ struct Inner {
     /// By what each waits for. Limit: one for each session.
     waiting: BTreeMap<(Barrier, u64), Waker>,
     next: u64,
-}
-
-impl Default for Barrier {
-    fn default() -> Barrier {
-        Barrier { epoch: 0, sequence: 0 }
-    }
 }
 
 impl Confirmed {

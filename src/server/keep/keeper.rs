@@ -383,7 +383,7 @@ impl Keeper {
 
 /// Asks, and blocks until it is answered.
 fn wait<T: Send + 'static>(ask: impl FnOnce(Done<T>)) -> Result<T, DataError> {
-    let (tell, heard) = std::sync::mpsc::channel();
+    let (tell, heard) = std::sync::mpsc::sync_channel(1);
     // Why unheard: nobody but this one waits, and it does.
     ask(Done::new(move |result| drop(tell.send(result))));
     heard.recv().unwrap_or(Err(LogError::Closed)).map_err(DataError::Log)

@@ -8,7 +8,7 @@ use super::keeper::{ENTRIES, Keeper, Kept, NOTES, Now};
 use super::note::{Note, Reader, What, take_entry};
 use super::tracked::Place;
 use crate::base::Moment;
-use crate::log::{Done, Log, LogError, State, Terms};
+use crate::log::{Done, Log, LogError, Ranges, State, Terms};
 use crate::server::stream::{Change, Limits, Stream};
 
 /// So much is read at a time.
@@ -179,6 +179,13 @@ fn read_stream(
 ) -> Result<(Stream, u64), DataError> {
     let (first, next) = log.bounds(topic).ok_or(LogError::Missing)?;
     let mut stream = Stream::from_offset(first);
+    // What is gone in the end is never there: of ids that went back since, the order would not be one.
+    let mut gone = Ranges::default();
+    for change in changes.iter().flat_map(|(_, changes)| changes) {
+        if let Change::Gone(from, to) = change {
+            gone.insert(*from, *to);
+        }
+    }
     let mut changes = changes.into_iter().peekable();
     let mut from = first;
     loop {
@@ -195,7 +202,14 @@ fn read_stream(
             }
             let unreadable = || DataError::Unreadable { topic: format!("{ENTRIES}{number}"), offset };
             let (id, fields) = take_entry(record.body).ok_or_else(unreadable)?;
-            stream.add(id, fields, limits);
+            // In a log there are no gaps.
+            if offset != stream.next_offset() {
+                return Err(unreadable());
+            }
+            match gone.contains(offset) {
+                true => stream.pass_by(id),
+                false => stream.add(id, fields, limits),
+            }
         }
         from = chunk.end().filter(|end| *end > from).unwrap_or(next);
     }

@@ -113,9 +113,9 @@ mod tests {
             let (mut upkeep, mut next, mut once, mut twice) = (Upkeep::default(), 0, 0, 0);
             let mut live = BTreeMap::new();
             for (number, bytes) in sizes {
-                if !live.contains_key(&number) {
+                if let std::collections::btree_map::Entry::Vacant(new) = live.entry(number) {
                     // As large as it ever gets, at once.
-                    live.insert(number, 1_000 * number);
+                    new.insert(1_000 * number);
                     upkeep.is_whole(number, next, 1_000 * number);
                 }
                 upkeep.wrote(next, bytes);

@@ -142,6 +142,13 @@ impl Stream {
         self.cost += len + ENTRY_COST;
     }
 
+    /// An entry was added with this id, and is gone.
+    pub(in crate::server) fn pass_by(&mut self, id: Id) {
+        self.gone.insert(self.next_offset, self.next_offset + 1);
+        self.next_offset += 1;
+        (self.last, self.added) = (id, self.added + 1);
+    }
+
     pub(in crate::server) fn get(&self, id: Id) -> Option<Entry<'_>> {
         self.range(Interval { from: id, to: id }).next()
     }

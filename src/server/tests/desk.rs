@@ -69,7 +69,7 @@ impl Desk {
     pub(in crate::server) fn kept_by_thread(disk: &SimDisk) -> Result<Desk, DataError> {
         let mut desk = Desk::kept(disk)?;
         if let Some(log) = desk.log.take() {
-            std::thread::spawn(move || smol::block_on(log));
+            desk.rt.spawn_blocking("log", Box::new(move || smol::block_on(log)));
         }
         Ok(desk)
     }
@@ -99,7 +99,7 @@ impl Desk {
 
     /// The names of the log's topics.
     pub(in crate::server) fn topics(&mut self) -> Vec<String> {
-        let (tell, heard) = std::sync::mpsc::channel();
+        let (tell, heard) = std::sync::mpsc::sync_channel(1);
         let log = self.world.keeper.as_ref().unwrap().log().clone();
         log.describe(Done::new(move |state: Result<Box<crate::log::State>, LogError>| {
             tell.send(state.unwrap()).unwrap()
@@ -111,7 +111,7 @@ impl Desk {
 
     /// Ends, and waits until the log has.
     pub(in crate::server) fn close(self) {
-        let (tell, heard) = std::sync::mpsc::channel();
+        let (tell, heard) = std::sync::mpsc::sync_channel(1);
         self.world.keeper.as_ref().unwrap().log().close(true, Done::new(move |_| tell.send(()).unwrap()));
         heard.recv().unwrap();
     }
