@@ -20,10 +20,7 @@
 //! - **Pub/Sub** (`pubsub.rs`) sends to whoever listens at the moment. What waits for a client is bounded; one that reads too slowly
 //!   is sent away.
 //! - **Streams** (`stream/`) are a model that answers at once; **clients that wait** (`waiting.rs`) are served in turn.
-//!
-//! # What stands
-//! Connections, Pub/Sub, transactions, streams with their groups, keys of Redis's other types, and what clients and suites ask of a
-//! server; all of it in memory. That streams are topics, and on disk, is the next thing to be built.
+//! - **What is kept** (`keep/`) is written to a log, and no reply is sent before all that it may tell of is in there.
 //!
 //! # Rules
 //! - The codec is pure: bytes in, requests out; replies in, bytes out. It has no socket, no clock and no runtime.

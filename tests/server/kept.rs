@@ -9,10 +9,10 @@ use callboard::server::{Fsync, ServeError};
 use super::{Client, LIMIT, builder, on_both};
 
 /// A directory that goes with it.
-struct TempDir(PathBuf);
+pub(crate) struct TempDir(pub(crate) PathBuf);
 
 impl TempDir {
-    fn new() -> TempDir {
+    pub(crate) fn new() -> TempDir {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("callboard-server-{}-{nth}", std::process::id()));

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod kept;
+#[cfg(unix)]
+mod killed;
 
 use std::future::Future;
 use std::net::SocketAddr;

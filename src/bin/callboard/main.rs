@@ -28,20 +28,24 @@ const HELP: &str = "\
 callboard, a message broker inside your process: its tool for data directories, and its server
 
 Usage:
-  callboard serve [OPTIONS]                     serves clients that speak Redis's protocol, from memory
+  callboard serve [OPTIONS]                     serves clients that speak Redis's protocol
   callboard inspect DIR [--verify] [--json]     what is there, and what is damaged
   callboard inspect DIR --dump TOPIC [RANGE]    the messages of a topic
   callboard inspect DIR --salvage TO            a new log of all that is whole
   callboard --help | --version
 
 Options of serve (with the feature `server`)
+  --data DIR            keep streams and their groups in this directory, which is made if need be
+  --memory              keep them in memory: all is gone when it ends. Default, but it says so
+  --fsync WHEN          with --data, when what is written is on the disk: always (default; a power cut loses nothing that was
+                        replied), everysec (a second of it), no (when the system sees fit). SIGKILL loses nothing in any case
   --listen ADDR         IP:PORT, or a port of this machine alone. Default: 127.0.0.1:6379
   --max-clients N       so many may be connected at a time. Default: 10000
   --memory-limit BYTES  so much memory keys may take: 100mb, 2gb. Default: no limit
   --password-file FILE  clients must send what its first line says
   --threads N           threads that serve. Default: one for each processor
   --trust-network       listen where others can connect, and ask them for no password
-  It stops at SIGTERM or Ctrl-C, within 10 seconds.
+  It stops at SIGTERM or Ctrl-C, within 10 seconds. If the disk fails it ends with 2: begin it anew.
 
 To look into a directory
   DIR       a data directory. It is only read, also while a broker has it open

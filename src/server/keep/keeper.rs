@@ -174,7 +174,7 @@ impl Keeper {
         {
             self.whole(number, keys, &mut batch, now);
         }
-        self.hand_over(batch);
+        self.hand_over(batch, now);
     }
 
     /// Notes what happened to a stream that is there.
@@ -249,13 +249,13 @@ impl Keeper {
     }
 
     /// Hands it to the log: in one commit, unless it is more than one may have.
-    fn hand_over(&mut self, batch: Batch) {
+    fn hand_over(&mut self, batch: Batch, now: Now) {
         let Batch { notes, entries, gone, mut trims } = batch;
         let mut parts = entries;
         for body in notes.finish() {
             self.upkeep.wrote(self.next_note, body.len() as u64);
             self.next_note += 1;
-            parts.push((self.notes, one_record(&body)));
+            parts.push((self.notes, one_record(&body, now)));
         }
         if parts.is_empty() {
             return;
@@ -324,7 +324,7 @@ impl Keeper {
                 refusal.tries = true;
                 // As large as what is written at a time may well be.
                 let nothing = Writer::nothing(TRY.min(self.log.most_bytes()));
-                self.append(vec![(self.notes, one_record(&nothing))], Vec::new(), Vec::new());
+                self.append(vec![(self.notes, one_record(&nothing, now))], Vec::new(), Vec::new());
                 self.upkeep.wrote(self.next_note, nothing.len() as u64);
                 self.next_note += 1;
             }
@@ -389,9 +389,9 @@ fn wait<T: Send + 'static>(ask: impl FnOnce(Done<T>)) -> Result<T, DataError> {
     heard.recv().unwrap_or(Err(LogError::Closed)).map_err(DataError::Log)
 }
 
-fn one_record(body: &[u8]) -> Records {
+fn one_record(body: &[u8], now: Now) -> Records {
     let mut records = Records::default();
-    records.push(&Record { millis: 0, seq: None, key: None, body });
+    records.push(&Record { millis: now.millis, seq: None, key: None, body });
     records
 }
 

@@ -103,7 +103,14 @@ fn what_happens_together_is_written_together() {
 /// Ids that go back are not the log's: it has its own order.
 #[test]
 fn a_stream_whose_ids_go_back_is_there_again() {
-    let lines = ["XADD s 9-9 f 1", "XTRIM s MAXLEN 0", "XSETID s 1-1", "XADD s 2-1 f 2", "XADD s 2-2 f 3", "BGREWRITEAOF"];
+    let lines = [
+        "XADD s 9-9 f 1",
+        "XTRIM s MAXLEN 0",
+        "XSETID s 1-1",
+        "XADD s 2-1 f 2",
+        "XADD s 2-2 f 3",
+        "BGREWRITEAOF",
+    ];
     after(&lines);
     after(&lines[..5]);
 }
