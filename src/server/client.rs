@@ -31,11 +31,19 @@ pub(super) struct Shown {
     pub(super) db: usize,
     pub(super) channels: usize,
     pub(super) patterns: usize,
+    pub(super) shards: usize,
     /// Commands that wait for `EXEC`.
     pub(super) queued: Option<usize>,
     pub(super) protocol: Protocol,
     pub(super) command: &'static str,
     pub(super) active: Moment,
+}
+
+impl Shown {
+    /// To how many channels and patterns it listens.
+    pub(super) fn listens(&self) -> usize {
+        self.channels + self.patterns + self.shards
+    }
 }
 
 /// What others sent to a client.
@@ -81,6 +89,7 @@ impl Client {
                 db: 0,
                 channels: 0,
                 patterns: 0,
+                shards: 0,
                 queued: None,
                 protocol: Protocol::Resp2,
                 command: "NULL",
@@ -235,7 +244,7 @@ impl fmt::Display for Line<'_> {
         let address = |addr: Option<SocketAddr>| addr.map_or(String::new(), |addr| addr.to_string());
         let (peer, own) = (address(client.peer), address(client.own));
         let (age, idle) = (now.since(client.since).as_secs(), now.since(shown.active).as_secs());
-        let flags = match (shown.channels + shown.patterns, shown.queued) {
+        let flags = match (shown.listens(), shown.queued) {
             (0, None) => "N",
             (_, Some(_)) => "x",
             (_, None) => "P",
@@ -245,7 +254,8 @@ impl fmt::Display for Line<'_> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (name, lib, version) = (text(&shown.name), text(&shown.lib_name), text(&shown.lib_version));
         write!(f, "id={} addr={peer} laddr={own} fd=-1 name={name} age={age} idle={idle} ", client.id)?;
-        write!(f, "flags={flags} db={} sub={} psub={} ssub=0 ", shown.db, shown.channels, shown.patterns)?;
+        write!(f, "flags={flags} db={} sub={} psub={} ", shown.db, shown.channels, shown.patterns)?;
+        write!(f, "ssub={} ", shown.shards)?;
         write!(f, "multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 ")?;
         write!(
             f,

@@ -214,5 +214,6 @@ fn show(client: &Client, state: &State) {
     shown.db = state.db;
     shown.channels = state.interests.channels.len();
     shown.patterns = state.interests.patterns.len();
+    shown.shards = state.interests.shards.len();
     shown.queued = state.transaction.as_ref().map(|transaction| transaction.queued.len());
 }

@@ -56,7 +56,7 @@ fn server(text: &mut String, world: &World, now: Moment) -> std::fmt::Result {
 fn clients(text: &mut String, world: &World, _: Moment) -> std::fmt::Result {
     let listening = world.clients.values().filter(|client| {
         let shown = client.shown();
-        shown.channels + shown.patterns > 0
+        shown.listens() > 0
     });
     write!(text, "connected_clients:{}\r\nmaxclients:{}\r\n", world.clients.len(), world.config.max_clients)?;
     write!(text, "blocked_clients:{}\r\npubsub_clients:{}\r\n", world.waiting.len(), listening.count())

@@ -17,6 +17,8 @@ type Listeners = BTreeMap<u64, Arc<Client>>;
 pub(super) struct PubSub {
     channels: BTreeMap<Vec<u8>, Listeners>,
     patterns: BTreeMap<Vec<u8>, Listeners>,
+    /// Other channels, with names of their own: in a cluster each would be of one shard.
+    shards: BTreeMap<Vec<u8>, Listeners>,
 }
 
 /// What one client listens to.
@@ -25,22 +27,42 @@ pub(super) struct Interests {
     /// Limit: [`Interests::MOST`] in all.
     pub(super) channels: BTreeSet<Vec<u8>>,
     pub(super) patterns: BTreeSet<Vec<u8>>,
+    pub(super) shards: BTreeSet<Vec<u8>>,
 }
 
 impl Interests {
-    /// The most channels and patterns of one client.
+    /// The most channels and patterns of one client, of all kinds.
     pub(super) const MOST: usize = 100_000;
 
     pub(super) fn len(&self) -> usize {
-        self.channels.len() + self.patterns.len()
+        self.count(By::Name) + self.count(By::Shard)
+    }
+
+    /// How many a client is told that it listens to when it asks for one of these.
+    pub(super) fn count(&self, by: By) -> usize {
+        match by {
+            By::Name | By::Pattern => self.channels.len() + self.patterns.len(),
+            By::Shard => self.shards.len(),
+        }
+    }
+
+    /// All of a kind.
+    pub(super) fn all(&self, by: By) -> Vec<Vec<u8>> {
+        let all = match by {
+            By::Name => &self.channels,
+            By::Pattern => &self.patterns,
+            By::Shard => &self.shards,
+        };
+        all.iter().cloned().collect()
     }
 }
 
-/// Channels by name, or by pattern.
+/// Channels by name, or by pattern; or by name those of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
     Name,
     Pattern,
+    Shard,
 }
 
 impl PubSub {
@@ -62,9 +84,10 @@ impl PubSub {
 
     /// A client has gone.
     pub(super) fn leave_all(&mut self, client: &Client, own: &mut Interests) {
-        let Interests { channels, patterns } = std::mem::take(own);
+        let Interests { channels, patterns, shards } = std::mem::take(own);
         channels.iter().for_each(|channel| go(&mut self.channels, channel, client));
         patterns.iter().for_each(|pattern| go(&mut self.patterns, pattern, client));
+        shards.iter().for_each(|channel| go(&mut self.shards, channel, client));
     }
 
     fn of<'a>(
@@ -75,6 +98,7 @@ impl PubSub {
         match by {
             By::Name => (&mut self.channels, &mut own.channels),
             By::Pattern => (&mut self.patterns, &mut own.patterns),
+            By::Shard => (&mut self.shards, &mut own.shards),
         }
     }
 
@@ -92,15 +116,28 @@ impl PubSub {
         sent
     }
 
-    /// Channels that somebody listens to by name, those that a pattern stands for.
-    pub(super) fn channels(&self, pattern: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
-        let names = self.channels.keys().map(Vec::as_slice);
+    /// As [`PubSub::publish`], in a channel of a shard.
+    pub(super) fn publish_in_shard(&self, channel: &[u8], message: &[u8]) -> usize {
+        self.shards.get(channel).map_or(0, |listeners| send(listeners, &[b"smessage", channel, message]))
+    }
+
+    /// Channels that somebody listens to, those that a pattern stands for.
+    pub(super) fn channels(&self, by: By, pattern: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
+        let names = self.all(by).keys().map(Vec::as_slice);
         names.filter(move |name| pattern.is_none_or(|pattern| matches(pattern, name)))
     }
 
-    /// How many listen to a channel by name.
-    pub(super) fn listeners(&self, channel: &[u8]) -> usize {
-        self.channels.get(channel).map_or(0, BTreeMap::len)
+    /// How many listen to a channel.
+    pub(super) fn listeners(&self, by: By, channel: &[u8]) -> usize {
+        self.all(by).get(channel).map_or(0, BTreeMap::len)
+    }
+
+    fn all(&self, by: By) -> &BTreeMap<Vec<u8>, Listeners> {
+        match by {
+            By::Name => &self.channels,
+            By::Pattern => &self.patterns,
+            By::Shard => &self.shards,
+        }
     }
 
     /// How many channels, and how many patterns, somebody listens to.
@@ -176,11 +213,16 @@ mod tests {
         for channel in [b"a", b"b", b"c"] {
             all.listen(By::Name, channel, &one, &mut own);
             all.listen(By::Pattern, channel, &one, &mut own);
+            all.listen(By::Shard, channel, &one, &mut own);
         }
+        assert_eq!((all.publish_in_shard(b"a", b""), all.listeners(By::Shard, b"a")), (1, 1));
+        all.leave(By::Shard, b"a", &one, &mut own);
+        assert_eq!((all.publish_in_shard(b"a", b""), all.listeners(By::Shard, b"a")), (0, 0));
         all.leave(By::Name, b"a", &one, &mut own);
         all.leave(By::Name, b"never", &one, &mut own);
-        assert_eq!((all.publish(b"a", b""), own.len()), (1, 5));
+        assert_eq!((all.publish(b"a", b""), own.len()), (1, 7));
         all.leave_all(&one, &mut own);
         assert_eq!((all.publish(b"b", b""), own.len(), all.counts()), (0, 0, (0, 0)));
+        assert_eq!(all.channels(By::Shard, None).count(), 0);
     }
 }

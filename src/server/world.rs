@@ -127,7 +127,7 @@ impl World {
         let waiting = if limit.is_zero() { BTreeSet::new() } else { self.waiting.clients() };
         for client in self.clients.values().filter(|_| !limit.is_zero()) {
             let shown = client.shown();
-            let listens = shown.channels + shown.patterns > 0 || waiting.contains(&client.id);
+            let listens = shown.listens() > 0 || waiting.contains(&client.id);
             let idle = now.since(shown.active);
             drop(shown);
             if idle > limit && !listens {

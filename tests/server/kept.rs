@@ -31,43 +31,42 @@ impl Drop for TempDir {
 fn what_was_replied_is_there_when_a_server_begins_again() {
     on_both(async || {
         let dir = TempDir::new();
-        for fsync in [Fsync::Always, Fsync::EverySecond, Fsync::Never] {
-            let dir = dir.0.join(format!("{fsync:?}"));
-            let server = builder().data(&dir).fsync(fsync).serve().await.unwrap();
-            let mut client = Client::connect(&server).await;
-            client.say("XADD s 1-1 f v\r\n", "$3\r\n1-1\r\n").await;
-            client.say("XGROUP CREATE s g 0\r\n", "+OK\r\n").await;
-            let entry = "*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n";
-            let read = format!("*1\r\n*2\r\n$1\r\ns\r\n*1\r\n{entry}");
-            client.say("XREADGROUP GROUP g c STREAMS s >\r\n", &read).await;
-            client.say("CONFIG GET appendonly\r\n", "*2\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n").await;
-            // Nobody else may have it meanwhile, and hears so.
-            let error = builder().data(&dir).serve().await.unwrap_err();
-            assert!(
-                matches!(error, ServeError::Data { .. }) && error.to_string().contains("is open in another"),
-                "{error}"
-            );
-            client.say("DEBUG LOADAOF\r\n", "+OK\r\n").await;
-            client.say("XACK s g 1-1\r\n", ":1\r\n").await;
-            client.say("XADD s 1-2 f w\r\n", "$3\r\n1-2\r\n").await;
-            server.stop(LIMIT).await;
-            let server = builder().data(&dir).serve().await.unwrap();
-            let mut client = Client::connect(&server).await;
-            client.say("XLEN s\r\n", ":2\r\n").await;
-            client.say("XPENDING s g\r\n", "*4\r\n:0\r\n$-1\r\n$-1\r\n*-1\r\n").await;
-            // Dropped without a word, it ends all the same, and what was replied is there.
-            client.say("XADD s 1-3 f x\r\n", "$3\r\n1-3\r\n").await;
-            drop(server);
-            client.reads_its_end().await;
-            let server = loop {
-                match builder().data(&dir).serve().await {
-                    Ok(server) => break server,
-                    Err(error) => assert!(error.to_string().contains("is open in another"), "{error}"),
-                }
-            };
-            Client::connect(&server).await.say("XLEN s\r\n", ":3\r\n").await;
-            server.stop(Duration::from_secs(1)).await;
-        }
+        let made = dir.0.join("made").join("by it");
+        let dir = &made;
+        let server = builder().data(dir).fsync(Fsync::Always).serve().await.unwrap();
+        let mut client = Client::connect(&server).await;
+        client.say("XADD s 1-1 f v\r\n", "$3\r\n1-1\r\n").await;
+        client.say("XGROUP CREATE s g 0\r\n", "+OK\r\n").await;
+        let entry = "*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n";
+        let read = format!("*1\r\n*2\r\n$1\r\ns\r\n*1\r\n{entry}");
+        client.say("XREADGROUP GROUP g c STREAMS s >\r\n", &read).await;
+        client.say("CONFIG GET appendonly\r\n", "*2\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n").await;
+        // Nobody else may have it meanwhile, and hears so.
+        let error = builder().data(dir).serve().await.unwrap_err();
+        assert!(
+            matches!(error, ServeError::Data { .. }) && error.to_string().contains("is open in another"),
+            "{error}"
+        );
+        client.say("DEBUG LOADAOF\r\n", "+OK\r\n").await;
+        client.say("XACK s g 1-1\r\n", ":1\r\n").await;
+        client.say("XADD s 1-2 f w\r\n", "$3\r\n1-2\r\n").await;
+        server.stop(LIMIT).await;
+        let server = builder().data(dir).serve().await.unwrap();
+        let mut client = Client::connect(&server).await;
+        client.say("XLEN s\r\n", ":2\r\n").await;
+        client.say("XPENDING s g\r\n", "*4\r\n:0\r\n$-1\r\n$-1\r\n*-1\r\n").await;
+        // Dropped without a word, it ends all the same, and what was replied is there.
+        client.say("XADD s 1-3 f x\r\n", "$3\r\n1-3\r\n").await;
+        drop(server);
+        client.reads_its_end().await;
+        let server = loop {
+            match builder().data(dir).serve().await {
+                Ok(server) => break server,
+                Err(error) => assert!(error.to_string().contains("is open in another"), "{error}"),
+            }
+        };
+        Client::connect(&server).await.say("XLEN s\r\n", ":3\r\n").await;
+        server.stop(Duration::from_secs(1)).await;
     });
 }
 

@@ -120,7 +120,7 @@ impl Kind {
 
     fn of(client: &Client) -> Kind {
         let shown = client.shown();
-        if shown.channels + shown.patterns > 0 { Kind::Listener } else { Kind::Normal }
+        if shown.listens() > 0 { Kind::Listener } else { Kind::Normal }
     }
 }
 

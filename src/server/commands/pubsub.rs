@@ -11,6 +11,15 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "psubscribe", arity: -2, flags: LISTENS, keys: (0, 0, 0), run: psubscribe },
     Command { name: "unsubscribe", arity: -1, flags: LISTENS, keys: (0, 0, 0), run: unsubscribe },
     Command { name: "punsubscribe", arity: -1, flags: LISTENS, keys: (0, 0, 0), run: punsubscribe },
+    Command { name: "ssubscribe", arity: -2, flags: LISTENS, keys: (1, -1, 1), run: ssubscribe },
+    Command { name: "sunsubscribe", arity: -1, flags: LISTENS, keys: (1, -1, 1), run: sunsubscribe },
+    Command {
+        name: "spublish",
+        arity: 3,
+        flags: &[Flag::PubSub, Flag::Fast],
+        keys: (1, 1, 1),
+        run: spublish,
+    },
     Command { name: "publish", arity: 3, flags: &[Flag::PubSub, Flag::Fast], keys: (0, 0, 0), run: publish },
     Command { name: "pubsub|channels", arity: -2, flags: &[Flag::PubSub], keys: (0, 0, 0), run: channels },
     Command { name: "pubsub|numsub", arity: -2, flags: &[Flag::PubSub], keys: (0, 0, 0), run: numsub },
@@ -20,14 +29,14 @@ pub(super) const COMMANDS: &[Command] = &[
         arity: -2,
         flags: &[Flag::PubSub],
         keys: (0, 0, 0),
-        run: no_shards,
+        run: shardchannels,
     },
     Command {
         name: "pubsub|shardnumsub",
         arity: -2,
         flags: &[Flag::PubSub],
         keys: (0, 0, 0),
-        run: nobody_in_shards,
+        run: shardnumsub,
     },
     Command { name: "pubsub|help", arity: 2, flags: &[Flag::PubSub], keys: (0, 0, 0), run: help },
 ];
@@ -40,49 +49,59 @@ fn psubscribe(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     listen(cx, By::Pattern, "psubscribe")
 }
 
+/// This is no cluster: all shards are here.
+fn ssubscribe(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    if cx.state.executing {
+        return Err(Failure::err("SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
+    }
+    listen(cx, By::Shard, "ssubscribe")
+}
+
 fn listen(cx: &mut Context<'_, '_>, by: By, verb: &str) -> Result<(), Failure> {
     if cx.state.interests.len() + cx.request.len() - 1 > Interests::MOST {
         return Err(Failure::say(format!("a client can't listen to more than {} channels", Interests::MOST)));
     }
     for channel in cx.request.args().skip(1) {
         cx.world.pubsub.listen(by, channel, cx.client, &mut cx.state.interests);
-        tell(cx, verb, Some(channel));
+        tell(cx, (by, verb), Some(channel));
     }
     Ok(())
 }
 
 fn unsubscribe(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let all = cx.state.interests.channels.iter().cloned().collect();
-    leave(cx, By::Name, "unsubscribe", all)
+    leave(cx, By::Name, "unsubscribe")
 }
 
 fn punsubscribe(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let all = cx.state.interests.patterns.iter().cloned().collect();
-    leave(cx, By::Pattern, "punsubscribe", all)
+    leave(cx, By::Pattern, "punsubscribe")
 }
 
-/// From those that are named, or from `all`.
-fn leave(cx: &mut Context<'_, '_>, by: By, verb: &str, all: Vec<Vec<u8>>) -> Result<(), Failure> {
+fn sunsubscribe(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    leave(cx, By::Shard, "sunsubscribe")
+}
+
+/// From those that are named, or from all.
+fn leave(cx: &mut Context<'_, '_>, by: By, verb: &str) -> Result<(), Failure> {
     let named: Vec<Vec<u8>> = cx.request.args().skip(1).map(<[u8]>::to_vec).collect();
-    let channels = if named.is_empty() { all } else { named };
+    let channels = if named.is_empty() { cx.state.interests.all(by) } else { named };
     if channels.is_empty() {
-        tell(cx, verb, None);
+        tell(cx, (by, verb), None);
     }
     for channel in channels {
         cx.world.pubsub.leave(by, &channel, cx.client, &mut cx.state.interests);
-        tell(cx, verb, Some(&channel));
+        tell(cx, (by, verb), Some(&channel));
     }
     Ok(())
 }
 
-fn tell(cx: &mut Context<'_, '_>, verb: &str, channel: Option<&[u8]>) {
+fn tell(cx: &mut Context<'_, '_>, (by, verb): (By, &str), channel: Option<&[u8]>) {
     cx.out.begin(Aggregate::Push, 3);
     cx.out.bulk(verb.as_bytes());
     match channel {
         Some(channel) => cx.out.bulk(channel),
         None => cx.out.null(),
     }
-    cx.out.integer(i64::try_from(cx.state.interests.len()).unwrap_or(i64::MAX));
+    cx.out.integer(i64::try_from(cx.state.interests.count(by)).unwrap_or(i64::MAX));
 }
 
 fn publish(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
@@ -91,7 +110,21 @@ fn publish(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
+fn spublish(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let sent = cx.world.pubsub.publish_in_shard(cx.arg(1), cx.arg(2));
+    cx.out.integer(i64::try_from(sent).unwrap_or(i64::MAX));
+    Ok(())
+}
+
 fn channels(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    put_channels(cx, By::Name)
+}
+
+fn shardchannels(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    put_channels(cx, By::Shard)
+}
+
+fn put_channels(cx: &mut Context<'_, '_>, by: By) -> Result<(), Failure> {
     if cx.request.len() > 3 {
         let name = String::from_utf8_lossy(cx.arg(1)).into_owned();
         return Err(Failure::say(format!(
@@ -99,15 +132,25 @@ fn channels(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         )));
     }
     let (pubsub, pattern) = (&cx.world.pubsub, cx.request.get(2));
-    cx.out.counted(Aggregate::Array, |out| pubsub.channels(pattern).map(|channel| out.bulk(channel)).count());
+    cx.out.counted(Aggregate::Array, |out| {
+        pubsub.channels(by, pattern).map(|channel| out.bulk(channel)).count()
+    });
     Ok(())
 }
 
 fn numsub(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    put_listeners(cx, By::Name)
+}
+
+fn shardnumsub(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    put_listeners(cx, By::Shard)
+}
+
+fn put_listeners(cx: &mut Context<'_, '_>, by: By) -> Result<(), Failure> {
     cx.out.array(2 * (cx.request.len() - 2));
     for channel in cx.request.args().skip(2) {
         cx.out.bulk(channel);
-        cx.out.integer(i64::try_from(cx.world.pubsub.listeners(channel)).unwrap_or(i64::MAX));
+        cx.out.integer(i64::try_from(cx.world.pubsub.listeners(by, channel)).unwrap_or(i64::MAX));
     }
     Ok(())
 }
@@ -115,21 +158,6 @@ fn numsub(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 fn numpat(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let (_, patterns) = cx.world.pubsub.counts();
     cx.out.integer(i64::try_from(patterns).unwrap_or(i64::MAX));
-    Ok(())
-}
-
-/// This is no cluster.
-fn no_shards(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    cx.out.array(0);
-    Ok(())
-}
-
-fn nobody_in_shards(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    cx.out.array(2 * (cx.request.len() - 2));
-    for channel in cx.request.args().skip(2) {
-        cx.out.bulk(channel);
-        cx.out.integer(0);
-    }
     Ok(())
 }
 
@@ -144,6 +172,10 @@ fn help(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
             "    How many patterns somebody listens to.",
             "NUMSUB [<channel> ...]",
             "    How many listen to each of these channels.",
+            "SHARDCHANNELS [<pattern>]",
+            "    As CHANNELS, of what SSUBSCRIBE listens to.",
+            "SHARDNUMSUB [<channel> ...]",
+            "    As NUMSUB, of what SSUBSCRIBE listens to.",
         ],
     );
     Ok(())

@@ -183,10 +183,38 @@ fn what_is_set_twice_at_once_is_refused() {
             "-ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter",
         ),
         ("CONFIG GET timeout", "*2 $7 timeout $1 0"),
-        ("PUBSUB SHARDNUMSUB a", "*2 $1 a :0"),
         ("COMMAND INFO nosuch", "*1 $-1"),
         ("SELECT 2147483648", "-ERR value is out of range, value must between -2147483648 and 2147483647"),
     ]);
+}
+
+/// As Redis answers where it is no cluster.
+#[test]
+fn channels_of_shards_are_channels_of_their_own() {
+    let mut desk = Desk::new();
+    let (mut one, mut two) = (desk.guest(), desk.guest());
+    let table = [
+        (0, "SSUBSCRIBE a b", "*3 $10 ssubscribe $1 a :1 *3 $10 ssubscribe $1 b :2"),
+        (0, "SUBSCRIBE c", "*3 $9 subscribe $1 c :1"),
+        (1, "SPUBLISH a hi", ":1"),
+        (1, "PUBLISH a hi", ":0"),
+        (1, "PUBSUB SHARDCHANNELS", "*2 $1 a $1 b"),
+        (1, "PUBSUB CHANNELS", "*1 $1 c"),
+        (1, "PUBSUB SHARDNUMSUB a x", "*4 $1 a :1 $1 x :0"),
+        (0, "SUNSUBSCRIBE a", "*3 $12 sunsubscribe $1 a :1"),
+        (0, "UNSUBSCRIBE", "*3 $11 unsubscribe $1 c :0"),
+        (0, "SUNSUBSCRIBE", "*3 $12 sunsubscribe $1 b :0"),
+        (0, "SUNSUBSCRIBE", "*3 $12 sunsubscribe $-1 :0"),
+        (0, "GET a", "$-1"),
+        (0, "MULTI", "+OK"),
+        (0, "SSUBSCRIBE a", "+QUEUED"),
+        (0, "EXEC", "*1 -ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"),
+    ];
+    for (who, line, wanted) in table {
+        let guest = if who == 0 { &mut one } else { &mut two };
+        assert_eq!(desk.say(guest, line), wanted, "{line}");
+    }
+    assert_eq!(Desk::heard(&one), "*3 $8 smessage $1 a $2 hi");
 }
 
 /// While one command is run, nobody else's is.
