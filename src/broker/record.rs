@@ -14,6 +14,7 @@ use super::extra::Extra;
 use super::message::{BATCH, Item};
 use super::schedule::FoundDelayed;
 use super::topic_actor::{Redriven, Store};
+use super::unread::Unread;
 use super::{DeadLetter, Headers, InvalidMessage, KeyHash, MessageId, PublishError, Published};
 use crate::base::sync::AtomicBool;
 use crate::base::varint::{Take, put_u64};
@@ -158,16 +159,6 @@ pub(crate) struct Recovered<T> {
     pub(crate) unsure: u64,
     /// Of a topic that retains: up to which offset there are so many bytes, and the milliseconds of the last of those.
     pub(crate) outline: Vec<(u64, u64, u64)>,
-}
-
-/// A message that can't be read, and whose it is.
-#[derive(Debug)]
-pub(crate) struct Unread {
-    pub(crate) id: MessageId,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) why: Arc<str>,
-    /// Those that have still to settle it.
-    pub(crate) groups: Vec<GroupId>,
 }
 
 /// A durable topic's side of the log, and what was there.
@@ -395,8 +386,7 @@ impl<T: 'static> ReadItems<T> {
             Ok(item) => item,
             Err(why) => {
                 let id = MessageId::at(offset, record.millis, record.seq);
-                let (bytes, groups) = (record.body.to_vec(), Vec::new());
-                return self.unread.push(Unread { id, bytes, why, groups });
+                return self.unread.push(Unread::new(id, record.body.to_vec(), why));
             }
         };
         match self.runs.last_mut() {

@@ -43,6 +43,17 @@ impl Start {
         }
     }
 
+    /// Whether it picks the message with this id, of the topic's own, among those that are there.
+    pub(crate) fn takes(self, id: MessageId) -> bool {
+        match self {
+            Start::Earliest => true,
+            Start::Latest => false,
+            Start::Offset(offset) => id.offset() >= offset,
+            Start::After(after) => id.offset() > after.offset(),
+            Start::UnixMillis(millis) => id.unix_millis() >= millis,
+        }
+    }
+
     /// Picks from what is kept of a batch.
     pub(crate) fn pick<T>(self, batch: &Batch<T>, kept: Bits) -> Bits {
         let len = batch.len();

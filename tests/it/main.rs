@@ -85,3 +85,4 @@ mod supervise_tree;
 mod supervised;
 mod topology;
 mod traces;
+mod unread;
