@@ -19,7 +19,8 @@ pub enum Start {
     /// From this offset on, that one included.
     Offset(u64),
     /// From the message after this one. Where publishers [give ids](super::MessageBuilder::id): from the first whose id is greater,
-    /// among those that are there; if there is none, as [`Start::Latest`].
+    /// among those that are there; if there is none, as [`Start::Latest`]. What is [spilled](super::Overflow::Spill) is not looked
+    /// through: whoever begins within it begins with the first of it.
     After(MessageId),
     /// From the first message that came in at this time, in milliseconds since 1970, or later.
     UnixMillis(u64),
