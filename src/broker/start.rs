@@ -79,7 +79,9 @@ impl Start {
         match self {
             Start::UnixMillis(millis) => Some((millis, 0)),
             Start::After(id) if named => match id.parts() {
-                (millis, u64::MAX) => Some((millis.saturating_add(1), 0)),
+                // No message has the very last one.
+                (u64::MAX, u64::MAX) => Some((u64::MAX, u64::MAX)),
+                (millis, u64::MAX) => Some((millis + 1, 0)),
                 (millis, seq) => Some((millis, seq + 1)),
             },
             _ => None,
