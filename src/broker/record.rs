@@ -275,7 +275,9 @@ impl<T: 'static> Reader<'_, T> {
     pub(crate) fn item(&self, millis: u64, seq: Option<u64>, bytes: &[u8]) -> Result<Item<T>, Arc<str>> {
         let envelope = Envelope::decode(bytes).map_err(|error| Arc::<str>::from(error.to_string()))?;
         let value = decode(self.codec, envelope.payload, envelope.version)?;
-        let own = envelope.expires.into_iter().chain(self.ttl.map(|ttl| millis.saturating_add(ttl)));
+        // Of an id that was given the milliseconds don't say when it came in. What was written does, but for the few before a first one.
+        let came = if seq.is_some() { self.clocks.millis } else { millis };
+        let own = envelope.expires.into_iter().chain(self.ttl.map(|ttl| came.saturating_add(ttl)));
         let headers = envelope.headers.into_owned();
         let extra = Extra {
             weight: (self.weight)(&value, headers.bytes()),
