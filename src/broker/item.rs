@@ -70,6 +70,14 @@ impl<T> Item<T> {
         Some(self.extra.as_ref()?.id?.1)
     }
 
+    /// Of a message whose id the topic gave, to be given another one.
+    pub(crate) fn without_id(mut self) -> Item<T> {
+        if let Some(extra) = &mut self.extra {
+            extra.id = None;
+        }
+        self
+    }
+
     /// Why it was kept out, if its id was.
     pub(crate) fn take_behind(&mut self) -> Option<MessageId> {
         self.extra.as_mut()?.behind.take().map(|behind| *behind)

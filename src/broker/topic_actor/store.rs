@@ -356,7 +356,7 @@ fn answer(confirm: Option<Confirm>, result: Result<Published, NotStored>) {
 /// Gives the payload back to whoever waits; to a schedule, all of the message.
 fn refuse<T: Send + Sync + 'static>(item: Item<T>, confirm: Option<Confirm>, why: LogError) {
     let value: Box<dyn Any + Send> = match item.home() {
-        Some(_) => Box::new(item),
+        Some(_) => Box::new(item.without_id()),
         None => Box::new(item.into_value()),
     };
     answer(confirm, Err(NotStored { value, why }));
