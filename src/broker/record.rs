@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,17 @@ pub(crate) type Confirm = Reply<Result<Published, NotStored>>;
 pub(crate) struct NotStored {
     /// The payload; of a message that was delayed, the message as it was.
     pub(crate) value: Box<dyn Any + Send>,
-    pub(crate) why: LogError,
+    pub(crate) why: WhyNot,
+}
+
+/// Says why a message was not stored.
+#[derive(Debug)]
+pub(crate) enum WhyNot {
+    Log(LogError),
+    /// It repeats nothing, and its id is not above this one.
+    Id {
+        above: MessageId,
+    },
 }
 
 impl NotStored {
@@ -69,10 +80,26 @@ impl NotStored {
         let NotStored { value, why } = self;
         let value = *value.downcast::<T>().ok()?;
         Some(match why {
-            LogError::Closed => PublishError::Closed(value),
-            LogError::Unknown { .. } => PublishError::Unknown(value, why.into()),
-            why => PublishError::NotStored(value, why.into()),
+            WhyNot::Id { above } => PublishError::Invalid(value, InvalidMessage::Id { above }),
+            WhyNot::Log(LogError::Closed) => PublishError::Closed(value),
+            WhyNot::Log(why @ LogError::Unknown { .. }) => PublishError::Unknown(value, why.into()),
+            WhyNot::Log(why) => PublishError::NotStored(value, why.into()),
         })
+    }
+}
+
+impl From<LogError> for WhyNot {
+    fn from(why: LogError) -> WhyNot {
+        WhyNot::Log(why)
+    }
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WhyNot::Log(why) => why.fmt(f),
+            WhyNot::Id { above } => write!(f, "its id is not above {above}"),
+        }
     }
 }
 

@@ -48,6 +48,7 @@ mod from_handler;
 mod harness;
 mod headers;
 mod history;
+mod ids_meet;
 mod key_order;
 mod keys;
 mod kill;

@@ -19,7 +19,7 @@ use crate::broker::books::GroupId;
 use crate::broker::dedup::DedupKey;
 use crate::broker::disk::Keeper;
 use crate::broker::message::Item;
-use crate::broker::record::{ComesBack, Confirm, Home, NotStored, Record as Stored};
+use crate::broker::record::{ComesBack, Confirm, Home, NotStored, Record as Stored, WhyNot};
 use crate::broker::start::Begin;
 use crate::broker::window::Window;
 use crate::broker::{Dedup, Durability, MessageId, Published, Start};
@@ -122,6 +122,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         for item in items {
             let Some((mut item, stored)) = self.unless_repeated(item) else { continue };
             let Stored { bytes, confirm, home } = stored;
+            if let Some(above) = item.take_behind() {
+                self.keep_out(item, confirm, above);
+                continue;
+            }
             // Why twice the key: its length, and the other numbers of a record.
             let key = item.dedup_key().cloned();
             let more = bytes.len() + key.as_ref().map_or(0, |key| key.len()) + 64;
@@ -192,12 +196,23 @@ impl<T: Send + Sync + 'static> Life<T> {
         if let Some(repeats) = self.on_the_way.keys.get_mut(&key) {
             let confirm = stored.confirm.take();
             item.set_record(stored);
+            item.take_behind();
             repeats.push((item, confirm));
             self.on_the_way.messages += 1;
             return None;
         }
-        self.on_the_way.keys.insert(key, Vec::new());
+        if !item.is_behind() {
+            self.on_the_way.keys.insert(key, Vec::new());
+        }
         Some((item, stored))
+    }
+
+    /// It might have repeated another one, and does not: its id keeps it out.
+    fn keep_out(&mut self, item: Item<T>, confirm: Option<Confirm>, above: MessageId) {
+        let (weight, value) = (item.weight(), Box::new(item.into_value()));
+        answer(confirm, Err(NotStored { value, why: WhyNot::Id { above } }));
+        self.give_back(1, weight);
+        self.disown(1);
     }
 
     /// A message is the repeat of one that is stored.
@@ -359,5 +374,5 @@ fn refuse<T: Send + Sync + 'static>(item: Item<T>, confirm: Option<Confirm>, why
         Some(_) => Box::new(item.without_id()),
         None => Box::new(item.into_value()),
     };
-    answer(confirm, Err(NotStored { value, why }));
+    answer(confirm, Err(NotStored { value, why: why.into() }));
 }
