@@ -221,7 +221,7 @@ impl IdStamp {
 
     #[cold]
     fn keep_out(&self, extra: &mut Extra, id: (u64, u64)) -> bool {
-        let above = self.above().filter(|above| id <= *above);
+        let above = self.above().filter(|above| id <= *above && !planted(Bug::StaleId));
         extra.behind = above.map(|(millis, seq)| Box::new(MessageId::from_parts(millis, seq)));
         // Why let in with a key, where it is to be stored: it may repeat what is there, which is known only then.
         above.is_some() && !(self.stored && extra.dedup.is_some())
