@@ -143,6 +143,10 @@ pub(crate) enum Bug {
     BackAtItsStart,
     /// A browse passes by a message before each batch.
     BlindBrowse,
+    /// A message may come in with an id that is not above all others.
+    StaleId,
+    /// What comes back from the dead letters is stored with the time of the clock, which nobody who gives ids knows of.
+    BackAtItsTime,
     /// What was spilled comes back twice.
     BlockTwice,
     /// What was spilled is forgotten.

@@ -127,7 +127,10 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         (extra, due): (&Extra, Option<u64>),
     ) -> Result<Box<Record>, InvalidMessage> {
         let comes = || due.unwrap_or_else(|| self.core.rt.wall_millis());
-        let expires = extra.ttl.map(|ttl| comes().saturating_add(whole_millis(ttl)));
+        // Why the topic's too, once ids are given: they don't say when their messages came in.
+        let of_topic = self.settings.ttl.filter(|_| extra.id.is_some() || self.tally.is_named());
+        let ttl = extra.ttl.into_iter().chain(of_topic).min();
+        let expires = ttl.map(|ttl| comes().saturating_add(whole_millis(ttl)));
         let key = self.settings.keyed.then_some(key);
         let bytes = record::to_bytes(codec, value, key, &extra.headers, (expires, due))?;
         let limit = self.core.disk.as_ref().map_or(usize::MAX, |disk| disk.most_bytes());

@@ -13,9 +13,12 @@ use super::ledger::{Past, Slice};
 use super::message::{Batch, IdStamp, Item};
 use super::record::NotStored;
 use super::redrive::Home;
+use super::registry::KnownHomes;
+use super::topic::TopicShared;
 use super::topic_actor::TopicWord;
+use super::unread::Unread;
 use super::witness::{Sight, Watched};
-use super::{DeadLetter, DeadReason, Event, Published, Topic};
+use super::{DeadLetter, DeadReason, Event, MessageId, Published, Topic};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Answer, SendError, SendSink, reply};
 use crate::runtime::Sleep;
@@ -23,19 +26,31 @@ use crate::runtime::Sleep;
 /// One message, as the group keeps it.
 type Sole<T> = Slice<Arc<Batch<T>>>;
 
+/// What a group gave up.
+pub(crate) enum Gone<T> {
+    Message(Sole<T>),
+    /// What is on the disk of one that nobody can read.
+    Bytes(Unread),
+}
+
+type Dead<T> = (Gone<T>, Past, DeadReason);
+
 type Letters = SendSink<Item<DeadLetter>, TopicWord<DeadLetter>, IdStamp>;
 
 /// Messages that wait for room in the dead-letter topic, in the order in which they were given up.
 pub(crate) struct Dying<T> {
     topic: Name,
     group: Name,
+    /// Of the topic, if it is durable.
+    codec: Option<Name>,
     dead: Topic<DeadLetter>,
     letters: Letters,
     home: Arc<dyn Home>,
     /// The first one that waits, as a letter. Made before there is room, which depends on what it weighs.
     next: Option<Item<DeadLetter>>,
-    /// By the order in which they came. Limit: the topic's capacity, of which each still holds a place.
-    waiting: BTreeMap<u64, (Sole<T>, Past, DeadReason)>,
+    /// By the order in which they came. Limit: the topic's capacity, of which each still holds a place; and what a replay hands out
+    /// before it waits.
+    waiting: BTreeMap<u64, Dead<T>>,
     /// Where those are that were not redriven, by offset. Why: a topic that evicts its oldest asks for each of them.
     by_offset: BTreeMap<u64, u64>,
     number: u64,
@@ -53,7 +68,7 @@ pub(crate) struct Dying<T> {
 
 struct Unconfirmed<T> {
     number: u64,
-    dead: (Sole<T>, Past, DeadReason),
+    dead: Dead<T>,
     answer: Answer<Result<Published, NotStored>>,
 }
 
@@ -62,19 +77,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 impl<T: Send + Sync + 'static> Dying<T> {
     pub(crate) fn new(
-        topic: Name,
+        topic: &TopicShared<T>,
         group: Name,
         dead: Topic<DeadLetter>,
         home: Arc<dyn Home>,
-        watched: Watched,
-        teller: Arc<Teller>,
     ) -> Dying<T> {
         let letters = dead.shared.sender.sink();
         let (waiting, by_offset, number) = (BTreeMap::new(), BTreeMap::new(), 0);
         let (next, told, asked) = (None, false, false);
         Dying {
-            topic,
+            topic: topic.name.clone(),
             group,
+            codec: topic.settings.durable.as_ref().map(|durable| durable.codec.clone()),
             dead,
             letters,
             home,
@@ -84,18 +98,18 @@ impl<T: Send + Sync + 'static> Dying<T> {
             number,
             told,
             asked,
-            watched,
-            teller,
+            watched: topic.core.watched.clone(),
+            teller: topic.core.teller.clone(),
             unconfirmed: VecDeque::new(),
             pause: None,
         }
     }
 
-    pub(crate) fn push(&mut self, slice: Sole<T>, past: Past, reason: DeadReason) {
-        if past.redrives == 0 {
-            self.by_offset.insert(slice.first(), self.number);
+    pub(crate) fn push(&mut self, gone: Gone<T>, past: Past, reason: DeadReason) {
+        if let Some(offset) = evictable(&gone, &past) {
+            self.by_offset.insert(offset, self.number);
         }
-        self.waiting.insert(self.number, (slice, past, reason));
+        self.waiting.insert(self.number, (gone, past, reason));
         self.number += 1;
     }
 
@@ -115,7 +129,11 @@ impl<T: Send + Sync + 'static> Dying<T> {
             }
         }
         let taken = numbers.into_iter().filter_map(|number| self.waiting.remove(&number));
-        let taken = taken.map(|(slice, past, _)| (slice, past)).collect();
+        let messages = taken.filter_map(|(gone, past, _)| match gone {
+            Gone::Message(slice) => Some((slice, past)),
+            Gone::Bytes(_) => None,
+        });
+        let taken = messages.collect();
         // Without one it would keep a place, or its turn, for nobody.
         if self.waiting.is_empty() {
             self.give_up();
@@ -139,7 +157,7 @@ impl<T: Send + Sync + 'static> Dying<T> {
     }
 
     /// Moves the next message, if there is one and room for it; else the task is woken when there is.
-    pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Option<(Sole<T>, Past)> {
+    pub(crate) fn poll_move(&mut self, cx: &mut Context<'_>) -> Option<(Gone<T>, Past)> {
         if let Some(confirmed) = self.poll_confirmed(cx) {
             return Some(confirmed);
         }
@@ -165,8 +183,8 @@ impl<T: Send + Sync + 'static> Dying<T> {
                 return None;
             }
             let (number, dead) = self.waiting.pop_first()?;
-            if dead.1.redrives == 0 {
-                self.by_offset.remove(&dead.0.first());
+            if let Some(offset) = evictable(&dead.0, &dead.1) {
+                self.by_offset.remove(&offset);
             }
             let Some(answer) = answer else { return Some(self.moved(dead)) };
             self.unconfirmed.push_back(Unconfirmed { number, dead, answer });
@@ -177,7 +195,7 @@ impl<T: Send + Sync + 'static> Dying<T> {
     }
 
     /// The first one that is on its way to the disk, if it is there by now. One that was refused waits again.
-    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Option<(Sole<T>, Past)> {
+    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Option<(Gone<T>, Past)> {
         loop {
             let Poll::Ready(answer) = Pin::new(&mut self.unconfirmed.front_mut()?.answer).poll(cx) else {
                 return None;
@@ -190,8 +208,8 @@ impl<T: Send + Sync + 'static> Dying<T> {
                     if let Ok(Err(NotStored { why, .. })) = refused {
                         self.refused(&why);
                     }
-                    if dead.1.redrives == 0 {
-                        self.by_offset.insert(dead.0.first(), number);
+                    if let Some(offset) = evictable(&dead.0, &dead.1) {
+                        self.by_offset.insert(offset, number);
                     }
                     self.waiting.insert(number, dead);
                     // What was made of another one that waits is not the first any more.
@@ -208,22 +226,30 @@ impl<T: Send + Sync + 'static> Dying<T> {
         self.pause = Some(rt.sleep_until(rt.now() + PAUSE));
     }
 
-    fn moved(&self, (slice, past, reason): (Sole<T>, Past, DeadReason)) -> (Sole<T>, Past) {
-        let (topic, group, id) = (&self.topic, &self.group, slice.batch.id(slice.from));
+    fn moved(&self, (gone, past, reason): Dead<T>) -> (Gone<T>, Past) {
+        let (topic, group, id) = (&self.topic, &self.group, gone.id());
         let attempts = past.attempts;
         self.watched.show(|| Sight::Dead { topic, group, id, attempts, reason: &reason });
         let (topic, group) = (topic.clone(), group.clone());
         if !(planted(Bug::UntoldDeadLetter) && reason == DeadReason::TooManyAttempts) {
             self.teller.tell(Event::DeadLetter { topic, group, id, reason, attempts });
         }
-        (slice, past)
+        (gone, past)
     }
 
     /// Makes a letter of the first one that waits.
     fn first(&mut self) -> Option<Item<DeadLetter>> {
-        let (_, (slice, past, reason)) = self.waiting.first_key_value()?;
-        let (batch, group, home) = (slice.batch.clone(), self.group.clone(), self.home.clone());
-        let letter = DeadLetter::new(batch, slice.from, group, past.clone(), reason.clone(), home);
+        let (_, (gone, past, reason)) = self.waiting.first_key_value()?;
+        let (past, home) = (past.clone(), self.home.clone());
+        let letter = match gone {
+            Gone::Message(Slice { batch, from, .. }) => {
+                DeadLetter::new(batch.clone(), *from, self.group.clone(), past, reason.clone(), home)
+            }
+            Gone::Bytes(unread) => {
+                let homes = Arc::new(KnownHomes(self.dead.shared.registry.clone()));
+                unread.letter((&self.topic, &self.group, self.codec.as_ref()?), past, homes, home)
+            }
+        };
         match self.dead.shared.letter(letter) {
             Ok(letter) => Some(letter),
             Err(why) => {
@@ -246,5 +272,22 @@ impl<T: Send + Sync + 'static> Dying<T> {
         self.told &= !room;
         self.asked &= !room;
         room
+    }
+}
+
+impl<T> Gone<T> {
+    fn id(&self) -> MessageId {
+        match self {
+            Gone::Message(slice) => slice.batch.id(slice.from),
+            Gone::Bytes(unread) => unread.id,
+        }
+    }
+}
+
+/// The offset of one that holds a place which its topic may want: not of one that was redriven, or is of the history.
+fn evictable<T>(gone: &Gone<T>, past: &Past) -> Option<u64> {
+    match gone {
+        Gone::Message(slice) if past.redrives == 0 => Some(slice.first()),
+        Gone::Message(_) | Gone::Bytes(_) => None,
     }
 }

@@ -15,7 +15,7 @@ use super::books::GroupId;
 use super::breaker::Tally;
 use super::consumer::FromConsumer;
 use super::disk::Keeper;
-use super::dying::Dying;
+use super::dying::{Dying, Gone};
 use super::events::Teller;
 use super::gate::Gate;
 use super::group_word::{GroupWord, Handout};
@@ -200,6 +200,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_evicted_before(base, which, &mut self.effects);
             }
             GroupWord::Skipped(messages) => self.ledger.on_skipped_before(messages),
+            GroupWord::Unread(unread) => self.on_unread(*unread),
+            GroupWord::BuriedBefore(messages) => self.ledger.on_buried_before(messages),
             GroupWord::Remember(all) => self.ledger.remember(all),
             GroupWord::WhenKept(port) => self.tell_kept(port),
             GroupWord::Halted => self.on_stopped(),
@@ -319,7 +321,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             Effect::Removed { base, which } => self.tell_removed(base, which),
             Effect::RemovedAgain { base, at } => self.tell_removed_again(base, at),
             Effect::Noted { offset, remembered } => self.tell_note(offset, *remembered),
-            Effect::Dead { slice, past, reason } => self.actor.dying.push(slice, past, reason),
+            Effect::Dead { slice, past, reason } => {
+                self.actor.dying.push(Gone::Message(slice), past, reason);
+            }
             Effect::Lease { consumer, id, slice, past } => {
                 self.shared = false;
                 if !self.members.hand(consumer, id, slice, past) {
@@ -334,8 +338,11 @@ impl<T: Send + Sync + 'static> Life<T> {
     /// Moves what was given up to the dead-letter topic, as far as that has room. Answers whether it moved any.
     fn poll_dead_letters(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while let Some((slice, past)) = self.actor.dying.poll_move(cx) {
-            self.ledger.on_dead_lettered(&slice, &past, &mut self.effects);
+        while let Some((gone, past)) = self.actor.dying.poll_move(cx) {
+            match gone {
+                Gone::Message(slice) => self.ledger.on_dead_lettered(&slice, &past, &mut self.effects),
+                Gone::Bytes(unread) => self.ledger.on_unread_buried(unread.id.offset(), &mut self.effects),
+            }
             moved = true;
         }
         if moved {

@@ -256,14 +256,7 @@ pub(super) fn start_group<T: Send + Sync + 'static>(
         lacks: topic.lacks.clone(),
         watched: topic.core.watched.clone(),
         teller: topic.core.teller.clone(),
-        dying: Dying::new(
-            topic.name.clone(),
-            name.clone(),
-            dead.clone(),
-            home.clone(),
-            topic.core.watched.clone(),
-            topic.core.teller.clone(),
-        ),
+        dying: Dying::new(topic, name.clone(), dead.clone(), home.clone()),
     };
     topic.core.watched.show(|| Sight::Opened { topic: &topic.name, group: &name, settings: &settings });
     topic.core.rt.spawn(&format!("group {}.{name}", topic.name), actor.run());

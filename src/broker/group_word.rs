@@ -8,6 +8,7 @@ use super::consumer::{ConsumerNews, ConsumerSeat, FromConsumer};
 use super::ledger::Remembered;
 use super::message::Batch;
 use super::start::Begin;
+use super::unread::Unread;
 use super::{ConsumerStats, DeliveryStream, GroupReport, GroupStats, RateLimit, SteerError};
 use crate::log::LogError;
 use crate::mailbox::Reply;
@@ -43,6 +44,10 @@ pub(crate) enum GroupWord<T> {
     },
     /// So many messages are gone that the topic had for the group, and did not hand it.
     Skipped(u64),
+    /// A message of its history can't be read: it is to give it up.
+    Unread(Box<Unread>),
+    /// So many messages were given up before it was opened.
+    BuriedBefore(u64),
     /// The topic is durable; this is known of messages that it is about to hand out.
     Remember(BTreeMap<u64, Remembered>),
     /// Be steered.

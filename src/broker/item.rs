@@ -70,6 +70,19 @@ impl<T> Item<T> {
         Some(self.extra.as_ref()?.id?.1)
     }
 
+    /// Of a message whose id the topic gave, to be given another one.
+    pub(crate) fn without_id(mut self) -> Item<T> {
+        if let Some(extra) = &mut self.extra {
+            extra.id = None;
+        }
+        self
+    }
+
+    /// Whether its id keeps it out, unless it is a repeat.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.behind.is_some())
+    }
+
     /// Why it was kept out, if its id was.
     pub(crate) fn take_behind(&mut self) -> Option<MessageId> {
         self.extra.as_mut()?.behind.take().map(|behind| *behind)
@@ -208,14 +221,21 @@ impl IdStamp {
 
     #[cold]
     fn keep_out(&self, extra: &mut Extra, id: (u64, u64)) -> bool {
-        let above = self.above().filter(|above| id <= *above);
+        let above = self.above().filter(|above| id <= *above && !planted(Bug::StaleId));
         extra.behind = above.map(|(millis, seq)| Box::new(MessageId::from_parts(millis, seq)));
-        above.is_some()
+        // Why let in with a key, where it is to be stored: it may repeat what is there, which is known only then.
+        above.is_some() && !(self.stored && extra.dedup.is_some())
     }
 
     /// The id of a message that has one of its own, or comes after one that had.
     fn name(&mut self, its: &mut Option<Box<Extra>>, offset: u64) -> MessageId {
         let given = its.as_ref().and_then(|extra| extra.id);
+        if let Some((extra, (millis, seq))) = its.as_ref().zip(given)
+            && extra.behind.is_some()
+        {
+            // It is a repeat, or not to stay.
+            return MessageId::from_parts(millis, seq);
+        }
         let Some((millis, seq)) = given.or_else(|| self.own.map(|last| next_id(last, self.millis))) else {
             return MessageId::new(self.millis, offset);
         };

@@ -113,7 +113,9 @@ impl<T: Send + Sync + 'static> Opening<'_, T> {
     fn window(&self, stored: &Stored, clocks: Clocks) -> Window {
         let mut window = Window::default();
         for known in &stored.state.keys {
-            let age = Duration::from_millis(clocks.millis.saturating_sub(known.millis));
+            // Of an id that was given the milliseconds don't say when it came in: then it did just now.
+            let came = if known.seq.is_some() { clocks.millis } else { known.millis };
+            let age = Duration::from_millis(clocks.millis.saturating_sub(came));
             let id = MessageId::at(known.offset, known.millis, known.seq);
             window.insert(&self.settings.dedup, known.key.clone().into(), id, clocks.now - age);
         }

@@ -415,6 +415,7 @@ mod queue;
 mod remove;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod verdict;
 mod waiting;
 mod words;

@@ -91,14 +91,15 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     /// and is to be found by it here.
     ///
     /// Ids and messages are in one order, so the topic gives those of all that follow from this one on: the next sequence
-    /// while its clock has not passed the id's milliseconds, and `0` in each later one. The
-    /// milliseconds count as the time it came in, for whoever begins at a time and for how long history is kept. Offsets count
-    /// on as ever. A topic that gave ids itself takes those of a later millisecond.
+    /// while its clock has not passed the id's milliseconds, and `0` in each later one. The milliseconds count as the time it
+    /// came in, for whoever begins at a time and for how long history is kept; not for how long it is of use, or its dedup key
+    /// known. Offsets count on as ever. A topic that gave ids itself takes those of a later millisecond.
     ///
     /// An id that is not above all others, or is of the last millisecond that there is, makes the publish fail, with
-    /// [`InvalidMessage::Id`](super::InvalidMessage::Id) or [`LastId`](super::InvalidMessage::LastId), and the message. A delayed
-    /// message can't have one. On disk, an id of a message that was [refused](PublishError::NotStored) may be given again, unless
-    /// others came in behind it meanwhile.
+    /// [`InvalidMessage::Id`](super::InvalidMessage::Id) or [`LastId`](super::InvalidMessage::LastId), and the message; unless it is
+    /// a repeat by its [dedup key](MessageBuilder::dedup_key), which is answered as one. A delayed message can't have one. On
+    /// disk, an id of a message that was [refused](PublishError::NotStored) may be given again, unless others came in behind it
+    /// meanwhile.
     ///
     /// # Examples
     /// ```

@@ -169,6 +169,7 @@ mod topic_word;
 mod topology;
 mod trace;
 mod ttls;
+mod unread;
 mod weight;
 mod window;
 mod witness;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::codec::Codec;
 use super::disk::Keeper;
 use super::message::{Batch, Origin};
-use super::record::{Clocks, ReadItems, Unread};
+use super::record::{Clocks, ReadItems};
+use super::unread::Unread;
 use crate::log::LogError;
 use crate::runtime::Rt;
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::extra::Extra;
 use super::message::{BATCH, Item};
 use super::schedule::FoundDelayed;
 use super::topic_actor::{Redriven, Store};
+use super::unread::Unread;
 use super::{DeadLetter, Headers, InvalidMessage, KeyHash, MessageId, PublishError, Published};
 use crate::base::sync::AtomicBool;
 use crate::base::varint::{Take, put_u64};
@@ -59,7 +61,17 @@ pub(crate) type Confirm = Reply<Result<Published, NotStored>>;
 pub(crate) struct NotStored {
     /// The payload; of a message that was delayed, the message as it was.
     pub(crate) value: Box<dyn Any + Send>,
-    pub(crate) why: LogError,
+    pub(crate) why: WhyNot,
+}
+
+/// Says why a message was not stored.
+#[derive(Debug)]
+pub(crate) enum WhyNot {
+    Log(LogError),
+    /// It repeats nothing, and its id is not above this one.
+    Id {
+        above: MessageId,
+    },
 }
 
 impl NotStored {
@@ -68,10 +80,26 @@ impl NotStored {
         let NotStored { value, why } = self;
         let value = *value.downcast::<T>().ok()?;
         Some(match why {
-            LogError::Closed => PublishError::Closed(value),
-            LogError::Unknown { .. } => PublishError::Unknown(value, why.into()),
-            why => PublishError::NotStored(value, why.into()),
+            WhyNot::Id { above } => PublishError::Invalid(value, InvalidMessage::Id { above }),
+            WhyNot::Log(LogError::Closed) => PublishError::Closed(value),
+            WhyNot::Log(why @ LogError::Unknown { .. }) => PublishError::Unknown(value, why.into()),
+            WhyNot::Log(why) => PublishError::NotStored(value, why.into()),
         })
+    }
+}
+
+impl From<LogError> for WhyNot {
+    fn from(why: LogError) -> WhyNot {
+        WhyNot::Log(why)
+    }
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WhyNot::Log(why) => why.fmt(f),
+            WhyNot::Id { above } => write!(f, "its id is not above {above}"),
+        }
     }
 }
 
@@ -158,16 +186,6 @@ pub(crate) struct Recovered<T> {
     pub(crate) unsure: u64,
     /// Of a topic that retains: up to which offset there are so many bytes, and the milliseconds of the last of those.
     pub(crate) outline: Vec<(u64, u64, u64)>,
-}
-
-/// A message that can't be read, and whose it is.
-#[derive(Debug)]
-pub(crate) struct Unread {
-    pub(crate) id: MessageId,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) why: Arc<str>,
-    /// Those that have still to settle it.
-    pub(crate) groups: Vec<GroupId>,
 }
 
 /// A durable topic's side of the log, and what was there.
@@ -284,7 +302,9 @@ impl<T: 'static> Reader<'_, T> {
     pub(crate) fn item(&self, millis: u64, seq: Option<u64>, bytes: &[u8]) -> Result<Item<T>, Arc<str>> {
         let envelope = Envelope::decode(bytes).map_err(|error| Arc::<str>::from(error.to_string()))?;
         let value = decode(self.codec, envelope.payload, envelope.version)?;
-        let own = envelope.expires.into_iter().chain(self.ttl.map(|ttl| millis.saturating_add(ttl)));
+        // Of an id that was given the milliseconds don't say when it came in. What was written does, but for the few before a first one.
+        let came = if seq.is_some() { self.clocks.millis } else { millis };
+        let own = envelope.expires.into_iter().chain(self.ttl.map(|ttl| came.saturating_add(ttl)));
         let headers = envelope.headers.into_owned();
         let extra = Extra {
             weight: (self.weight)(&value, headers.bytes()),
@@ -395,8 +415,7 @@ impl<T: 'static> ReadItems<T> {
             Ok(item) => item,
             Err(why) => {
                 let id = MessageId::at(offset, record.millis, record.seq);
-                let (bytes, groups) = (record.body.to_vec(), Vec::new());
-                return self.unread.push(Unread { id, bytes, why, groups });
+                return self.unread.push(Unread::new(id, record.body.to_vec(), why));
             }
         };
         match self.runs.last_mut() {

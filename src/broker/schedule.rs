@@ -64,7 +64,7 @@ impl<T> Due<T> {
     {
         let Some(confirm) = self.item.take_confirm() else { return Some(self) };
         let value = Box::new(self.into_value());
-        drop(confirm.send(Err(NotStored { value, why: LogError::Closed })));
+        drop(confirm.send(Err(NotStored { value, why: LogError::Closed.into() })));
         None
     }
 }

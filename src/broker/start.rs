@@ -19,7 +19,8 @@ pub enum Start {
     /// From this offset on, that one included.
     Offset(u64),
     /// From the message after this one. Where publishers [give ids](super::MessageBuilder::id): from the first whose id is greater,
-    /// among those that are there; if there is none, as [`Start::Latest`].
+    /// among those that are there; if there is none, as [`Start::Latest`]. What is [spilled](super::Overflow::Spill) is not looked
+    /// through: whoever begins within it begins with the first of it.
     After(MessageId),
     /// From the first message that came in at this time, in milliseconds since 1970, or later.
     UnixMillis(u64),
@@ -40,6 +41,17 @@ impl Start {
             // What was accepted by now may still wait in the topic's mailbox.
             Start::Latest => Begin { start: Start::Offset(accepted()), latest: true },
             start => Begin { start, latest: false },
+        }
+    }
+
+    /// Whether it picks the message with this id, of the topic's own, among those that are there.
+    pub(crate) fn takes(self, id: MessageId) -> bool {
+        match self {
+            Start::Earliest => true,
+            Start::Latest => false,
+            Start::Offset(offset) => id.offset() >= offset,
+            Start::After(after) => id.offset() > after.offset(),
+            Start::UnixMillis(millis) => id.unix_millis() >= millis,
         }
     }
 
@@ -67,7 +79,9 @@ impl Start {
         match self {
             Start::UnixMillis(millis) => Some((millis, 0)),
             Start::After(id) if named => match id.parts() {
-                (millis, u64::MAX) => Some((millis.saturating_add(1), 0)),
+                // No message has the very last one.
+                (u64::MAX, u64::MAX) => Some((u64::MAX, u64::MAX)),
+                (millis, u64::MAX) => Some((millis + 1, 0)),
                 (millis, seq) => Some((millis, seq + 1)),
             },
             _ => None,

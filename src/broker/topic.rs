@@ -13,13 +13,14 @@ use super::door::Components;
 use super::drain::{Ending, quiet_at_once};
 use super::message::{IdStamp, Item};
 use super::pages::PageReader;
-use super::record::{Kept, Unread};
+use super::record::Kept;
 use super::registry::Registry;
 use super::room::Lacks;
 use super::schedule::Schedule;
 use super::settings::TopicSettings;
 use super::tally::Tally;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
+use super::unread::Unread;
 use super::{
     Closed, DeleteError, Event, Group, GroupBuilder, MessageBuilder, MessageId, OpenError, PublishAllError,
     PublishError, TopicReport, TopicSink, TopicStats,

@@ -358,7 +358,13 @@ impl<T: Send + Sync + 'static> Life<T> {
 
     fn hear_what_is_due(&mut self) {
         let next = self.books.next_offset();
-        while let Some(at) = self.later.iter().position(|(upto, _)| *upto <= next) {
+        // Of what is in the line nothing can be shown: whoever looks does not wait for it.
+        let behind = next + self.in_line();
+        let is_due = |(upto, word): &(u64, TopicWord<T>)| match word {
+            TopicWord::Look(_) => *upto <= behind,
+            _ => *upto <= next,
+        };
+        while let Some(at) = self.later.iter().position(is_due) {
             let (_, word) = self.later.remove(at);
             self.hear(word);
         }

@@ -132,25 +132,20 @@ impl TopicState {
                     return Err(Misfit("its offset is not the next one of its topic"));
                 }
                 let mut iter = record::Iter::new(records, *millis, *count);
-                let mut last = None;
                 for (at, record) in iter.by_ref().enumerate() {
                     if let (Some(key), true) = (record.key, *keys) {
                         let (millis, offset) = (record.millis, offset + at as u64);
                         let seq = record.seq;
                         self.keys.push_back(KnownKey { key: key.into(), millis, offset, seq });
                     }
-                    last = Some((record.millis, record.seq));
+                    // Why after each: what comes of them must not depend on which of them share a frame.
+                    self.follow_id(record.millis, record.seq);
+                    self.forget_keys();
                 }
-                let (Some((millis, seq)), true) = (last, iter.is_whole()) else {
+                if !iter.is_whole() {
                     return Err(Misfit("its records are not what its header says"));
-                };
-                // A record without one may come behind such as have one, with milliseconds that are before theirs.
-                if seq.is_some() || self.seq.is_none() || millis > self.millis {
-                    self.seq = seq;
                 }
-                self.millis = millis.max(self.millis);
                 self.next += u64::from(*count);
-                self.forget_keys();
             }
             Change::About { terms, .. } => {
                 self.terms = terms.as_ref().clone();
@@ -206,8 +201,17 @@ impl TopicState {
         }
     }
 
+    fn follow_id(&mut self, millis: u64, seq: Option<u64>) {
+        // A record without one may come behind such as have one, with milliseconds that are before theirs.
+        if seq.is_some() || self.seq.is_none() || millis > self.millis {
+            self.seq = seq;
+        }
+        self.millis = millis.max(self.millis);
+    }
+
     fn forget_keys(&mut self) {
-        let since = self.millis.saturating_sub(self.terms.key_millis);
+        // Where ids are given their milliseconds tell no ages.
+        let since = if self.seq.is_some() { 0 } else { self.millis.saturating_sub(self.terms.key_millis) };
         let many = |keys: &VecDeque<KnownKey>| keys.len() as u64 > self.terms.most_keys;
         while self.keys.front().is_some_and(|known| known.millis < since) || many(&self.keys) {
             self.keys.pop_front();

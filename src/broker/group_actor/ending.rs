@@ -99,6 +99,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                     | GroupWord::Evicted { .. }
                     | GroupWord::EvictedBefore { .. }
                     | GroupWord::Skipped(_)
+                    | GroupWord::Unread(_)
+                    | GroupWord::BuriedBefore(_)
             );
             if said {
                 self.hear(word, now);

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::Life;
 use crate::base::{Bug, planted};
 use crate::broker::bits::Bits;
+use crate::broker::dying::Gone;
 use crate::broker::group_word::Handout;
 use crate::broker::ledger::{Remembered, Slice};
 use crate::broker::message::Batch;
 use crate::broker::note;
 use crate::broker::record::Clocks;
 use crate::broker::topic_actor::TopicWord;
+use crate::broker::unread::Unread;
 use crate::broker::witness::Sight;
 use crate::log::{Done, LogError};
 use crate::mailbox::{Reply, reply};
@@ -40,6 +42,13 @@ impl<T: Send + Sync + 'static> Life<T> {
             self.ledger.on_parked_evicted(&slice, &past, &mut self.effects);
         }
         self.ledger.on_evicted(batch, batch.base(), which, &mut self.effects);
+    }
+
+    /// Nobody can read it: it goes to the dead letters at once.
+    pub(super) fn on_unread(&mut self, unread: Unread) {
+        let past = self.ledger.on_unread(unread.id.offset());
+        let reason = unread.reason();
+        self.actor.dying.push(Gone::Bytes(unread), past, reason);
     }
 
     /// What was let go of can be evicted; the topic is told, if somebody waits for that.

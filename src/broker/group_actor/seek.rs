@@ -68,7 +68,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                 drop(self.actor.topic.control(TopicWord::Halt { group: self.actor.id }));
                 false
             }
-            Step::Stopped { to_come } if to_come == 0 || waiting == 0 => {
+            // Why at rest: what came since may have been given up meanwhile, and is settled once it is a dead letter.
+            Step::Stopped { to_come } if at_rest && (to_come == 0 || waiting == 0) => {
                 self.ledger.skip_all(&mut self.effects);
                 let now = self.actor.rt.now();
                 // What it skips the topic hears before it begins anew. Why not the log: that it is moved, and that alone, says it

@@ -190,7 +190,7 @@ impl<T: Send + Sync + 'static> ScheduleActor<T> {
                 self.agenda.on_refused(due.number);
                 self.mailbox.settle(1);
                 let value = Box::new(due.into_value());
-                confirm.map(|confirm| confirm.send(Err(NotStored { value, why })));
+                confirm.map(|confirm| confirm.send(Err(NotStored { value, why: why.into() })));
             }
             (Some(Writing::Anew(key, old)), result) => self.on_rewritten(key, old, result.ok()),
             (None, _) => {}

@@ -15,11 +15,11 @@ use super::{Life, TopicWord};
 use crate::base::{Bug, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
-use crate::broker::group_word::Handout;
+use crate::broker::group_word::{GroupWord, Handout};
 use crate::broker::history::{end, within};
 use crate::broker::message::Batch;
 use crate::broker::pages::Pages;
-use crate::broker::record::Unread;
+use crate::broker::unread::Unread;
 use crate::broker::witness::Sight;
 use crate::log::{LogError, Marks, Ranges};
 
@@ -130,6 +130,12 @@ impl Replay {
     /// This one can't be decoded: whether it is the group's.
     fn wants(&self, offset: u64) -> bool {
         (self.cursor..self.end).contains(&offset) && !self.done.contains(offset)
+    }
+
+    /// It is with the group, which has it to settle as all others.
+    fn take_unread(&mut self, offset: u64) {
+        self.many += 1;
+        self.out.insert(offset, Bits::range(0, 1));
     }
 }
 
@@ -281,13 +287,13 @@ impl<T: Send + Sync + 'static> Life<T> {
             // It is read again once the topic is released.
             return;
         }
-        let (topic, name, cursor) = (self.actor.name.clone(), name.clone(), replay.cursor);
+        let (topic, cursor) = (self.actor.name.clone(), replay.cursor);
         let Pages { batches, unread, next } = match read {
             Ok(pages) => pages,
             Err(error) => {
                 replay.failed = true;
-                self.try_later();
                 tracing::error!(target: "callboard::broker", %topic, group = %name, %error, "history can't be read");
+                self.try_later();
                 return;
             }
         };
@@ -302,21 +308,25 @@ impl<T: Send + Sync + 'static> Life<T> {
         for batch in batches {
             self.hand_replayed(at, batch);
         }
-        let Some(link) = self.links.get_mut(at) else { return };
-        for unread in unread {
-            tracing::warn!(target: "callboard::broker", %topic, group = %name, offset = unread.id.offset(), why = %unread.why, "a message of the history can't be decoded, and was skipped");
-            link.skip(1);
-            let (from, to) = (unread.id.offset(), unread.id.offset() + 1);
-            let (topic, name) = (&self.actor.name, &link.name);
-            self.actor.watched.show(|| Sight::PassedBy { topic, group: name, from, to, messages: 1 });
-            if let Some(store) = &self.actor.store {
-                store.keeper.done(group, unread.id.offset(), Bits::range(0, 1));
-            }
-        }
-        if let Some(replay) = &mut link.replay {
+        unread.into_iter().for_each(|unread| self.give_up_unread(at, unread));
+        if let Some(replay) = self.links.get_mut(at).and_then(|link| link.replay.as_mut()) {
             replay.cursor = replay.cursor.max(next.min(replay.end));
         }
         self.feed(group);
+    }
+
+    /// Lets the group have among its dead letters what can't be decoded. What came back to another one it passes by.
+    fn give_up_unread(&mut self, at: usize, unread: Unread) {
+        let Some(link) = self.links.get_mut(at) else { return };
+        let Some(replay) = &mut link.replay else { return };
+        let (group, base, open) = (link.group, unread.id.offset(), Bits::range(0, 1));
+        if unread.again().is_some() {
+            return self.note_done(group, base, open);
+        }
+        replay.take_unread(base);
+        let (topic, name) = (&self.actor.name, &link.name);
+        self.actor.watched.show(|| Sight::Offered { topic, group: name, base, open });
+        drop(link.to.control(GroupWord::Unread(Box::new(unread))));
     }
 
     fn replay_at(&self, at: usize) -> Option<&Replay> {

@@ -176,6 +176,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         self.changes += 1;
         self.pump();
+        self.hear_what_is_due();
     }
 
     /// Messages that were accepted and wait for room in the books.

@@ -7,23 +7,22 @@
 //! Several bursts may be on their way; the log answers in turn. Offsets are given by the log, so what it refuses leaves no
 //! gap. What repeats a message that is on its way waits to hear what becomes of that.
 
+mod back;
+
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use super::{Handout, Life, Redriven, TopicWord};
-use crate::base::sync::Ordering;
+use super::{Life, TopicWord};
 use crate::base::{Bug, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
 use crate::broker::dedup::DedupKey;
 use crate::broker::disk::Keeper;
-use crate::broker::message::{Batch, Item};
-use crate::broker::record::{ComesBack, Confirm, Home, NotStored, Record as Stored};
+use crate::broker::message::Item;
+use crate::broker::record::{ComesBack, Confirm, Home, NotStored, Record as Stored, WhyNot};
 use crate::broker::start::Begin;
 use crate::broker::window::Window;
-use crate::broker::witness::Sight;
-use crate::broker::{Dedup, Durability, Event, MessageId, Published, Start};
+use crate::broker::{Dedup, Durability, MessageId, Published, Start};
 use crate::log::{Done, LogError, Marks, Record, Records, Settles};
 
 /// The topic's side of the log.
@@ -123,6 +122,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         for item in items {
             let Some((mut item, stored)) = self.unless_repeated(item) else { continue };
             let Stored { bytes, confirm, home } = stored;
+            if let Some(above) = item.take_behind() {
+                self.keep_out(item, confirm, above);
+                continue;
+            }
             // Why twice the key: its length, and the other numbers of a record.
             let key = item.dedup_key().cloned();
             let more = bytes.len() + key.as_ref().map_or(0, |key| key.len()) + 64;
@@ -193,12 +196,23 @@ impl<T: Send + Sync + 'static> Life<T> {
         if let Some(repeats) = self.on_the_way.keys.get_mut(&key) {
             let confirm = stored.confirm.take();
             item.set_record(stored);
+            item.take_behind();
             repeats.push((item, confirm));
             self.on_the_way.messages += 1;
             return None;
         }
-        self.on_the_way.keys.insert(key, Vec::new());
+        if !item.is_behind() {
+            self.on_the_way.keys.insert(key, Vec::new());
+        }
         Some((item, stored))
+    }
+
+    /// It might have repeated another one, and does not: its id keeps it out.
+    fn keep_out(&mut self, item: Item<T>, confirm: Option<Confirm>, above: MessageId) {
+        let (weight, value) = (item.weight(), Box::new(item.into_value()));
+        answer(confirm, Err(NotStored { value, why: WhyNot::Id { above } }));
+        self.give_back(1, weight);
+        self.disown(1);
     }
 
     /// A message is the repeat of one that is stored.
@@ -251,79 +265,6 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.take_in(items);
         // Why last: whoever hears of it finds it in the topic.
         heard.into_iter().for_each(|(confirm, published)| answer(confirm, Ok(published)));
-    }
-
-    /// A message comes back from the dead letters: it is stored anew, for its group alone.
-    pub(super) fn on_comes_back(&mut self, mut back: ComesBack<T>) {
-        self.changes += 1;
-        let there = self.links.iter().any(|link| link.group == back.group);
-        let weight = back.item.weight();
-        // Ordering: it is only ever set here, and whoever sees it set learns nothing else by that.
-        if !there || back.mark.swap(true, Ordering::AcqRel) {
-            self.give_back(1, weight);
-            let _ = back.answer.send(if there { Redriven::Before } else { Redriven::NoGroup });
-            return;
-        }
-        let (mut records, record) = (Records::default(), back.item.take_record());
-        // Why now: times in a log only grow, and the message has that of its first life.
-        let (mut millis, mut seq) = (self.actor.watch.rt().wall_millis(), None);
-        // And why the last one's: ids too.
-        let named =
-            self.last_on_its_way().filter(|last| last.unix_millis() >= millis && self.actor.tally.is_named());
-        if let Some(last) = named {
-            (millis, seq) = (last.unix_millis(), Some(last.sequence()));
-        }
-        records.push(&Record { millis, seq, key: None, body: &record.bytes });
-        self.actor.mailbox.own(1);
-        self.on_the_way.messages += 1;
-        self.begin(records, Append::Back(Box::new(back)));
-    }
-
-    /// The id of the last message that is stored, or is to be.
-    fn last_on_its_way(&self) -> Option<MessageId> {
-        let published = self.on_the_way.appends.iter().rev().find_map(Append::last);
-        let stored = || self.actor.store.as_ref().and_then(|store| store.last);
-        // Without an id of its own its milliseconds are all that counts: offsets grow by themselves.
-        published.map(|item| item.id_at(0)).or_else(stored)
-    }
-
-    fn on_back(&mut self, back: ComesBack<T>, result: Result<u64, LogError>) {
-        let ComesBack { group, item, mark, answer } = back;
-        self.on_the_way.messages -= 1;
-        if let Err(error) = result {
-            let topic = &self.actor.name;
-            tracing::warn!(target: "callboard::broker", %topic, %error, "a dead letter was not brought back");
-            mark.store(false, Ordering::Release);
-            self.give_back(1, item.weight());
-            self.disown(1);
-            let _ = answer.send(Redriven::NotStored);
-            return;
-        }
-        let base = self.books.next_offset();
-        self.note_stored(base + 1, 0, item.millis());
-        let batch = Arc::new(Batch::recovered(&self.origin, base, vec![item], false));
-        let (all, id) = (Bits::range(0, 1), batch.id(0));
-        let redrives = batch.again(0).map_or(1, |again| again.redrives);
-        let others = self.links.iter().map(|link| link.group).chain(self.dormant.keys().copied());
-        let others: Vec<GroupId> = others.filter(|other| *other != group).collect();
-        others.into_iter().for_each(|other| self.note_done(other, base, all));
-        self.books.on_batch(batch.clone(), 1, |whose| if whose == group { all } else { Bits::default() });
-        let said = match self.links.iter_mut().find(|link| link.group == group) {
-            None => {
-                let freed = self.books.let_go(base, all);
-                self.free(freed);
-                Redriven::NoGroup
-            }
-            Some(link) => {
-                let (topic, name) = (self.actor.name.clone(), link.name.clone());
-                self.actor.teller.tell(Event::Redriven { topic, group: name, id, redrives });
-                let (topic, group) = (&self.actor.name, &link.name);
-                self.actor.watched.show(|| Sight::Redriven { topic, group, base, at: 0 });
-                link.hand(Handout { batch, open: all, redrives }, self.actor.held);
-                Redriven::Now
-            }
-        };
-        let _ = answer.send(said);
     }
 
     fn remember(&mut self, key: DedupKey, id: MessageId) -> Option<Vec<Repeat<T>>> {
@@ -430,8 +371,8 @@ fn answer(confirm: Option<Confirm>, result: Result<Published, NotStored>) {
 /// Gives the payload back to whoever waits; to a schedule, all of the message.
 fn refuse<T: Send + Sync + 'static>(item: Item<T>, confirm: Option<Confirm>, why: LogError) {
     let value: Box<dyn Any + Send> = match item.home() {
-        Some(_) => Box::new(item),
+        Some(_) => Box::new(item.without_id()),
         None => Box::new(item.into_value()),
     };
-    answer(confirm, Err(NotStored { value, why }));
+    answer(confirm, Err(NotStored { value, why: why.into() }));
 }

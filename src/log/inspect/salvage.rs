@@ -181,10 +181,12 @@ impl Copying<'_> {
     /// Puts fillers in, up to this offset.
     fn fill(&mut self, topic: u32, to: u64, millis: u64) -> Result<(), LogError> {
         let mut at = self.next;
+        // With the id of the last before them, if that was given: what follows is above that.
+        let seq = self.seq;
         while at < to {
             let mut records = Records::default();
             for _ in at..to.min(at + FILLERS) {
-                records.push(&Record { millis, seq: None, key: None, body: LOST });
+                records.push(&Record { millis, seq, key: None, body: LOST });
             }
             let (count, body) = (records.count(), records.bytes());
             let header = Header { topic, count, offset: at, millis, ..Header::new(Kind::Data) };

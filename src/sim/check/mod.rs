@@ -35,6 +35,7 @@
 //! | P25 | events tell what is done, each thing once, and the report counts the same | `told.rs` |
 //! | P26 | a delayed message moves once, not before its moment and in the order of the moments; or is in the report | `delayed.rs` |
 //! | P27 | what is kept is there for groups that begin in the past or are moved, and for those who browse | `kept.rs` |
+//! | P28 | ids only grow, stay what they were confirmed as, and lead to their place | the scenarios |
 //!
 //! The numbers are those of the rules; a violation says which one, and where.
 

@@ -10,7 +10,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The rule: `P1` to `P27`.
+    /// The rule: `P1` to `P28`.
     pub rule: &'static str,
     /// What was seen.
     pub text: String,

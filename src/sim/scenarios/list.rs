@@ -3,7 +3,7 @@
 use super::many::{Scenario, many};
 use super::{
     actors, cancels, chain, clocks, competing, delayed, deleted, drain, failing, fair, holding, isolated,
-    keys, killed, limited, lingering, listening, mixed, parked, payloads, pulled, redriven, removed,
+    keys, killed, limited, lingering, listening, mixed, named, parked, payloads, pulled, redriven, removed,
     repeated, restarted, retained, spilled, stages, steered, tripped, weighed,
 };
 
@@ -57,6 +57,7 @@ scenarios! {
     processes_with_a_disk_that_fails => restarted::faults,
     processes_with_a_disk_that_is_damaged => restarted::damaged,
     processes_that_keep_their_history => restarted::history,
+    publishers_that_give_ids => named::run,
     listeners_that_are_slow => listening::run,
 }
 

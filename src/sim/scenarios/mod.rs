@@ -30,6 +30,7 @@ mod lives;
 mod many;
 mod mixed;
 mod moves;
+mod named;
 mod parked;
 mod payloads;
 mod planted;

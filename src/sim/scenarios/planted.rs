@@ -62,6 +62,8 @@ const PLANTED: &[(Bug, &str, &[&str])] = &[
     (Bug::TrimsUnsettled, "processes_that_keep_their_history", &["P22"]),
     (Bug::UnwrittenSeek, "processes_that_keep_their_history", &["P22"]),
     (Bug::BackAtItsStart, "processes_that_keep_their_history", &["P22"]),
+    (Bug::StaleId, "publishers_that_give_ids", &["P28"]),
+    (Bug::BackAtItsTime, "publishers_that_give_ids", &["P28"]),
     (Bug::BlockTwice, "topics_that_spill", &["P3"]),
     (Bug::ForgottenBlock, "topics_that_spill", &["P3"]),
     (Bug::SwappedBlocks, "topics_that_spill", &["P3"]),
