@@ -69,7 +69,8 @@ pub mod log;
 pub mod mailbox;
 pub mod prelude;
 pub mod runtime;
-#[cfg(feature = "server")]
+// The schedule explorer has no use for it, and builds in less time.
+#[cfg(all(feature = "server", not(callboard_shuttle)))]
 pub mod server;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -84,7 +84,8 @@ mod writer;
 
 #[cfg(test)]
 mod shuttle_tests;
-#[cfg(test)]
+// Not for the explorer, as in `lib.rs`.
+#[cfg(all(test, not(callboard_shuttle)))]
 pub(crate) mod tests;
 
 pub use error::{Damage, LogError};
