@@ -85,7 +85,8 @@ mod writer;
 #[cfg(test)]
 mod shuttle_tests;
 // Not for the explorer, as in `lib.rs`.
-#[cfg(all(test, not(callboard_shuttle)))]
+#[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 pub(crate) mod tests;
 
 pub use error::{Damage, LogError};

@@ -44,7 +44,7 @@ pub(crate) struct Writer {
     pub(crate) owed: Owed,
     /// Nothing was written since the journal said that all is on the disk.
     pub(crate) sealed: bool,
-    /// No turnover looked for files that nobody names.
+    /// No turnover looked for files that nobody names since some may be there.
     pub(crate) unswept: bool,
     /// Nobody else has the directory while this is here.
     pub(crate) lock: Option<Box<dyn fmt::Debug + Send + Sync>>,
@@ -199,6 +199,8 @@ impl Writer {
             if let Err(misfit) = self.state.apply(&change) {
                 return Err(LogError::Unknown { why: format!("callboard bug: {}", misfit.0).into() });
             }
+            // Its files go with the next turnover.
+            self.unswept |= matches!(change, Change::TopicGone { .. });
             touched.extend(change.topic());
         }
         self.sealed = plan.seals;

@@ -142,3 +142,26 @@ fn topics_that_go_go_together_and_nobody_waits() {
     log.writer.work_off((0..20).map(delete).collect());
     assert_eq!((log.writer.state.topics.len(), disk.calls() - before), (0, 1), "one write");
 }
+
+/// Not only once the log is opened again.
+#[test]
+fn the_files_of_a_topic_that_is_deleted_go() {
+    let disk = SimDisk::new(7);
+    let mut log = open(&disk);
+    let topic = log.topic_with("one", Terms { keeps: true, ..Terms::default() }).unwrap();
+    let other = log.topic_with("two", Terms { keeps: true, ..Terms::default() }).unwrap();
+    for round in 0..3 {
+        for topic in [topic, other] {
+            log.append(topic, &[&[round; 900]], true).unwrap();
+        }
+        log.turn().unwrap();
+    }
+    let segments = |disk: &SimDisk| {
+        disk.files().into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "seg")).count()
+    };
+    assert_eq!(segments(&disk), 2);
+    log.delete_topic(topic).unwrap();
+    log.turn().unwrap();
+    assert_eq!(segments(&disk), 1);
+    assert_eq!(log.read(other).unwrap().len(), 3);
+}

@@ -8,6 +8,7 @@ mod claim;
 mod entries;
 mod groups;
 mod read;
+mod refs;
 mod shown;
 
 pub(super) use claim::COMMANDS as PENDING;
@@ -15,6 +16,7 @@ pub(super) use entries::COMMANDS as ENTRIES;
 pub(super) use groups::COMMANDS as GROUPS;
 pub(super) use read::COMMANDS as READS;
 pub(in crate::server) use read::serve;
+pub(super) use refs::COMMANDS as REFS;
 pub(super) use shown::COMMANDS as SHOWN;
 
 /// The stream in the key that is an argument. `None`: there is nothing.

@@ -22,6 +22,7 @@ const TABLES: &[&[Command]] = &[
     streams::READS,
     streams::GROUPS,
     streams::PENDING,
+    streams::REFS,
     streams::SHOWN,
 ];
 

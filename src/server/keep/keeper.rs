@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::confirmed::{Barrier, Confirmed};
-use super::note::{Writer, put_entry};
+use super::note::Writer;
 use super::recover::{DataError, Recovered, recover};
 use super::tracked::Place;
 use super::upkeep::Upkeep;
 use crate::base::Moment;
-use crate::log::{Chain, Done, Log, LogError, Record, Records, State, Terms};
+use crate::log::{Chain, Done, Log, LogError, Record, Records, State};
 use crate::server::keys::Keys;
-use crate::server::stream::{Fields, Id, Limits, Stream};
+use crate::server::stream::Limits;
 
 /// The topic of what is noted.
 pub(super) const NOTES: &str = "server";
@@ -22,8 +23,6 @@ pub(super) const ENTRIES: &str = "stream.";
 const EVERY: Duration = Duration::from_secs(1);
 /// With so many bytes it tries that.
 const TRY: usize = 64 << 10;
-/// A stream's topic is trimmed once so many of its entries are gone, or a part of those that are there.
-const TRIM: u64 = 64;
 
 /// When what a server writes is on the disk. Whenever that is, the end of its process loses nothing that it had replied to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub(in crate::server) struct Now {
 
 #[derive(Debug)]
 pub(in crate::server) struct Keeper {
-    log: Log,
+    pub(super) log: Log,
     confirmed: Arc<Confirmed>,
     pub(super) notes: u32,
     /// The offset of the next record of notes.
@@ -80,15 +79,6 @@ pub(super) struct Kept {
     pub(super) ends: Option<Moment>,
     /// The topic has no entries below this offset.
     pub(super) trimmed: u64,
-}
-
-/// What goes to the log together.
-struct Batch {
-    notes: Writer,
-    entries: Vec<(u32, Records)>,
-    /// Once that is there: topics to be deleted, and to be trimmed.
-    gone: Vec<u32>,
-    trims: Vec<(u32, u64)>,
 }
 
 impl Keeper {
@@ -175,77 +165,6 @@ impl Keeper {
             self.whole(number, keys, &mut batch, now);
         }
         self.hand_over(batch, now);
-    }
-
-    /// Notes what happened to a stream that is there.
-    fn changed(
-        &mut self,
-        number: u64,
-        (place, ends): (&Place, Option<Moment>),
-        stream: &mut Stream,
-        batch: &mut Batch,
-        now: Now,
-    ) {
-        let (mut changes, fresh) = stream.take_changes();
-        let before = batch.notes.bytes();
-        let is_new = !self.streams.contains_key(&number);
-        let topic = match self.streams.get_mut(&number) {
-            Some(kept) => {
-                if kept.place != *place || kept.ends != ends {
-                    (kept.place, kept.ends) = (place.clone(), ends);
-                    batch.notes.placed(number, kept.topic, place, now.millis_at(ends));
-                }
-                let gone = stream.floor().saturating_sub(kept.trimmed);
-                if gone >= TRIM.max(stream.len() as u64 / 8) {
-                    kept.trimmed = stream.floor();
-                    batch.trims.push((kept.topic, kept.trimmed));
-                    changes.push(stream.counts());
-                }
-                kept.topic
-            }
-            None => {
-                let topic = self.create(number);
-                batch.notes.placed(number, topic, place, now.millis_at(ends));
-                let kept = Kept { topic, place: place.clone(), ends, trimmed: 0 };
-                self.streams.insert(number, kept);
-                topic
-            }
-        };
-        batch.notes.changed(number, stream.next_offset(), &changes);
-        batch.add(topic, &fresh, self.log.most_bytes());
-        if is_new {
-            let bytes = batch.notes.bytes() - before;
-            self.upkeep.is_whole(number, self.next_note, bytes as u64);
-        }
-    }
-
-    fn create(&mut self, number: u64) -> u32 {
-        let (topic, terms) = (self.next_topic, Terms { keeps: true, ..Terms::default() });
-        self.next_topic += 1;
-        // Why unheard: what is written to it is refused if it is not there.
-        self.log.create_numbered(topic, format!("{ENTRIES}{number}"), terms, Done::unheard());
-        topic
-    }
-
-    fn gone(&mut self, number: u64, batch: &mut Batch) {
-        if let Some(kept) = self.streams.remove(&number) {
-            self.upkeep.is_gone(number);
-            batch.notes.gone(number);
-            batch.gone.push(kept.topic);
-        }
-    }
-
-    /// Notes all that a stream is, but for its entries.
-    fn whole(&mut self, number: u64, keys: &mut Keys, batch: &mut Batch, now: Now) {
-        let (Some(kept), Some((place, stream, ends))) = (self.streams.get(&number), keys.numbered(number))
-        else {
-            // Why: it would be due for ever.
-            return self.upkeep.is_gone(number);
-        };
-        let before = batch.notes.bytes();
-        batch.notes.placed(number, kept.topic, place, now.millis_at(ends));
-        batch.notes.changed(number, stream.next_offset(), &stream.snapshot());
-        self.upkeep.is_whole(number, self.next_note, (batch.notes.bytes() - before) as u64);
     }
 
     /// Hands it to the log: in one commit, unless it is more than one may have.
@@ -395,31 +314,9 @@ fn one_record(body: &[u8], now: Now) -> Records {
     records
 }
 
-impl Batch {
-    fn new(most: usize) -> Batch {
-        Batch { notes: Writer::new(most), entries: Vec::new(), gone: Vec::new(), trims: Vec::new() }
-    }
-
-    /// Adds entries of a topic, in records of at most so many bytes together if they are several.
-    fn add(&mut self, topic: u32, entries: &[(Id, Fields)], most: usize) {
-        let (mut records, mut body) = (Records::default(), Vec::new());
-        for (id, fields) in entries {
-            body.clear();
-            put_entry(&mut body, *id, fields);
-            if records.count() > 0 && records.bytes().len() + body.len() > most / 2 {
-                self.entries.push((topic, std::mem::take(&mut records)));
-            }
-            records.push(&Record { millis: id.millis, seq: None, key: None, body: &body });
-        }
-        if records.count() > 0 {
-            self.entries.push((topic, records));
-        }
-    }
-}
-
 impl Now {
     /// When something ends, in milliseconds since 1970.
-    fn millis_at(self, ends: Option<Moment>) -> Option<u64> {
+    pub(super) fn millis_at(self, ends: Option<Moment>) -> Option<u64> {
         let left = ends?.since(self.moment).as_millis();
         Some(self.millis.saturating_add(u64::try_from(left).unwrap_or(u64::MAX)))
     }

@@ -17,7 +17,7 @@
 //!   unlinked, and is never copied.
 //! - **All else** is in one topic (`note.rs`): which streams there are and in which keys, what was deleted, what groups are at and hold; as
 //!   what commands did. To keep that short, what a stream is *now* is written once more in place of how it came to be (`upkeep.rs`).
-//! - **The keeper** (`keeper.rs`) turns what was touched into appends, all of a command's in one commit.
+//! - **The keeper** (`keeper.rs`, `batch.rs`) turns what was touched into appends, all of a command's in one commit.
 //! - **Confirmed** (`confirmed.rs`) is how sessions wait: no reply is sent before all that it may depend on is in the log.
 //! - **Recovery** (`recover.rs`) makes the streams again from what is in the log.
 //!
@@ -30,6 +30,7 @@
 //! - The order of entries by their offsets is that of their ids; an offset is never used twice.
 //! - A trim of a stream's topic comes behind a note of what the stream counts: what is gone can't be counted any more.
 
+mod batch;
 mod confirmed;
 mod keeper;
 mod note;

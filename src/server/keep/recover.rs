@@ -118,8 +118,8 @@ pub(in crate::server) fn recover(
 }
 
 fn is_ours(topic: &str) -> bool {
-    let number = topic.strip_prefix(ENTRIES);
-    topic == NOTES || number.is_some_and(|number| number.parse::<u64>().is_ok())
+    let mut numbers = topic.strip_prefix(ENTRIES).into_iter().flat_map(|numbers| numbers.split('.'));
+    topic == NOTES || topic.starts_with(ENTRIES) && numbers.all(|number| number.parse::<u64>().is_ok())
 }
 
 /// Reads what is noted: the streams that are there, and the largest number that any had.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Id, Pending, Stream};
 use crate::base::varint::{Take, put_bytes, put_u64};
+use crate::log::Ranges;
 
 /// Something that happened to a stream, beside an entry that was added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +231,20 @@ impl Stream {
     /// The offset of the next entry.
     pub(in crate::server) fn next_offset(&self) -> u64 {
         self.next_offset
+    }
+
+    /// Counts the entries that are there from 0 on, as if no other had ever been there; answers them.
+    pub(in crate::server) fn renumber(&mut self) -> Vec<(Id, super::Fields)> {
+        let (mut entries, mut next) = (Vec::new(), 0);
+        for node in self.nodes.values_mut() {
+            node.entries.retain(|slot| slot.fields.is_some());
+            node.base = next;
+            next += node.entries.len() as u64;
+            let live = node.entries.iter().filter_map(|slot| Some((slot.id, slot.fields.clone()?)));
+            entries.extend(live);
+        }
+        (self.next_offset, self.gone) = (next, Ranges::default());
+        entries
     }
 
     /// No entry below this offset is there any more.

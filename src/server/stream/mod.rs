@@ -27,6 +27,7 @@ mod fields;
 mod group;
 mod id;
 mod pending;
+mod refs;
 mod trim;
 
 pub(super) use change::Change;
@@ -39,4 +40,5 @@ pub(super) use group::{Consumer, StreamGroup};
 pub(super) use id::NoInterval;
 pub(super) use id::{GivenId, Id, Interval};
 pub(super) use pending::{Claim, Pending, Read};
+pub(super) use refs::{Deleted, Refs};
 pub(super) use trim::{Keep, Limits, Trim};

@@ -320,3 +320,49 @@ fn in_a_transaction_nobody_waits() {
         ("EXEC", "*5 *-1 *-1 $3 1-0 *1 *2 $1 s *1 *2 $3 1-0 *2 $1 a $1 1 :1"),
     ]);
 }
+
+/// As later versions of Redis have it.
+#[test]
+fn entries_are_deleted_with_regard_to_what_groups_hold() {
+    check(&[
+        ("XADD s 1 a 1", "$3 1-0"),
+        ("XADD s 2 a 1", "$3 2-0"),
+        ("XADD s 3 a 1", "$3 3-0"),
+        ("XADD s 4 a 1", "$3 4-0"),
+        ("XADD s 5 a 1", "$3 5-0"),
+        ("XDELEX s IDS 2 1 9", "*2 :1 :-1"),
+        ("XGROUP CREATE s g 0", "+OK"),
+        ("XGROUP CREATE s h 0", "+OK"),
+        (
+            "XREADGROUP GROUP g c COUNT 3 STREAMS s >",
+            "*1 *2 $1 s *3 *2 $3 2-0 *2 $1 a $1 1 *2 $3 3-0 *2 $1 a $1 1 *2 $3 4-0 *2 $1 a $1 1",
+        ),
+        // The other group was not handed it.
+        ("XACKDEL s g ACKED IDS 1 2", "*1 :2"),
+        (
+            "XREADGROUP GROUP h c COUNT 2 STREAMS s >",
+            "*1 *2 $1 s *2 *2 $3 2-0 *2 $1 a $1 1 *2 $3 3-0 *2 $1 a $1 1",
+        ),
+        // It has it pending; and here it is pending no more.
+        ("XDELEX s ACKED IDS 1 2", "*1 :2"),
+        ("XACKDEL s g IDS 1 2", "*1 :-1"),
+        ("XACKDEL s h ACKED IDS 1 2", "*1 :1"),
+        ("XDELEX s IDS 1 3 DELREF", "*1 :1"),
+        ("XPENDING s h", "*4 :0 $-1 $-1 *-1"),
+        ("XPENDING s g", "*4 :1 $3 4-0 $3 4-0 *1 *2 $1 c $1 1"),
+        // What is gone from the stream stays pending unless told otherwise, and can be acknowledged.
+        ("XDELEX s KEEPREF IDS 1 4", "*1 :1"),
+        ("XPENDING s g", "*4 :1 $3 4-0 $3 4-0 *1 *2 $1 c $1 1"),
+        ("XACKDEL s g IDS 1 4", "*1 :1"),
+        ("XLEN s", ":1"),
+        ("XACKDEL s nobody IDS 1 5", "*1 :-1"),
+        ("XDELEX other IDS 2 1 2", "*2 :-1 :-1"),
+        ("XDELEX s IDS 2 1", "-ERR The `numids` parameter must match the number of arguments"),
+        ("XDELEX s IDS 0 1", "-ERR Number of IDs must be a positive integer"),
+        ("XDELEX s IDS 1 1 1", "-ERR syntax error"),
+        ("XDELEX s KEEPREF ACKED IDS 1 1", "-ERR syntax error"),
+        ("XDELEX s IDS 1 x", "-ERR Invalid stream ID specified as stream command argument"),
+        ("SET t 1", "+OK"),
+        ("XDELEX t IDS 1 1", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+    ]);
+}

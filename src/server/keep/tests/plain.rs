@@ -142,6 +142,36 @@ fn what_is_of_no_use_is_not_kept() {
     assert_eq!(view(&desk.world.keys), before);
 }
 
+/// One that nobody deletes holds up nothing but itself.
+#[test]
+fn what_is_deleted_from_the_middle_does_not_stay_on_the_disk() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept(&disk).unwrap();
+    let mut guest = desk.guest();
+    desk.say(&mut guest, "XADD s 1-1 stays 1\r\nXGROUP CREATE s g 0");
+    let value = "x".repeat(400);
+    for at in 2..12_000 {
+        let mut lines = format!("XADD s {at} f {value}\r\nXDEL s {at}-0");
+        if at == 9_000 {
+            lines += "\r\nXADD s 9000-7 stays 2\r\nXREADGROUP GROUP g c STREAMS s >";
+        }
+        desk.say(&mut guest, &lines);
+        desk.write();
+        desk.work();
+    }
+    let before = view(&desk.world.keys);
+    let bytes: u64 = disk.files().into_iter().map(|(_, len)| len).sum();
+    // Of the 4.8 MB that were added.
+    assert!(bytes < 3 << 20, "{bytes}");
+    assert_eq!(desk.topics().len(), 2);
+    drop(desk);
+    let mut desk = Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap();
+    assert_eq!(view(&desk.world.keys), before);
+    let mut guest = desk.guest();
+    let heard = desk.say(&mut guest, "XRANGE s - +\r\nXLEN s\r\nXADD s * last 1");
+    assert!(heard.starts_with("*2 *2 $3 1-1 *2 $5 stays $1 1 *2 $6 9000-7"), "{heard}");
+}
+
 #[test]
 fn all_is_written_whole_when_asked() {
     let disk = SimDisk::new(1);
