@@ -88,6 +88,14 @@ impl ServerBuilder {
     ///
     /// Nothing is replied before all that the reply may tell of is in there. Keys of other types are in memory in any case. One entry
     /// then has at most 16 MiB. The format is that of [durable topics](crate::broker::Durability).
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), callboard::server::ServeError> {
+    /// let server = callboard::server::Server::builder().data("theatre").serve().await?;
+    /// let why = server.failure().await;
+    /// eprintln!("nothing can be written any more: {why}");
+    /// # Ok(()) }
+    /// ```
     pub fn data(mut self, dir: impl AsRef<Path>) -> ServerBuilder {
         self.data = Some(dir.as_ref().to_path_buf());
         self
