@@ -69,8 +69,7 @@ pub mod log;
 pub mod mailbox;
 pub mod prelude;
 pub mod runtime;
-// The schedule explorer has no use for it, and builds in less time.
-#[cfg(all(feature = "server", not(callboard_shuttle)))]
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -84,9 +84,7 @@ mod writer;
 
 #[cfg(test)]
 mod shuttle_tests;
-// Not for the explorer, as in `lib.rs`.
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 pub(crate) mod tests;
 
 pub use error::{Damage, LogError};

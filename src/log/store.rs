@@ -74,10 +74,7 @@ impl Log {
 
     /// Appends records to several topics in one commit: all are there, or none. If one was refused of those that `chain` holds together,
     /// all that come behind it are, too.
-    #[cfg_attr(
-        any(not(feature = "server"), callboard_shuttle),
-        expect(dead_code, reason = "only the server appends so")
-    )]
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server appends so"))]
     pub(crate) fn append_all(&self, parts: Vec<(u32, Records)>, sync: bool, chain: Chain, done: Done<()>) {
         // Why its size is not looked at: what is too large is refused in its turn.
         self.ask(Request::AppendAll { parts, sync, chain, done });
@@ -103,10 +100,7 @@ impl Log {
     }
 
     /// As [`Log::create_topic`], with a number that is larger than those of all topics before it.
-    #[cfg_attr(
-        any(not(feature = "server"), callboard_shuttle),
-        expect(dead_code, reason = "only the server numbers its topics")
-    )]
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server numbers its topics"))]
     pub(crate) fn create_numbered(&self, topic: u32, name: String, terms: Terms, done: Done<u32>) {
         self.ask(Request::CreateTopic { topic: Some(topic), name, terms, done });
     }
