@@ -30,6 +30,7 @@
 //! - The order of entries by their offsets is that of their ids; an offset is never used twice.
 //! - A trim of a stream's topic comes behind a note of what the stream counts: what is gone can't be counted any more.
 
+mod batch;
 mod confirmed;
 mod keeper;
 mod note;
