@@ -27,6 +27,13 @@ impl Ranges {
         offset < self.floor || self.runs.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
     }
 
+    /// Whether all from `from` to one before `to` are in it.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server asks"))]
+    pub(crate) fn covers(&self, from: u64, to: u64) -> bool {
+        let from = from.max(self.floor);
+        from >= to || self.runs.range(..=from).next_back().is_some_and(|(_, end)| to <= *end)
+    }
+
     /// Adds all from `from` to one before `to`.
     pub(crate) fn insert(&mut self, from: u64, to: u64) {
         let (mut from, mut to) = (from.max(self.floor), to);
@@ -68,6 +75,7 @@ mod tests {
                 ranges.insert(from, from + len);
                 toy.extend(from..from + len);
                 prop_assert!((0..80).all(|at| ranges.contains(at) == toy.contains(&at)));
+                prop_assert_eq!(ranges.covers(from, from + 3), (from..from + 3).all(|at| toy.contains(&at)));
                 prop_assert_eq!(ranges.floor(), (0..).find(|at| !toy.contains(at)).unwrap());
                 let mut before = ranges.floor();
                 for (from, to) in ranges.runs() {

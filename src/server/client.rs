@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::keep::Barrier;
 use super::resp::Protocol;
 use crate::base::Moment;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,7 +56,7 @@ struct Outbox {
     most: usize,
     doom: Option<Doom>,
     /// What a command that waited is answered.
-    answer: Option<Vec<u8>>,
+    answer: Option<(Vec<u8>, Option<Barrier>)>,
     session: Option<Waker>,
 }
 
@@ -64,6 +65,8 @@ struct Outbox {
 pub(super) enum Doom {
     /// It reads too slowly what it asked for.
     Slow,
+    /// What waited for it told of what was not written, and has not happened.
+    Undone,
     /// Somebody asked for its end.
     Killed,
     /// What it asked for in a transaction is too much.
@@ -122,11 +125,24 @@ impl Client {
         sent
     }
 
-    /// Answers the command that it waits with.
-    pub(super) fn answer(&self, answer: Vec<u8>) {
+    /// Memory went back to what is on the disk: messages that wait may tell of what was not written. Whoever listens is not left with a
+    /// gap unseen.
+    pub(super) fn go_back(&self) {
+        let waits = {
+            let mut outbox = self.outbox();
+            outbox.bytes = 0;
+            !std::mem::take(&mut outbox.messages).is_empty()
+        };
+        if waits {
+            self.doom(Doom::Undone);
+        }
+    }
+
+    /// Answers the command that it waits with, once all is written that this tells of.
+    pub(super) fn answer(&self, answer: Vec<u8>, of: Option<Barrier>) {
         let session = {
             let mut outbox = self.outbox();
-            outbox.answer = Some(answer);
+            outbox.answer = Some((answer, of));
             outbox.session.take()
         };
         if let Some(session) = session {
@@ -138,7 +154,7 @@ impl Client {
         self.outbox().answer.is_some()
     }
 
-    pub(super) fn take_answer(&self) -> Option<Vec<u8>> {
+    pub(super) fn take_answer(&self) -> Option<(Vec<u8>, Option<Barrier>)> {
         self.outbox().answer.take()
     }
 

@@ -83,6 +83,7 @@ pub(super) fn execute(
         }
     }
     show(client, state);
+    world.write_much(rt);
     rest
 }
 

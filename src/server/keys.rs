@@ -206,16 +206,16 @@ impl Keys {
         key: &[u8],
         change: impl FnOnce(&mut Stream) -> R,
     ) -> Option<R> {
-        let (answer, number) = self.change(db, key, |value, cost| match value {
+        let (answer, number, bytes) = self.change(db, key, |value, cost| match value {
             Value::Stream(stream) => {
-                let before = stream.cost();
+                let (before, untold) = (stream.cost(), stream.untold());
                 let answer = change(stream);
                 cost.change(before, stream.cost());
-                Some((answer, stream.number))
+                Some((answer, stream.number, stream.untold() - untold))
             }
             _ => None,
         })??;
-        self.tracked.touch(number);
+        self.tracked.touch(number, bytes);
         Some(answer)
     }
 
@@ -242,7 +242,7 @@ impl Keys {
         let Some(entry) = self.databases.get_mut(db).and_then(|keys| keys.get_mut(key)) else { return false };
         let before = std::mem::replace(&mut entry.expires, at);
         if let Value::Stream(stream) = &entry.value {
-            self.tracked.touch(stream.number);
+            self.tracked.touch(stream.number, 0);
         }
         self.remind_no_more(db, key, before);
         self.remind(db, key, at);
@@ -307,6 +307,11 @@ impl Keys {
                 self.expiries.retain(|(_, of, _)| *of != db);
             }
         }
+    }
+
+    /// About how many bytes of what happened to streams are to be written, if anything did.
+    pub(super) fn untold(&self) -> Option<usize> {
+        self.tracked.untold()
     }
 
     /// Which of them are streams, and which of these something has happened to.

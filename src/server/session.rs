@@ -19,7 +19,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::client::{Client, Doom};
 use super::execute::execute;
-use super::keep::Unwritten;
+use super::keep::{Barrier, Unwritten};
 use super::resp::{Decoder, Limits, Replies};
 use super::serving::Shared;
 use super::state::{State, Waits};
@@ -52,8 +52,8 @@ pub(super) struct Session<S> {
     out: Vec<u8>,
     /// So much of `out` is sent.
     sent: usize,
-    /// It tells of keys, so that it waits for what was written of them.
-    tells: bool,
+    /// What must be written before it is sent, where it tells of anything.
+    tells: Option<Barrier>,
 }
 
 /// Why a session ends.
@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         decoder.set_authenticated(authenticated);
         let state = State { authenticated, ..State::default() };
         let (input, out) = (vec![0; READ], Vec::new());
-        Session { io, shared, client, state, decoder, input, left: (0, 0), out, sent: 0, tells: false }
+        Session { io, shared, client, state, decoder, input, left: (0, 0), out, sent: 0, tells: None }
     }
 
     /// Serves the client until one of them goes; answers why that was.
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let End::Unwritten(_) = end {
             // Nothing of what it was to be told is so.
             self.out.clear();
-            self.tells = false;
+            self.tells = None;
             Replies::new(&mut self.out, self.state.protocol).error("MISCONF", UNWRITTEN);
             drop(self.flush().await);
         }
@@ -116,9 +116,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// itself; when the server stops until it is taken, or the server waits no more.
     async fn say_goodbye(&mut self, doom: Doom) {
         match doom {
-            Doom::Slow | Doom::Greedy => return,
+            Doom::Slow | Doom::Undone | Doom::Greedy => return,
             Doom::Killed => {}
-            Doom::Stopping => self.client.take(&mut self.out, usize::MAX),
+            Doom::Stopping => self.take_messages(usize::MAX),
         }
         drop(self.flush().await);
     }
@@ -128,13 +128,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut turn = 0;
         while let Some(request) = self.next_request()? {
             let (client, state) = (&self.client, &mut self.state);
-            let rest = {
+            let (rest, of) = {
                 let mut world = self.shared.world();
                 let rest = execute(self.shared.rt(), &mut world, (client, state), request, &mut self.out);
                 self.decoder.set_limits(Limits { bulk: world.config.most_bulk, ..Limits::default() });
-                rest
+                (rest, world.barrier())
             };
-            self.tells = true;
+            self.tell(of);
             if let Some(request) = rest {
                 self.decoder.recycle(request);
             }
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             if let Some(doom) = self.client.doomed() {
                 return Err(End::Doomed(doom));
             }
-            self.client.take(&mut self.out, WRITE);
+            self.take_messages(WRITE);
             if self.out.len() >= WRITE {
                 self.flush().await?;
             }
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 give_way().await;
             }
         }
-        self.client.take(&mut self.out, WRITE);
+        self.take_messages(WRITE);
         self.flush().await?;
         // All of it was looked at.
         self.input.truncate(READ);
@@ -180,8 +180,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         waited?;
         match answer {
             _ if silent => {}
-            Some(answer) => {
-                self.tells = true;
+            Some((answer, of)) => {
+                of.into_iter().for_each(|of| self.tell(of));
                 self.out.extend_from_slice(&answer);
             }
             None if left => Replies::new(&mut self.out, self.state.protocol).null_array(),
@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn poll_others(&mut self, until: Option<Moment>) -> Result<(), End> {
         let mut alarm = until.map(|until| Box::pin(self.shared.rt().sleep_until(until)));
         loop {
-            self.client.take(&mut self.out, WRITE);
+            self.take_messages(WRITE);
             self.flush().await?;
             let ready = std::future::poll_fn(|cx| {
                 if let Poll::Ready(doom) = self.client.poll_doom(cx) {
@@ -247,16 +247,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Waits until all is in the log that what was written may tell of.
     async fn confirm(&mut self) -> Result<(), End> {
-        let Some(confirmed) = self.shared.confirmed().filter(|_| self.tells) else { return Ok(()) };
-        let barrier = self.shared.world().write_down(self.shared.rt());
+        let Some((confirmed, of)) = self.shared.confirmed().zip(self.tells) else { return Ok(()) };
+        // Why the lesser: what seemed to be something to write may have been nothing.
+        let barrier = of.min(self.shared.world().write_down(self.shared.rt()));
         let (mut wait, client) = (confirmed.wait(barrier), &self.client);
         let confirming = std::future::poll_fn(|cx| match wait.poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(End::Unwritten)),
             Poll::Pending => client.poll_cut_off(cx).map(|doom| Err(End::Doomed(doom))),
         });
         confirming.await?;
-        self.tells = false;
+        self.tells = None;
         Ok(())
+    }
+
+    /// What was put behind all else waits for this too.
+    fn tell(&mut self, of: Barrier) {
+        self.tells = Some(self.tells.map_or(of, |before| before.and(of)));
+    }
+
+    /// Moves what others sent behind what was written, until that is about so many bytes. It tells of what they did.
+    fn take_messages(&mut self, about: usize) {
+        if self.shared.confirmed().is_none() || self.client.waiting().0 == 0 {
+            return self.client.take(&mut self.out, about);
+        }
+        // Why under the lock: memory does not go back between these.
+        let world = self.shared.world();
+        self.client.take(&mut self.out, about);
+        let of = world.barrier();
+        drop(world);
+        self.tell(of);
     }
 
     /// Sends all that was written. A client that does not take it is waited for, unless it is doomed.
@@ -322,6 +341,7 @@ impl fmt::Display for End {
         match self {
             End::Gone => f.write_str("the client went"),
             End::Doomed(Doom::Slow) => f.write_str("the client read too slowly what it listens to"),
+            End::Doomed(Doom::Undone) => f.write_str("it was to hear of what could not be written"),
             End::Doomed(Doom::Killed) => f.write_str("somebody, or the time that it was silent, ended it"),
             End::Doomed(Doom::Greedy) => f.write_str("a transaction's answer is above the limit"),
             End::Doomed(Doom::Stopping) => f.write_str("the server stops"),

@@ -54,7 +54,7 @@ impl Waiter {
             true => replies.error("UNBLOCKED", "client unblocked via CLIENT UNBLOCK"),
             false => replies.null_array(),
         }
-        self.client.answer(out);
+        self.client.answer(out, None);
     }
 }
 
@@ -150,7 +150,7 @@ pub(super) fn serve_marked(world: &mut World, now: u64) {
             world.waiting.waiters.insert(number, waiter);
             if served {
                 world.waiting.remove(number);
-                client.answer(out);
+                client.answer(out, Some(world.barrier()));
             }
         }
     }

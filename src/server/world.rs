@@ -78,6 +78,20 @@ impl World {
         self.keeper.as_mut().map_or(Barrier::default(), |keeper| keeper.write(&mut self.keys, now))
     }
 
+    /// What a reply waits for that tells of what there is by now.
+    pub(super) fn barrier(&self) -> Barrier {
+        let touched = self.keys.untold().is_some();
+        self.keeper.as_ref().map_or(Barrier::default(), |keeper| keeper.barrier(touched))
+    }
+
+    /// Writes what happened to streams if that is much: one command more, and it is still written in one.
+    pub(super) fn write_much(&mut self, rt: &Rt) {
+        let bytes = self.keys.untold();
+        if self.keeper.as_ref().zip(bytes).is_some_and(|(keeper, bytes)| keeper.is_due(bytes)) {
+            self.write_down(rt);
+        }
+    }
+
     /// Looks after what is on the disk.
     ///
     /// # Errors
@@ -87,6 +101,7 @@ impl World {
         let Some(keeper) = &mut self.keeper else { return Ok(()) };
         if keeper.tick(&mut self.keys, nodes, now)? {
             self.watched.mark_all();
+            self.clients.values().for_each(|client| client.go_back());
         }
         Ok(())
     }

@@ -209,6 +209,9 @@ fn reload(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 /// Writes all streams whole, so that what they came from goes. That is done bit by bit without being asked.
 fn rewrite(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let (now, world) = (Now { moment: cx.now, millis: cx.millis }, &mut *cx.world);
+    if let Some(why) = world.refuses() {
+        return Err(Failure::no_disk(why));
+    }
     world.keeper.as_mut().ok_or(NOT_KEPT)?.write_whole(&mut world.keys, now);
     cx.out.status("Background append only file rewriting started");
     Ok(())

@@ -18,18 +18,23 @@ const SPARSE: (u64, u64, usize) = (4, 4096, 64 << 20);
 pub(super) struct Batch {
     pub(super) notes: Writer,
     pub(super) entries: Vec<(u32, Records)>,
-    /// Once that is there: topics to be deleted, and to be trimmed.
+    pub(super) then: Then,
+}
+
+/// What is done once that is there: topics to be deleted, and to be trimmed.
+#[derive(Default)]
+pub(super) struct Then {
     pub(super) gone: Vec<u32>,
     pub(super) trims: Vec<(u32, u64)>,
 }
 
 impl Batch {
     pub(super) fn new(most: usize) -> Batch {
-        Batch { notes: Writer::new(most), entries: Vec::new(), gone: Vec::new(), trims: Vec::new() }
+        Batch { notes: Writer::new(most), entries: Vec::new(), then: Then::default() }
     }
 
     /// Adds entries of a topic, in records of at most so many bytes together if they are several.
-    fn add(&mut self, topic: u32, entries: &[(Id, Fields)], most: usize) {
+    pub(super) fn add(&mut self, topic: u32, entries: &[(Id, Fields)], most: usize) {
         let (mut records, mut body) = (Records::default(), Vec::new());
         for (id, fields) in entries {
             body.clear();
@@ -43,6 +48,13 @@ impl Batch {
             self.entries.push((topic, records));
         }
     }
+}
+
+/// One record, as of now.
+pub(super) fn one_record(body: &[u8], now: Now) -> Records {
+    let mut records = Records::default();
+    records.push(&Record { millis: now.millis, seq: None, key: None, body });
+    records
 }
 
 impl Keeper {
@@ -67,7 +79,7 @@ impl Keeper {
                 let gone = stream.floor().saturating_sub(kept.trimmed);
                 if gone >= TRIM.max(stream.len() as u64 / 8) {
                     kept.trimmed = stream.floor();
-                    batch.trims.push((kept.topic, kept.trimmed));
+                    batch.then.trims.push((kept.topic, kept.trimmed));
                     changes.push(stream.counts());
                 }
                 kept.topic
@@ -111,7 +123,7 @@ impl Keeper {
         let topic = self.next_topic;
         self.create(topic, format!("{ENTRIES}{number}.{topic}"));
         let Some(kept) = self.streams.get_mut(&number) else { return };
-        batch.gone.push(std::mem::replace(&mut kept.topic, topic));
+        batch.then.gone.push(std::mem::replace(&mut kept.topic, topic));
         kept.trimmed = 0;
         let (before, place, ends) = (batch.notes.bytes(), kept.place.clone(), kept.ends);
         batch.add(topic, &stream.renumber(), self.log.most_bytes());
@@ -124,7 +136,7 @@ impl Keeper {
         if let Some(kept) = self.streams.remove(&number) {
             self.upkeep.is_gone(number);
             batch.notes.gone(number);
-            batch.gone.push(kept.topic);
+            batch.then.gone.push(kept.topic);
         }
     }
 

@@ -16,6 +16,16 @@ pub(in crate::server) struct Barrier {
     pub(super) sequence: u64,
 }
 
+impl Barrier {
+    /// What both depend on. What memory went back between is never there.
+    pub(in crate::server) fn and(self, later: Barrier) -> Barrier {
+        match self.epoch == later.epoch {
+            true => self.max(later),
+            false => Barrier { sequence: u64::MAX, ..self.min(later) },
+        }
+    }
+}
+
 /// How far the log has confirmed what was written.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Confirmed(Mutex<Inner>);
@@ -23,8 +33,10 @@ pub(in crate::server) struct Confirmed(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     upto: Barrier,
-    /// The log refused what came next.
-    failed: Option<Arc<LogError>>,
+    /// How far it was when memory went back last.
+    before: Barrier,
+    /// The log refused this, and what came behind it.
+    failed: Option<(Barrier, Arc<LogError>)>,
     /// By what each waits for. Limit: one for each session.
     waiting: BTreeMap<(Barrier, u64), Waker>,
     next: u64,
@@ -41,9 +53,15 @@ impl Confirmed {
             match result {
                 // In the order in which it was written: what comes behind something that was refused is, too.
                 Ok(()) => inner.upto = inner.upto.max(barrier),
-                Err(error) => _ = inner.failed.get_or_insert(Arc::new(error)),
+                Err(error) => {
+                    let first = inner.failed.as_ref().is_none_or(|(first, _)| barrier < *first);
+                    if first {
+                        inner.failed = Some((barrier, Arc::new(error)));
+                    }
+                }
             }
             match inner.failed {
+                // Whoever waits for what was written before that waits on.
                 Some(_) => std::mem::take(&mut inner.waiting),
                 None => {
                     let upto = inner.upto;
@@ -59,6 +77,7 @@ impl Confirmed {
     pub(super) fn begin_anew(&self) -> u64 {
         let (epoch, woken) = {
             let mut inner = self.lock();
+            inner.before = inner.upto;
             inner.upto = Barrier { epoch: inner.upto.epoch + 1, sequence: 0 };
             inner.failed = None;
             (inner.upto.epoch, std::mem::take(&mut inner.waiting))
@@ -69,7 +88,7 @@ impl Confirmed {
 
     /// What the log refused, if it did.
     pub(in crate::server) fn failed(&self) -> Option<Arc<LogError>> {
-        self.lock().failed.clone()
+        self.lock().failed.as_ref().map(|(_, error)| error.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -104,13 +123,16 @@ impl Confirming<'_> {
         let place = self.number.map(|number| (self.barrier, number));
         let old = place.and_then(|place| inner.waiting.remove(&place));
         if self.barrier.epoch < inner.upto.epoch {
-            // Whether it came through before that is known no more.
-            return Poll::Ready(Err(Unwritten(None)));
+            // Of what was before the last time it is not known any more whether it came through.
+            let was_there = self.barrier.epoch == inner.before.epoch && self.barrier <= inner.before;
+            return Poll::Ready(if was_there { Ok(()) } else { Err(Unwritten(None)) });
         }
         if self.barrier <= inner.upto {
             return Poll::Ready(Ok(()));
         }
-        if let Some(error) = &inner.failed {
+        if let Some((first, error)) = &inner.failed
+            && *first <= self.barrier
+        {
             return Poll::Ready(Err(Unwritten(Some(error.clone()))));
         }
         inner.next += 1;
@@ -190,8 +212,29 @@ mod tests {
         // A late word of what was before changes nothing.
         confirmed.tell(at(9), Ok(()));
         let mut new = confirmed.wait(Barrier { epoch: 1, sequence: 1 });
+        assert_eq!(at(1).and(Barrier { epoch: 1, sequence: 1 }), at(u64::MAX));
         assert!(confirmed.failed().is_none() && new.poll(&mut cx).is_pending());
         confirmed.tell(Barrier { epoch: 1, sequence: 1 }, Ok(()));
         assert!(matches!(new.poll(&mut cx), Poll::Ready(Ok(()))));
+    }
+
+    /// What is refused may be known before what was written earlier is confirmed.
+    #[test]
+    fn what_was_confirmed_stays_so_whatever_is_refused_behind_it() {
+        let (confirmed, count) = (Confirmed::default(), Arc::new(Count::default()));
+        let waker = Waker::from(count.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut waits = [1, 2].map(|sequence| confirmed.wait(at(sequence)));
+        assert!(waits.iter_mut().all(|wait| wait.poll(&mut cx).is_pending()));
+        confirmed.tell(at(2), Err(LogError::Closed));
+        let [one, two] = &mut waits;
+        assert!(one.poll(&mut cx).is_pending());
+        assert!(matches!(two.poll(&mut cx), Poll::Ready(Err(Unwritten(Some(_))))));
+        confirmed.tell(at(1), Ok(()));
+        // It looks only once memory has gone back.
+        assert_eq!((count.0.load(Ordering::Relaxed), confirmed.begin_anew()), (3, 1));
+        assert!(matches!(one.poll(&mut cx), Poll::Ready(Ok(()))));
+        confirmed.begin_anew();
+        assert!(matches!(confirmed.wait(at(1)).poll(&mut cx), Poll::Ready(Err(Unwritten(None)))));
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::Batch;
+use super::batch::{Batch, Then, one_record};
 use super::confirmed::{Barrier, Confirmed};
 use super::note::Writer;
-use super::recover::{DataError, Recovered, recover};
+use super::recover::{DataError, Recovered, delete_unused, recover};
 use super::tracked::Place;
 use super::upkeep::Upkeep;
 use crate::base::Moment;
-use crate::log::{Chain, Done, Log, LogError, Record, Records, State};
+use crate::log::{Chain, Done, Log, LogError, Records, State};
 use crate::server::keys::Keys;
 use crate::server::stream::Limits;
 
@@ -23,6 +23,8 @@ pub(super) const ENTRIES: &str = "stream.";
 const EVERY: Duration = Duration::from_secs(1);
 /// With so many bytes it tries that.
 const TRY: usize = 64 << 10;
+/// What a part of a commit takes beside its bytes, at most.
+const PART: usize = 64;
 
 /// When what a server writes is on the disk. Whenever that is, the end of its process loses nothing that it had replied to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +122,17 @@ impl Keeper {
         self.fsync = fsync;
     }
 
+    /// What a reply waits for that tells of all that is there by now, `touched` or written.
+    pub(in crate::server) fn barrier(&self, touched: bool) -> Barrier {
+        // Why not as of the next write, when that is made: memory may have gone back before it.
+        Barrier { sequence: self.written.sequence + u64::from(touched), ..self.written }
+    }
+
+    /// Whether so many bytes wait to be written that it is time to: the largest command that is whole in any case has room behind them.
+    pub(in crate::server) fn is_due(&self, bytes: usize) -> bool {
+        bytes > self.log.most_bytes() / 4
+    }
+
     /// Why commands that write are refused, if they are.
     pub(in crate::server) fn refuses(&self) -> Option<&str> {
         self.refuses.as_ref().map(|refusal| refusal.why.as_str())
@@ -139,8 +152,11 @@ impl Keeper {
         self.written
     }
 
-    /// Writes all streams whole, so that what they came from can go.
+    /// Writes all streams whole, so that what they came from can go. While nothing is written, not that either.
     pub(in crate::server) fn write_whole(&mut self, keys: &mut Keys, now: Now) {
+        if self.refuses.is_some() {
+            return;
+        }
         let (touched, all) =
             (keys.tracked().take_touched(), keys.tracked().places().keys().copied().collect());
         self.write_some(keys, touched, all, now);
@@ -169,7 +185,7 @@ impl Keeper {
 
     /// Hands it to the log: in one commit, unless it is more than one may have.
     fn hand_over(&mut self, batch: Batch, now: Now) {
-        let Batch { notes, entries, gone, mut trims } = batch;
+        let Batch { notes, entries, mut then } = batch;
         let mut parts = entries;
         for body in notes.finish() {
             self.upkeep.wrote(self.next_note, body.len() as u64);
@@ -181,26 +197,34 @@ impl Keeper {
         }
         let floor = self.upkeep.floor(self.next_note);
         if self.upkeep.trim(floor) {
-            trims.push((self.notes, floor));
+            then.trims.push((self.notes, floor));
         }
-        let (most, mut some, mut bytes) = (self.log.most_bytes(), Vec::new(), 0);
+        self.written.sequence += 1;
+        // Of the four that a commit has room for.
+        let (most, mut some, mut bytes) = (self.log.most_bytes() * 3, Vec::new(), 0);
         for part in parts {
-            let len = part.1.bytes().len();
+            let len = part.1.bytes().len() + PART;
             if bytes + len > most && !some.is_empty() {
-                self.append(std::mem::take(&mut some), Vec::new(), Vec::new());
+                self.append(std::mem::take(&mut some), None);
                 bytes = 0;
             }
             bytes += len;
             some.push(part);
         }
-        self.append(some, gone, trims);
+        self.append(some, Some(then));
     }
 
-    fn append(&mut self, parts: Vec<(u32, Records)>, gone: Vec<u32>, trims: Vec<(u32, u64)>) {
-        self.written.sequence += 1;
+    /// Appends some of what is written together. `then`: it is the last, and this is done once it is there.
+    fn append(&mut self, parts: Vec<(u32, Records)>, then: Option<Then>) {
         self.unsynced = true;
         let (written, confirmed, log) = (self.written, self.confirmed.clone(), self.log.clone());
         let done = Done::new(move |result: Result<(), LogError>| {
+            let Some(Then { gone, trims }) = then else {
+                // What is behind it is there only if it is.
+                return if result.is_err() {
+                    confirmed.tell(written, result)
+                };
+            };
             if result.is_ok() {
                 // Why not before: what is refused has not happened, and what it trims is still of use.
                 trims.into_iter().for_each(|(topic, floor)| log.trim(topic, floor));
@@ -238,13 +262,15 @@ impl Keeper {
             Some(refusal) if refusal.tries => {
                 tracing::info!(target: "callboard::server", "there is room on the disk again");
                 self.refuses = None;
+                self.upkeep.wrote(self.next_note - 1, TRY.min(self.log.most_bytes()) as u64);
+                self.sweep();
             }
             Some(refusal) => {
                 refusal.tries = true;
                 // As large as what is written at a time may well be.
                 let nothing = Writer::nothing(TRY.min(self.log.most_bytes()));
-                self.append(vec![(self.notes, one_record(&nothing, now))], Vec::new(), Vec::new());
-                self.upkeep.wrote(self.next_note, nothing.len() as u64);
+                self.written.sequence += 1;
+                self.append(vec![(self.notes, one_record(&nothing, now))], Some(Then::default()));
                 self.next_note += 1;
             }
             None if self.fsync == Fsync::EverySecond && self.unsynced => {
@@ -254,6 +280,16 @@ impl Keeper {
             None => {}
         }
         Ok(false)
+    }
+
+    /// Deletes what should have been, and had no room for that.
+    fn sweep(&self) {
+        let (log, below) = (self.log.clone(), self.next_topic);
+        let used: BTreeSet<u32> = self.streams.values().map(|kept| kept.topic).chain([self.notes]).collect();
+        self.log.describe(Done::new(move |state: Result<Box<State>, LogError>| {
+            // Why not heard of: where there is no answer there is nothing to delete from.
+            state.into_iter().for_each(|state| delete_unused(&log, &state, &used, below));
+        }));
     }
 
     /// The log refused something: nothing of that has happened, then, and nothing that came behind it.
@@ -270,7 +306,7 @@ impl Keeper {
         let why = error.to_string();
         if self.refuses.as_ref().is_some_and(|refusal| refusal.tries) {
             // There was no room, and nothing else was tried.
-            self.next_note -= 1;
+            self.next_note = self.log.bounds(self.notes).map_or(0, |(_, next)| next);
         } else {
             tracing::error!(target: "callboard::server", %why, "streams can't be written: commands that do are refused until they can");
             self.reload(keys, limits, now)?;
@@ -306,12 +342,6 @@ fn wait<T: Send + 'static>(ask: impl FnOnce(Done<T>)) -> Result<T, DataError> {
     // Why unheard: nobody but this one waits, and it does.
     ask(Done::new(move |result| drop(tell.send(result))));
     heard.recv().unwrap_or(Err(LogError::Closed)).map_err(DataError::Log)
-}
-
-fn one_record(body: &[u8], now: Now) -> Records {
-    let mut records = Records::default();
-    records.push(&Record { millis: now.millis, seq: None, key: None, body });
-    records
 }
 
 impl Now {

@@ -101,6 +101,8 @@ pub(in crate::server) fn recover(
     };
     let mut keeper = Keeper::new(log.clone(), notes, next_topic);
     let (found, last) = read_notes(&log, &mut keeper)?;
+    // Why those too of which nothing is noted: as long as such a topic is there, its name is taken.
+    let last = state.topics.values().filter_map(|topic| number_of(&topic.name)).fold(last, u64::max);
     let mut streams = Vec::new();
     for (number, found) in found {
         // What it is behind is trimmed: so it is gone by now, or will be whole.
@@ -112,14 +114,25 @@ pub(in crate::server) fn recover(
     }
     // What was made for a stream that was never confirmed, or was not deleted any more with one that is gone.
     let used: BTreeSet<u32> = keeper.streams.values().map(|kept| kept.topic).chain([notes]).collect();
-    let unused = state.topics.keys().filter(|topic| !used.contains(topic));
-    unused.for_each(|topic| log.delete_topic(*topic, Done::unheard()));
+    delete_unused(&log, &state, &used, next_topic);
     Ok(Recovered { keeper, streams, last })
 }
 
+/// Deletes the topics below a number that nobody uses.
+pub(super) fn delete_unused(log: &Log, state: &State, used: &BTreeSet<u32>, below: u32) {
+    let unused = state.topics.keys().filter(|topic| **topic < below && !used.contains(topic));
+    unused.for_each(|topic| log.delete_topic(*topic, Done::unheard()));
+}
+
 fn is_ours(topic: &str) -> bool {
-    let mut numbers = topic.strip_prefix(ENTRIES).into_iter().flat_map(|numbers| numbers.split('.'));
-    topic == NOTES || topic.starts_with(ENTRIES) && numbers.all(|number| number.parse::<u64>().is_ok())
+    topic == NOTES || number_of(topic).is_some()
+}
+
+/// The number of the stream whose entries a topic has, or had.
+fn number_of(topic: &str) -> Option<u64> {
+    let mut numbers = topic.strip_prefix(ENTRIES)?.split('.').map(|number| number.parse().ok());
+    let stream = numbers.next()??;
+    numbers.all(|number: Option<u64>| number.is_some()).then_some(stream)
 }
 
 /// Reads what is noted: the streams that are there, and the largest number that any had.
@@ -207,7 +220,7 @@ fn read_stream(
                 return Err(unreadable());
             }
             match gone.contains(offset) {
-                true => stream.pass_by(id),
+                true => stream.pass_by(id, limits),
                 false => stream.add(id, fields, limits),
             }
         }

@@ -16,6 +16,8 @@ pub(in crate::server) struct Tracked {
     places: BTreeMap<u64, Place>,
     /// Limit: what happens between two looks at it.
     touched: BTreeSet<u64>,
+    /// About how many bytes of what happened to them are to be written.
+    bytes: usize,
 }
 
 impl Tracked {
@@ -45,10 +47,11 @@ impl Tracked {
         }
     }
 
-    /// Something happened to a stream.
-    pub(in crate::server) fn touch(&mut self, number: u64) {
+    /// Something happened to a stream, about so many bytes of it.
+    pub(in crate::server) fn touch(&mut self, number: u64, bytes: usize) {
         if self.on && number > 0 {
             self.touched.insert(number);
+            self.bytes += bytes;
         }
     }
 
@@ -66,8 +69,14 @@ impl Tracked {
         !self.touched.is_empty()
     }
 
+    /// About how many bytes are to be written, if anything happened.
+    pub(in crate::server) fn untold(&self) -> Option<usize> {
+        self.is_touched().then_some(self.bytes)
+    }
+
     /// What something happened to since it was asked last.
     pub(in crate::server) fn take_touched(&mut self) -> BTreeSet<u64> {
+        self.bytes = 0;
         std::mem::take(&mut self.touched)
     }
 }

@@ -69,6 +69,11 @@ impl Upkeep {
         self.oldest().map_or(next, |(offset, _)| offset)
     }
 
+    #[cfg(test)]
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
     /// What is below is not counted any more. Answers whether there was something.
     pub(super) fn trim(&mut self, floor: u64) -> bool {
         let before = self.written.len();

@@ -90,6 +90,16 @@ pub(super) fn push(changes: &mut Vec<Change>, change: Change) {
 }
 
 impl Change {
+    /// About how many bytes it takes, and rather more.
+    fn bytes(&self) -> usize {
+        const NUMBERS: usize = 32;
+        NUMBERS
+            + match self {
+                Change::Anew | Change::Gone(..) | Change::Counts { .. } => 0,
+                Change::Group { name, change } => name.len() + change.bytes(),
+            }
+    }
+
     /// Writes it behind what `out` has.
     pub(in crate::server) fn encode(&self, out: &mut Vec<u8>) {
         match self {
@@ -120,6 +130,16 @@ impl Change {
 }
 
 impl GroupChange {
+    fn bytes(&self) -> usize {
+        const ID: usize = 8;
+        match self {
+            GroupChange::Made | GroupChange::Destroyed | GroupChange::At { .. } => 0,
+            GroupChange::Met { name, .. } | GroupChange::SentAway { name } => name.len(),
+            GroupChange::Given { pending, ids } => pending.consumer.len() + ID * ids.len(),
+            GroupChange::TakenBack { ids } => ID * ids.len(),
+        }
+    }
+
     fn encode(&self, group: &[u8], out: &mut Vec<u8>) {
         let kind = match self {
             GroupChange::Made => MADE,
@@ -219,7 +239,13 @@ impl Stream {
         if std::mem::take(&mut self.counted) {
             changes.push(self.counts());
         }
+        self.untold = 0;
         (changes, std::mem::take(&mut self.fresh))
+    }
+
+    /// About how many bytes of what happened were not taken.
+    pub(in crate::server) fn untold(&self) -> usize {
+        self.untold
     }
 
     /// What it counts.
@@ -254,6 +280,7 @@ impl Stream {
 
     pub(super) fn note(&mut self, change: Change) {
         if self.recorded {
+            self.untold += change.bytes();
             push(&mut self.changes, change);
         }
     }

@@ -35,6 +35,8 @@ pub(in crate::server) struct Stream {
     pub(super) changes: Vec<Change>,
     /// Entries that were added meanwhile.
     pub(super) fresh: Vec<(Id, Fields)>,
+    /// About how many bytes these, and the changes, take where they are written.
+    pub(super) untold: usize,
 }
 
 /// Some entries in a row.
@@ -73,6 +75,11 @@ pub(in crate::server) enum NoId {
 impl Node {
     fn end(&self) -> u64 {
         self.base + self.entries.len() as u64
+    }
+
+    /// Whether all its ids are below this one.
+    fn is_below(&self, id: Id) -> bool {
+        self.entries.last().is_none_or(|slot| slot.id < id)
     }
 }
 
@@ -126,12 +133,15 @@ impl Stream {
             let too_large = limits.node_bytes > 0 && node.bytes + len >= limits.node_bytes;
             too_large || (limits.node_entries > 0 && node.entries.len() >= limits.node_entries)
         };
+        // Why not behind one that is gone with an id as large: where ids went back, those in a node would not be in order.
+        let goes_on = |node: &Node| node.end() == self.next_offset && node.is_below(id);
         let at = match self.nodes.last_key_value() {
-            Some((at, node)) if !full(node) => *at,
+            Some((at, node)) if !full(node) && goes_on(node) => *at,
             _ => id,
         };
         if self.recorded {
             self.fresh.push((id, fields.clone()));
+            self.untold += len + ENTRY_COST;
         }
         let base = self.next_offset;
         let node = self.nodes.entry(at).or_insert_with(|| Node { base, ..Node::default() });
@@ -143,7 +153,15 @@ impl Stream {
     }
 
     /// An entry was added with this id, and is gone.
-    pub(in crate::server) fn pass_by(&mut self, id: Id) {
+    pub(in crate::server) fn pass_by(&mut self, id: Id, limits: Limits) {
+        // Why its slot: the offsets of a node's entries are counted.
+        if let Some(mut last) = self.nodes.last_entry()
+            && last.get().end() == self.next_offset
+            && last.get().is_below(id)
+            && (limits.node_entries == 0 || last.get().entries.len() < limits.node_entries)
+        {
+            last.get_mut().entries.push(Slot { id, fields: None });
+        }
         self.gone.insert(self.next_offset, self.next_offset + 1);
         self.next_offset += 1;
         (self.last, self.added) = (id, self.added + 1);
@@ -209,6 +227,9 @@ impl Stream {
 
     /// Takes out what is there between two offsets.
     pub(super) fn take_out_run(&mut self, from: u64, to: u64) {
+        if self.gone.covers(from, to) {
+            return;
+        }
         let at: Vec<Id> = self
             .nodes
             .iter()

@@ -72,15 +72,15 @@ impl Stream {
             let from = group.last.next()?;
             stream.range(Interval { from, to: Id::MAX }).next()?;
             let (consumer, made) = group.meet(read.consumer, now);
-            let mut to = from;
+            let (mut to, mut count) = (from, group.read);
             for Entry { id, .. } in stream.range(Interval { from, to: Id::MAX }).take(read.most) {
-                group.go(id, stream.count_read(group.read, id));
-                to = id;
+                (to, count) = (id, stream.count_read(count, id));
                 if !read.no_ack {
                     let consumer = consumer.clone();
                     group.give(id, &consumer.clone(), Pending { consumer, delivered: now, count: 1 });
                 }
             }
+            group.go(to, count);
             Some((Interval { from, to }, made))
         })?
     }

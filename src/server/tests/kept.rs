@@ -96,3 +96,25 @@ fn whoever_waits_for_what_is_refused_hears_so_and_is_cut_off() {
         assert!(matches!(ends.await, End::Unwritten(_)));
     }));
 }
+
+/// Others may act on what is published, so that it waits as replies do.
+#[test]
+fn no_message_is_sent_before_all_that_it_may_tell_of_is_in_the_log() {
+    let Stage { place, mut desk } = stage(&SimDisk::new(1));
+    let executor = LocalExecutor::new();
+    let mut pipes = [0; 2].map(|_| {
+        let (session, _, other) = place.session(1 << 12);
+        executor.spawn(session.run()).detach();
+        other
+    });
+    smol::block_on(executor.run(async {
+        let [writer, listener] = &mut pipes;
+        say(listener, "SUBSCRIBE news").await;
+        hear(listener, "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n").await;
+        say(writer, "MULTI\r\nXADD s 1-1 f v\r\nPUBLISH news 1-1\r\nEXEC").await;
+        rest().await;
+        assert_eq!((writer.waiting(), listener.waiting()), (0, 0));
+        desk.work();
+        hear(listener, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$3\r\n1-1\r\n").await;
+    }));
+}

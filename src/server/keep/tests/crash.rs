@@ -13,7 +13,8 @@ fn line(dice: &mut Dice, at: u64) -> String {
     let consumer = ["one", "two"][dice.below(2) as usize];
     let id = 1 + dice.below(at);
     let value = "v".repeat([1, 30, 700][dice.below(3) as usize]);
-    match dice.below(40) {
+    let [few, time] = [4, 2].map(|most| dice.below(most));
+    match dice.below(54) {
         0 => format!("DEL {key}"),
         1 => format!("RENAME {key} {other}"),
         2 => format!("EXPIRE {key} 1000"),
@@ -36,6 +37,24 @@ fn line(dice: &mut Dice, at: u64) -> String {
         22..=25 => format!("XREADGROUP GROUP {group} {consumer} COUNT 3 STREAMS {key} >"),
         26..=28 => format!("XACK {key} {group} {id} {} {}", id + 1, id + 2),
         29 | 30 => format!("XDEL {key} {id} {}", id + 1),
+        32 => format!("XADD {key} MAXLEN {few} {at} f {value}"),
+        33 => format!("XADD {key} NOMKSTREAM MINID {id} {at}-* f {value}"),
+        34 => format!("XSETID {key} {} ENTRIESADDED {} MAXDELETEDID {id}", at + 1, 100 + few),
+        35 => format!("XGROUP SETID {key} {group} {id} ENTRIESREAD {few}"),
+        36 => format!("RENAME {key} {key}"),
+        37 if few == 0 => format!("EXPIRE {key} -1"),
+        38 => format!("XREADGROUP GROUP {group} {consumer} NOACK COUNT 2 STREAMS {key} >"),
+        39 => format!("XREADGROUP GROUP {group} {consumer} STREAMS {key} {}", time * id),
+        40 => format!("XCLAIM {key} {group} {consumer} 0 {id} {} IDLE 5 JUSTID", id + 1),
+        41 => format!("XCLAIM {key} {group} {consumer} 0 {id} TIME 77 RETRYCOUNT {few} FORCE"),
+        42 => format!(
+            "XADD {key} {at}-1 f v\r\nXDEL {key} {at}-1\r\nXSETID {key} {at}\r\nXADD {key} {at}-1 f w"
+        ),
+        43 => format!("DEL {key}\r\nXADD {key} {at} f v\r\nXGROUP CREATE {key} {group} 0"),
+        44 => format!("XGROUP DESTROY {key} {group}\r\nXGROUP CREATE {key} {group} {id}"),
+        45 => format!("RENAME {key} t\r\nRENAME {other} {key}\r\nRENAME t {other}"),
+        46 if few == 0 => "FLUSHDB".into(),
+        47 => format!("XTRIM {key} MAXLEN ~ {few}"),
         31 => {
             let all = (0..3).map(|_| line(dice, at)).filter(|line| line.starts_with('X')).collect::<Vec<_>>();
             format!("MULTI\r\n{}\r\nEXEC", all.join("\r\n")).replace("\r\n\r\n", "\r\n")
@@ -134,4 +153,39 @@ fn a_server_that_is_killed_again_and_again_goes_on_where_it_was() {
             disk = disk.crash(if round % 2 == 0 { CrashKind::KeepAll } else { CrashKind::LoseAll });
         }
     }
+}
+
+/// However much is written with it, and wherever that ends.
+#[test]
+fn a_transaction_is_there_as_a_whole_or_not_at_all() {
+    let mut cuts = 0;
+    for call in 1.. {
+        let disk = SimDisk::new(1);
+        let mut desk = Desk::kept(&disk).unwrap();
+        let mut guest = desk.guest();
+        desk.say(&mut guest, "XADD a 1 f v\r\nXADD b 1 f v\r\nXADD c 1 f v");
+        desk.write();
+        desk.work();
+        disk.stop_at(disk.calls() + call);
+        let [large, small] = [3_000, 1_700].map(|len| "v".repeat(len));
+        for at in 2..6 {
+            desk.say(&mut guest, &format!("XADD a {at} f {large}"));
+        }
+        desk.say(&mut guest, &format!("MULTI\r\nXADD b 2 f {small}\r\nXADD c 2 f {small}\r\nEXEC"));
+        desk.write();
+        desk.work();
+        let is_cut = disk.is_stopped();
+        drop(desk);
+        for kind in kinds(call) {
+            let mut desk = Desk::kept(&disk.crash(kind)).unwrap();
+            let mut guest = desk.guest();
+            let found = desk.say(&mut guest, "XLEN b\r\nXLEN c");
+            assert!([":1 :1", ":2 :2"].contains(&found.as_str()), "{found} after call {call}");
+        }
+        if !is_cut {
+            break;
+        }
+        cuts += 1;
+    }
+    assert!(cuts > 3, "{cuts}");
 }

@@ -1,6 +1,7 @@
 //! A disk without room.
 
 use super::view::view;
+use crate::log::{Done, Terms};
 use crate::server::tests::desk::Desk;
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 
@@ -68,4 +69,58 @@ fn a_disk_that_fails_ends_the_server() {
     disk.heal();
     let desk = Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap();
     assert_eq!(view(&desk.world.keys).len(), 1);
+}
+
+/// Hours without room change nothing, whatever is asked for meanwhile.
+#[test]
+fn a_disk_that_is_full_for_long_leaves_nothing_behind() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept_by_thread(&disk).unwrap();
+    let mut guest = desk.guest();
+    desk.say(&mut guest, "XGROUP CREATE s g 0 MKSTREAM");
+    let barrier = desk.write();
+    desk.wait(barrier).unwrap();
+    disk.set_free(0);
+    let value = "x".repeat(900);
+    for at in 1.. {
+        desk.say(&mut guest, &format!("XADD s {at} f {value}"));
+        let barrier = desk.write();
+        if desk.wait(barrier).is_err() {
+            break;
+        }
+    }
+    desk.tick().unwrap();
+    let kept = |desk: &Desk| {
+        let keeper = desk.world.keeper.as_ref().unwrap();
+        let (_, next) = keeper.log().bounds(keeper.notes).unwrap();
+        assert_eq!(keeper.next_note, next);
+        keeper.upkeep.total()
+    };
+    let (before, total) = (view(&desk.world.keys), kept(&desk));
+    for _ in 0..50 {
+        desk.try_again();
+        assert!(desk.say(&mut guest, "BGREWRITEAOF").starts_with("-MISCONF"));
+        desk.tick().unwrap();
+        assert_eq!(kept(&desk), total);
+    }
+    // Of a stream that is gone, where there was no room to say so.
+    let keeper = desk.world.keeper.as_mut().unwrap();
+    keeper.next_topic += 1;
+    keeper.log().create_numbered(
+        keeper.next_topic - 1,
+        "stream.99".into(),
+        Terms::default(),
+        Done::unheard(),
+    );
+    disk.set_free(1 << 20);
+    desk.try_again();
+    assert_eq!((desk.world.refuses(), view(&desk.world.keys) == before), (None, true));
+    desk.say(&mut guest, "BGREWRITEAOF");
+    let barrier = desk.write();
+    desk.wait(barrier).unwrap();
+    kept(&desk);
+    assert_eq!(desk.topics(), ["server", "stream.1"]);
+    desk.close();
+    let desk = Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap();
+    assert_eq!(view(&desk.world.keys), before);
 }

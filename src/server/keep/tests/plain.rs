@@ -2,6 +2,7 @@
 
 use super::view::{shown, view};
 use crate::server::keep::DataError;
+use crate::server::stream::{Fields, Id, Limits, Read, Stream};
 use crate::server::tests::desk::Desk;
 use crate::sim::{CrashKind, SimDisk};
 
@@ -230,4 +231,65 @@ fn a_directory_of_a_broker_is_refused_and_nothing_in_it_changes() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A group that is handed much is told of shortly: how far it is once, and what it has in runs.
+#[test]
+fn what_is_read_together_is_noted_together() {
+    let mut stream = Stream::default();
+    stream.record(true);
+    for millis in 1..=5_000 {
+        let fields = Fields::new([&b"f"[..], b"v"].into_iter());
+        stream.add(Id { millis, seq: 0 }, fields, Limits { node_entries: 100, node_bytes: 0 });
+    }
+    stream.create_group(b"g", Id::ZERO, Some(0));
+    stream.take_changes();
+    stream.read_new(b"g", Read { consumer: b"one", most: 5_000, no_ack: false }, 7).unwrap();
+    let group = &stream.groups[&b"g"[..]];
+    assert_eq!((group.last, group.read), (Id { millis: 5_000, seq: 0 }, Some(5_000)));
+    let (changes, _) = stream.take_changes();
+    assert_eq!(changes.len(), 4, "a consumer, two runs of what it has, and how far the group is");
+}
+
+/// Offsets are counted from one entry to the next, across those that are gone.
+#[test]
+fn entries_behind_one_that_is_gone_are_still_known_apart() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept(&disk).unwrap();
+    let mut guest = desk.guest();
+    desk.say(
+        &mut guest,
+        "XADD s 1 f v\r\nXADD s 2 f v\r\nXADD s 3 f v\r\nXADD s 4 f v\r\nXADD s 5 f v\r\nXDEL s 2",
+    );
+    desk.write();
+    desk.work();
+    let mut disk = disk;
+    for gone in [3, 4] {
+        disk = disk.crash(CrashKind::LoseAll);
+        desk = Desk::kept(&disk).unwrap();
+        guest = desk.guest();
+        assert_eq!(desk.say(&mut guest, &format!("XDEL s {gone}")), ":1");
+        desk.write();
+        desk.work();
+    }
+    let mut desk = Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap();
+    assert!(shown(&mut desk, "s").starts_with("*2 *2 $3 1-0 *2 $1 f $1 v *2 $3 5-0 *2"));
+}
+
+/// One that is gone, and another one with its id, since ids went back.
+#[test]
+fn an_id_that_comes_again_is_that_of_the_one_that_is_there() {
+    let mut desk = after(&[
+        "XADD s 1 f v",
+        "XADD s 3 f v",
+        "XDEL s 3",
+        "XSETID s 1",
+        "XADD s 2 f w",
+        "XADD s 3 f w",
+        "XDEL s 3",
+        "XSETID s 2",
+        "XADD s 3 f x",
+    ]);
+    let mut guest = desk.guest();
+    assert_eq!(desk.say(&mut guest, "XRANGE s 3 3\r\nXDEL s 3\r\nXLEN s"), "*1 *2 $3 3-0 *2 $1 f $1 x :1 :2");
 }
