@@ -255,7 +255,10 @@ impl Draft {
                 }
             }
             Request::Describe { done } => done.tell(Ok(Box::new(state.clone()))),
-            Request::Sync { done } => self.answer(done, ()),
+            Request::Sync { done } => {
+                self.plan.sync = true;
+                self.answer(done, ());
+            }
             Request::Seal { done } => {
                 self.plan.seals = true;
                 last.extend(self.last(done, true, Change::Idle));
@@ -381,9 +384,9 @@ impl Draft {
         Some(change)
     }
 
-    /// Once the commit is on the disk.
+    /// Once the commit is on the disk, if anybody waits for that.
     fn answer<T: Send + 'static>(&mut self, done: Done<T>, value: T) {
-        self.plan.sync = true;
+        self.plan.sync |= done.is_heard();
         self.plan.answers.push(Box::new(move |result| done.tell(result.map(|()| value))));
     }
 

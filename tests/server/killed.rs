@@ -103,7 +103,6 @@ fn consume(mut client: Client, stream: &str) -> u64 {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "its clients block, in another process than the server")]
 fn what_was_replied_outlives_a_kill() {
     for fsync in ["always", "everysec"] {
         let dir = TempDir::new();

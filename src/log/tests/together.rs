@@ -137,7 +137,9 @@ fn a_topic_is_made_written_to_and_deleted_together() {
 fn topics_that_go_go_together_and_nobody_waits() {
     let disk = SimDisk::new(7);
     let mut log = open(&disk);
+    let before = disk.calls();
     log.writer.work_off((0..20).map(create).collect());
+    assert_eq!((log.writer.state.topics.len(), disk.calls() - before), (20, 1), "one write");
     let before = disk.calls();
     log.writer.work_off((0..20).map(delete).collect());
     assert_eq!((log.writer.state.topics.len(), disk.calls() - before), (0, 1), "one write");
