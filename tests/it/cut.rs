@@ -319,13 +319,14 @@ const FUTURES: &[(&str, Make)] = &[
 ];
 
 /// What users implement, what is not theirs to drop, and what can't be had inside of this world.
-const NOT_HERE: [(&str, &str); 10] = [
+const NOT_HERE: [(&str, &str); 11] = [
     ("actor::traits::Actor::handle", "implemented by users"),
     ("actor::traits::Actor::started", "implemented by users"),
     ("actor::traits::Actor::stopping", "implemented by users"),
     ("broker::handler::Consumer::handle", "implemented by users"),
     ("broker::handler::Consumer::started", "implemented by users"),
     ("server::builder::ServerBuilder::serve", "needs sockets: tests/server"),
+    ("server::serving::Serving::failure", "needs sockets: tests/server"),
     ("server::serving::Serving::stop", "needs sockets: tests/server"),
     ("sim::handle::Sim::spawn", "takes a future, is none"),
     ("sim::kit::cut::cut", "is what drops the others"),
