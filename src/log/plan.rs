@@ -148,16 +148,10 @@ impl Draft {
     fn most_bytes(&self, request: &Request) -> usize {
         match request {
             Request::Append { topic, records, settles, .. } => {
-                let joins = self.data.get(topic).map_or(0, |(_, all)| all.growth(records));
-                let settles = settles.as_ref().map_or(0, settles_bytes);
-                frame_len(records.bytes().len()) + joins + settles
+                self.data_bytes(*topic, records) + settles.as_ref().map_or(0, settles_bytes)
             }
             Request::AppendAll { parts, .. } => {
-                let part = |(topic, records): &(u32, Records)| {
-                    let joins = self.data.get(topic).map_or(0, |(_, all)| all.growth(records));
-                    frame_len(records.bytes().len()) + joins
-                };
-                parts.iter().map(part).sum()
+                parts.iter().map(|(topic, records)| self.data_bytes(*topic, records)).sum()
             }
             Request::Settle { settles, .. } => settles_bytes(settles),
             Request::Mark { marks, .. } => marks_bytes(marks),
@@ -175,6 +169,12 @@ impl Draft {
             | Request::Close { .. } => frame_len(0),
             Request::Describe { .. } | Request::Sync { .. } => 0,
         }
+    }
+
+    /// What records add, behind those that their topic gets already.
+    fn data_bytes(&self, topic: u32, records: &Records) -> usize {
+        let joins = self.data.get(&topic).map_or(0, |(_, all)| all.growth(records));
+        frame_len(records.bytes().len()) + joins
     }
 
     fn take_owed(&mut self, owed: &mut Owed, state: &State, full: usize) {

@@ -163,7 +163,7 @@ impl ServerBuilder {
 /// Opens a data directory, and lets a world have what is in it.
 async fn open(rt: &Rt, dir: &Path, world: &mut World) -> Result<Log, DataError> {
     let (options, nodes, path) = (Options::new(rt.random()), world.config.nodes, dir.to_path_buf());
-    let now = Now { moment: rt.now(), millis: rt.wall_millis() };
+    let now = Now::of(rt);
     let (tell, opened) = async_channel::bounded(1);
     let work = move || {
         let open = || {

@@ -74,7 +74,7 @@ impl World {
 
     /// Writes what happened to streams since; answers what a reply waits for that tells of it.
     pub(super) fn write_down(&mut self, rt: &Rt) -> Barrier {
-        let now = Now { moment: rt.now(), millis: rt.wall_millis() };
+        let now = Now::of(rt);
         self.keeper.as_mut().map_or(Barrier::default(), |keeper| keeper.write(&mut self.keys, now))
     }
 

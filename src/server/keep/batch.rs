@@ -125,11 +125,8 @@ impl Keeper {
         let Some(kept) = self.streams.get_mut(&number) else { return };
         batch.then.gone.push(std::mem::replace(&mut kept.topic, topic));
         kept.trimmed = 0;
-        let (before, place, ends) = (batch.notes.bytes(), kept.place.clone(), kept.ends);
         batch.add(topic, &stream.renumber(), self.log.most_bytes());
-        batch.notes.placed(number, topic, &place, now.millis_at(ends));
-        batch.notes.changed(number, stream.next_offset(), &stream.snapshot());
-        self.upkeep.is_whole(number, self.next_note, (batch.notes.bytes() - before) as u64);
+        self.note_whole(number, stream, batch, now);
     }
 
     pub(super) fn gone(&mut self, number: u64, batch: &mut Batch) {
@@ -142,13 +139,18 @@ impl Keeper {
 
     /// Notes all that a stream is, but for its entries.
     pub(super) fn whole(&mut self, number: u64, keys: &mut Keys, batch: &mut Batch, now: Now) {
-        let (Some(kept), Some((place, stream, ends))) = (self.streams.get(&number), keys.numbered(number))
-        else {
+        match keys.numbered(number) {
+            Some((_, stream, _)) => self.note_whole(number, stream, batch, now),
             // Why: it would be due for ever.
-            return self.upkeep.is_gone(number);
-        };
+            None => self.upkeep.is_gone(number),
+        }
+    }
+
+    fn note_whole(&mut self, number: u64, stream: &Stream, batch: &mut Batch, now: Now) {
+        // Why: it would be due for ever.
+        let Some(kept) = self.streams.get(&number) else { return self.upkeep.is_gone(number) };
         let before = batch.notes.bytes();
-        batch.notes.placed(number, kept.topic, place, now.millis_at(ends));
+        batch.notes.placed(number, kept.topic, &kept.place, now.millis_at(kept.ends));
         batch.notes.changed(number, stream.next_offset(), &stream.snapshot());
         self.upkeep.is_whole(number, self.next_note, (batch.notes.bytes() - before) as u64);
     }

@@ -12,6 +12,7 @@ use super::tracked::Place;
 use super::upkeep::Upkeep;
 use crate::base::Moment;
 use crate::log::{Chain, Done, Log, LogError, Records, State};
+use crate::runtime::Rt;
 use crate::server::keys::Keys;
 use crate::server::stream::Limits;
 
@@ -257,18 +258,19 @@ impl Keeper {
             return Ok(false);
         }
         self.looked = now.moment;
+        let tries = self.log.most_bytes().min(TRY);
         match &mut self.refuses {
             // Nothing failed: there was room.
             Some(refusal) if refusal.tries => {
                 tracing::info!(target: "callboard::server", "there is room on the disk again");
                 self.refuses = None;
-                self.upkeep.wrote(self.next_note - 1, TRY.min(self.log.most_bytes()) as u64);
+                self.upkeep.wrote(self.next_note - 1, tries as u64);
                 self.sweep();
             }
             Some(refusal) => {
                 refusal.tries = true;
                 // As large as what is written at a time may well be.
-                let nothing = Writer::nothing(TRY.min(self.log.most_bytes()));
+                let nothing = Writer::nothing(tries);
                 self.written.sequence += 1;
                 self.append(vec![(self.notes, one_record(&nothing, now))], Some(Then::default()));
                 self.next_note += 1;
@@ -282,10 +284,14 @@ impl Keeper {
         Ok(false)
     }
 
+    /// All that it uses.
+    pub(super) fn topics(&self) -> BTreeSet<u32> {
+        self.streams.values().map(|kept| kept.topic).chain([self.notes]).collect()
+    }
+
     /// Deletes what should have been, and had no room for that.
     fn sweep(&self) {
-        let (log, below) = (self.log.clone(), self.next_topic);
-        let used: BTreeSet<u32> = self.streams.values().map(|kept| kept.topic).chain([self.notes]).collect();
+        let (log, below, used) = (self.log.clone(), self.next_topic, self.topics());
         self.log.describe(Done::new(move |state: Result<Box<State>, LogError>| {
             // Why not heard of: where there is no answer there is nothing to delete from.
             state.into_iter().for_each(|state| delete_unused(&log, &state, &used, below));
@@ -345,6 +351,10 @@ fn wait<T: Send + 'static>(ask: impl FnOnce(Done<T>)) -> Result<T, DataError> {
 }
 
 impl Now {
+    pub(in crate::server) fn of(rt: &Rt) -> Now {
+        Now { moment: rt.now(), millis: rt.wall_millis() }
+    }
+
     /// When something ends, in milliseconds since 1970.
     pub(super) fn millis_at(self, ends: Option<Moment>) -> Option<u64> {
         let left = ends?.since(self.moment).as_millis();

@@ -113,8 +113,7 @@ pub(in crate::server) fn recover(
         streams.push((place, stream, ends));
     }
     // What was made for a stream that was never confirmed, or was not deleted any more with one that is gone.
-    let used: BTreeSet<u32> = keeper.streams.values().map(|kept| kept.topic).chain([notes]).collect();
-    delete_unused(&log, &state, &used, next_topic);
+    delete_unused(&log, &state, &keeper.topics(), next_topic);
     Ok(Recovered { keeper, streams, last })
 }
 

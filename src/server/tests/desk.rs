@@ -56,7 +56,7 @@ impl Desk {
         let mut desk = Desk::new();
         let options = Options { slot_bytes: 16 << 10, roll_bytes: 8 << 10, entropy: 3 };
         let (log, driver, state, _) = Log::open(Arc::new(disk.clone()), Path::new("/data"), options)?;
-        let now = Now { moment: desk.rt.now(), millis: desk.rt.wall_millis() };
+        let now = Now::of(&desk.rt);
         let Recovered { keeper, streams, last } = recover(log, state, desk.world.config.nodes, now)?;
         desk.world.keys.replace_streams(streams, last);
         desk.world.keeper = Some(keeper);
