@@ -318,9 +318,6 @@ impl<T: 'static> Reader<'_, T> {
     }
 }
 
-/// So much is read at a time.
-pub(crate) const CHUNK: usize = 1 << 20;
-
 /// Reads from the log what a topic goes on with. Blocks.
 pub(crate) fn recover<T: 'static>(
     log: &Log,
@@ -346,20 +343,17 @@ pub(crate) fn recover<T: 'static>(
     // Why not over where a group's history ends: it reads that in runs of its own, and tells runs by their first offsets.
     let ends = groups.values().map(|known| known.since).chain([unsure]).collect();
     let mut items = ReadItems::new(ends);
-    let mut from = match groups.values().map(Known::from).min() {
+    let from = match groups.values().map(Known::from).min() {
         Some(floor) => state.floor.max(floor),
         None if retains => next,
         None => state.floor,
     };
-    while from < next {
-        let chunk = log.read(number, from, CHUNK)?;
-        for (offset, record) in chunk.records() {
-            if groups.is_empty() || groups.values().any(|group| group.wants(offset)) {
-                items.add(offset, &record, &reader);
-            }
+    log.each_record(number, (from, next), |offset, record| {
+        if groups.is_empty() || groups.values().any(|group| group.wants(offset)) {
+            items.add(offset, record, &reader);
         }
-        from = chunk.end().unwrap_or(next);
-    }
+        Ok::<(), LogError>(())
+    })?;
     let ReadItems { runs, mut unread, .. } = items;
     for unread in &mut unread {
         let open = groups.iter().filter(|(_, known)| known.wants(unread.id.offset()));

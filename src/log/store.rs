@@ -11,12 +11,15 @@ use super::change::{Marks, Terms};
 use super::error::LogError;
 use super::journal::Journal;
 use super::open::{self, Found, Options};
-use super::record::Records;
+use super::record::{Record, Records};
 use super::request::{Chain, Done, Queue, Request, Settles};
 use super::shelf::{Chunk, Shelf};
 use super::state::State;
 use super::vfs::Vfs;
 use super::writer::Writer;
+
+/// So much is read at a time, where all is.
+const CHUNK: usize = 1 << 20;
 
 /// A handle to an open log. Once the last one is gone, what was asked for is done, and the log closes.
 #[derive(Clone, Debug)]
@@ -155,6 +158,21 @@ impl Log {
     /// Reads a topic's records from an offset on, or from the first there is. Blocks.
     pub(crate) fn read(&self, topic: u32, from: u64, most: usize) -> Result<Chunk, LogError> {
         self.0.shelf.read(topic, from, most)
+    }
+
+    /// Hands a topic's records from an offset on to `take`, in order, until one is behind the last or `take` fails. Blocks.
+    pub(crate) fn each_record<E: From<LogError>>(
+        &self,
+        topic: u32,
+        (mut from, end): (u64, u64),
+        mut take: impl FnMut(u64, &Record<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while from < end {
+            let chunk = self.read(topic, from, CHUNK)?;
+            chunk.records().try_for_each(|(offset, record)| take(offset, &record))?;
+            from = chunk.end().unwrap_or(end);
+        }
+        Ok(())
     }
 
     /// Reads a topic's last records before an offset. Blocks.

@@ -6,7 +6,7 @@ use crate::base::{Bug, Moment, Name, planted};
 use crate::broker::disk::{Disk, Keeper, Stored, answered, blocking};
 use crate::broker::envelope::Envelope;
 use crate::broker::item::Item;
-use crate::broker::record::{CHUNK, Clocks, Home, Reader, Record as Beside};
+use crate::broker::record::{Clocks, Home, Reader, Record as Beside};
 use crate::broker::{Codec, OpenError};
 use crate::log::{Done, Log, LogError, Record, Records, Settles, TopicState};
 use crate::runtime::Rt;
@@ -59,28 +59,25 @@ fn read_schedule<T: 'static>(
     reader: &Reader<'_, T>,
 ) -> Result<ReadSchedule<T>, LogError> {
     let done = state.groups.get(&Home::GROUP).map(|group| &group.done);
-    let (mut waiting, mut unread, mut from) = (Vec::new(), Vec::new(), state.floor);
-    while from < state.next {
-        let chunk = log.read(number, from, CHUNK)?;
-        for (offset, record) in chunk.records() {
-            if done.is_some_and(|done| done.contains(offset)) {
-                continue;
-            }
-            match reader.item(record.millis, None, record.body) {
-                Ok(mut item) => {
-                    let due = Envelope::decode(record.body).ok().and_then(|envelope| envelope.due);
-                    if let Some(key) = record.key {
-                        item.set_dedup(key.into());
-                    }
-                    let home = Some(Home { schedule: number, offset });
-                    item.set_record(Beside { bytes: record.body.to_vec(), confirm: None, home });
-                    waiting.push((due.unwrap_or(0), item));
-                }
-                Err(_) => unread.push((offset, record.millis, record.body.to_vec())),
-            }
+    let (mut waiting, mut unread) = (Vec::new(), Vec::new());
+    log.each_record(number, (state.floor, state.next), |offset, record| {
+        if done.is_some_and(|done| done.contains(offset)) {
+            return Ok::<(), LogError>(());
         }
-        from = chunk.end().unwrap_or(state.next);
-    }
+        match reader.item(record.millis, None, record.body) {
+            Ok(mut item) => {
+                let due = Envelope::decode(record.body).ok().and_then(|envelope| envelope.due);
+                if let Some(key) = record.key {
+                    item.set_dedup(key.into());
+                }
+                let home = Some(Home { schedule: number, offset });
+                item.set_record(Beside { bytes: record.body.to_vec(), confirm: None, home });
+                waiting.push((due.unwrap_or(0), item));
+            }
+            Err(_) => unread.push((offset, record.millis, record.body.to_vec())),
+        }
+        Ok(())
+    })?;
     // Why here: what was due before now has one moment from now on.
     waiting.sort_by_key(|(due, _)| *due);
     let waiting = waiting.into_iter().map(|(due, item)| (reader.clocks.moment(due), item));

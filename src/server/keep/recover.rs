@@ -11,9 +11,6 @@ use crate::base::Moment;
 use crate::log::{Done, Log, LogError, Ranges, State, Terms};
 use crate::server::stream::{Change, Limits, Stream};
 
-/// So much is read at a time.
-const READ: usize = 1 << 20;
-
 /// What was found in a log.
 #[derive(Debug)]
 pub(in crate::server) struct Recovered {
@@ -137,23 +134,18 @@ fn number_of(topic: &str) -> Option<u64> {
 /// Reads what is noted: the streams that are there, and the largest number that any had.
 fn read_notes(log: &Log, keeper: &mut Keeper) -> Result<(BTreeMap<u64, Found>, u64), DataError> {
     let (mut found, mut last, mut reader) = (BTreeMap::<u64, Found>::new(), 0, Reader::default());
-    let Some((mut from, next)) = log.bounds(keeper.notes) else { return Ok((found, last)) };
-    keeper.next_note = next;
-    while from < next {
-        let chunk = log.read(keeper.notes, from, READ)?;
-        for (offset, record) in chunk.records().filter(|(offset, _)| *offset >= from) {
-            let unreadable = |_| DataError::Unreadable { topic: NOTES.into(), offset };
-            keeper.upkeep.wrote(offset, record.body.len() as u64);
-            let notes = reader.take(offset, record.body).map_err(unreadable)?;
-            for note in
-                notes.into_iter().flat_map(|(first, notes)| notes.into_iter().map(move |note| (first, note)))
-            {
-                last = last.max(note.1.number);
-                apply(&mut found, keeper, note);
-            }
+    let Some(bounds) = log.bounds(keeper.notes) else { return Ok((found, last)) };
+    keeper.next_note = bounds.1;
+    log.each_record(keeper.notes, bounds, |offset, record| {
+        let unreadable = |_| DataError::Unreadable { topic: NOTES.into(), offset };
+        keeper.upkeep.wrote(offset, record.body.len() as u64);
+        let (first, notes) = reader.take(offset, record.body).map_err(unreadable)?.unwrap_or_default();
+        for note in notes {
+            last = last.max(note.number);
+            apply(&mut found, keeper, (first, note));
         }
-        from = chunk.end().filter(|end| *end > from).unwrap_or(next);
-    }
+        Ok::<(), DataError>(())
+    })?;
     Ok((found, last))
 }
 
@@ -199,32 +191,26 @@ fn read_stream(
         }
     }
     let mut changes = changes.into_iter().peekable();
-    let mut from = first;
-    loop {
+    let mut catch_up = |stream: &mut Stream| {
         while let Some((_, changes)) = changes.next_if(|(offset, _)| *offset <= stream.next_offset()) {
             changes.into_iter().for_each(|change| stream.apply(change));
         }
-        if from >= next {
-            break;
+    };
+    log.each_record(topic, (first, next), |offset, record| {
+        catch_up(&mut stream);
+        let unreadable = || DataError::Unreadable { topic: format!("{ENTRIES}{number}"), offset };
+        let (id, fields) = take_entry(record.body).ok_or_else(unreadable)?;
+        // In a log there are no gaps.
+        if offset != stream.next_offset() {
+            return Err(unreadable());
         }
-        let chunk = log.read(topic, from, READ)?;
-        for (offset, record) in chunk.records().filter(|(offset, _)| *offset >= from) {
-            while let Some((_, changes)) = changes.next_if(|(at, _)| *at <= offset) {
-                changes.into_iter().for_each(|change| stream.apply(change));
-            }
-            let unreadable = || DataError::Unreadable { topic: format!("{ENTRIES}{number}"), offset };
-            let (id, fields) = take_entry(record.body).ok_or_else(unreadable)?;
-            // In a log there are no gaps.
-            if offset != stream.next_offset() {
-                return Err(unreadable());
-            }
-            match gone.contains(offset) {
-                true => stream.pass_by(id, limits),
-                false => stream.add(id, fields, limits),
-            }
+        match gone.contains(offset) {
+            true => stream.pass_by(id, limits),
+            false => stream.add(id, fields, limits),
         }
-        from = chunk.end().filter(|end| *end > from).unwrap_or(next);
-    }
+        Ok(())
+    })?;
+    catch_up(&mut stream);
     stream.number = number;
     stream.record(true);
     Ok((stream, first))
