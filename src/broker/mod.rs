@@ -240,6 +240,8 @@ pub(crate) use settings::GroupSettings;
 // What the simulator's test kit sees of a broker.
 #[cfg(feature = "sim")]
 pub(crate) use bits::Bits;
+#[cfg(feature = "server")]
+pub(crate) use disk::{answered, blocking};
 #[cfg(feature = "sim")]
 pub(crate) use order::Order;
 #[cfg(feature = "sim")]

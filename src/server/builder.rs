@@ -11,6 +11,7 @@ use super::config::Config;
 use super::keep::{DataError, Fsync, Now, Recovered, recover};
 use super::serving::{Serving, serve};
 use super::world::World;
+use crate::broker::blocking;
 use crate::log::{Log, LogError, Options, RealFs};
 use crate::runtime::{Listener, NoRuntime, Rt, Runtime};
 
@@ -164,21 +165,15 @@ impl ServerBuilder {
 async fn open(rt: &Rt, dir: &Path, world: &mut World) -> Result<Log, DataError> {
     let (options, nodes, path) = (Options::new(rt.random()), world.config.nodes, dir.to_path_buf());
     let now = Now::of(rt);
-    let (tell, opened) = async_channel::bounded(1);
-    let work = move || {
-        let open = || {
-            let (log, driver, state, found) = Log::open(Arc::new(RealFs), &path, options)?;
-            driver.spawn()?;
-            if let Some((file, at, bytes)) = found.torn {
-                tracing::warn!(target: "callboard::server", ?file, at, bytes, "the end of the log was being written when it ended, and was cut");
-            }
-            Ok((recover(log.clone(), state, nodes, now)?, log))
-        };
-        // Why unheard: whoever asked may have gone.
-        drop(tell.try_send(open()));
-    };
-    rt.spawn_blocking("open the data directory", Box::new(work));
-    let (recovered, log) = opened.recv().await.unwrap_or(Err(DataError::Log(LogError::Closed)))?;
+    let opened = blocking(rt, "open the data directory", move || {
+        let (log, driver, state, found) = Log::open(Arc::new(RealFs), &path, options)?;
+        driver.spawn()?;
+        if let Some((file, at, bytes)) = found.torn {
+            tracing::warn!(target: "callboard::server", ?file, at, bytes, "the end of the log was being written when it ended, and was cut");
+        }
+        Ok::<_, DataError>((recover(log.clone(), state, nodes, now)?, log))
+    });
+    let (recovered, log) = opened.await.ok_or(LogError::Closed)??;
     let Recovered { mut keeper, streams, last } = recovered;
     world.config.keeps = true;
     world.config.most_bulk = world.config.most_bulk.min(keeper.most_entry());

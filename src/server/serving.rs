@@ -15,7 +15,8 @@ use super::keep::{Confirmed, DataError, Now};
 use super::session::{End, Session};
 use super::world::World;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
-use crate::log::{Done, Log};
+use crate::broker::answered;
+use crate::log::Log;
 use crate::runtime::{Listener, Rt};
 
 /// So often it looks for clients that are silent for too long, and for keys that are over.
@@ -166,10 +167,9 @@ impl Serving {
             world.write_down(&self.rt);
         }
         if let Some(log) = &self.log {
-            let (tell, closed) = async_channel::bounded(1);
-            // Why unheard: it waits for one answer, and there is room for that.
-            log.close(true, Done::new(move |result| drop(tell.try_send(result))));
-            if let Ok(Err(error)) = closed.recv().await {
+            let (done, closed) = answered();
+            log.close(true, done);
+            if let Ok(Err(error)) = closed.await {
                 tracing::error!(target: "callboard::server", %error, "the data directory was not closed in order");
             }
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use callboard::broker::{
-    AckError, Codec, DataDirBuilder, DeadReason, Durability, ErrorKind, OpenError, Raw, Retain,
+    AckError, DataDirBuilder, DeadReason, Durability, ErrorKind, OpenError, Raw, Retain,
 };
 use callboard::prelude::*;
 use callboard::sim::{CrashKind, Sim, SimDisk};
@@ -12,6 +12,7 @@ use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 
 use crate::every;
 use crate::kit::until;
+use crate::unread::{ALL, Numbers};
 
 /// A directory that goes when this is dropped; in a simulation, on a disk of its own.
 pub(crate) struct TempDir {
@@ -281,30 +282,16 @@ fn a_topic_that_is_deleted_is_gone_from_the_disk_and_its_name_is_free() {
 /// G21: what nobody can read any more goes to the dead letters, as the bytes that it is.
 #[test]
 fn a_payload_that_no_longer_decodes_is_a_dead_letter() {
-    struct Numbers(bool);
-    impl Codec<u64> for Numbers {
-        fn name(&self) -> &str {
-            "numbers/1"
-        }
-        fn encode(&self, number: &u64, into: &mut Vec<u8>) -> Result<(), Fault> {
-            into.extend(number.to_le_bytes());
-            Ok(())
-        }
-        fn decode(&self, bytes: &[u8], _: u32) -> Result<u64, Fault> {
-            let number = u64::from_le_bytes(bytes.try_into()?);
-            if self.0 || number != 2 { Ok(number) } else { Err(Fault::new("two is no number any more")) }
-        }
-    }
     every::runtime(|| async {
         let dir = TempDir::new("undecodable");
         let broker = dir.builder().open().await.unwrap();
-        let numbers = broker.topic::<u64>("numbers").durable(Numbers(true)).open().await.unwrap();
+        let numbers = broker.topic::<u64>("numbers").durable(Numbers(ALL)).open().await.unwrap();
         drop(numbers.group("sum").stream().await.unwrap());
         numbers.publish_all([1, 2, 3]).await.unwrap();
         broker.shutdown().await;
 
         let broker = dir.builder().open().await.unwrap();
-        let numbers = broker.topic::<u64>("numbers").durable(Numbers(false)).open().await.unwrap();
+        let numbers = broker.topic::<u64>("numbers").durable(Numbers(2)).open().await.unwrap();
         let mut sum = numbers.group("sum").stream().await.unwrap();
         for expected in [1, 3] {
             let number = sum.next().await.unwrap();

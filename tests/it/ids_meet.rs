@@ -14,12 +14,7 @@ use crate::disk::{self, Number};
 use crate::durable::TempDir;
 use crate::every;
 use crate::kit::{millis, reads, secs, until};
-
-const FAR: u64 = 1 << 60;
-
-fn id(millis: u64, sequence: u64) -> MessageId {
-    MessageId::from_parts(millis, sequence)
-}
+use crate::own_ids::{FAR, all as from, id, kept};
 
 /// As whoever has it from elsewhere: it tells of no offset.
 fn after(id: MessageId) -> Start {
@@ -28,16 +23,6 @@ fn after(id: MessageId) -> Start {
 
 async fn publish(topic: &Topic<u64>, id: MessageId, value: u64) {
     assert_eq!(topic.message(value).id(id).publish().await.unwrap().id, id);
-}
-
-async fn kept(dir: &TempDir) -> (Broker, Topic<u64>) {
-    let broker = dir.builder().open().await.unwrap();
-    let topic = broker.topic::<u64>("t").durable(Number).retain(Retain::all()).open().await.unwrap();
-    (broker, topic)
-}
-
-async fn from(topic: &Topic<u64>, start: Start) -> Vec<(u64, MessageId)> {
-    topic.browse(start).map_ok(|message| (*message, message.id())).try_collect().await.unwrap()
 }
 
 async fn values(topic: &Topic<u64>, start: Start) -> Vec<u64> {

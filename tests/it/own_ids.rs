@@ -11,12 +11,12 @@ use crate::durable::TempDir;
 use crate::every;
 use crate::kit::{begun, poll_once, secs, until};
 
-fn id(millis: u64, sequence: u64) -> MessageId {
+pub(crate) fn id(millis: u64, sequence: u64) -> MessageId {
     MessageId::from_parts(millis, sequence)
 }
 
 /// Ahead of all clocks, in tests as in life.
-const FAR: u64 = 1 << 60;
+pub(crate) const FAR: u64 = 1 << 60;
 
 async fn publish(topic: &Topic<u64>, id: MessageId, value: u64) -> MessageId {
     topic.message(value).id(id).publish().await.unwrap().id
@@ -177,13 +177,13 @@ fn publishers_beside_each_other_leave_ids_that_only_grow() {
     });
 }
 
-async fn kept(dir: &TempDir) -> (Broker, Topic<u64>) {
+pub(crate) async fn kept(dir: &TempDir) -> (Broker, Topic<u64>) {
     let broker = dir.builder().open().await.unwrap();
     let topic = broker.topic::<u64>("t").durable(Number).retain(Retain::all()).open().await.unwrap();
     (broker, topic)
 }
 
-async fn all(topic: &Topic<u64>, start: Start) -> Vec<(u64, MessageId)> {
+pub(crate) async fn all(topic: &Topic<u64>, start: Start) -> Vec<(u64, MessageId)> {
     topic.browse(start).map_ok(|message| (*message, message.id())).try_collect().await.unwrap()
 }
 

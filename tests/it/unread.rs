@@ -14,10 +14,10 @@ use crate::kit::{reads, secs, until};
 use crate::seen::balanced;
 
 /// Numbers, of which it can't read those that are divisible by one.
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 /// All of them can be read.
-const ALL: u64 = u64::MAX;
+pub(crate) const ALL: u64 = u64::MAX;
 
 impl Codec<u64> for Numbers {
     fn name(&self) -> &str {
