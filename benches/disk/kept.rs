@@ -96,6 +96,33 @@ impl Bench {
         self.reopen("10 000 topics, in segments", 500.0);
     }
 
+    /// What commits notice of what moves beside them.
+    pub fn beside(&mut self) {
+        let mut engine = self.engine("beside");
+        let first = engine.create((0..10_000).map(|at| format!("topic-{at}"))).unwrap();
+        engine.commit(first..first + 10_000, 1, &[3; 100], true).unwrap();
+        let topic = engine.create(["settled".to_string()]).unwrap();
+        let (moved, mut longest) = (self.dir.join("beside/topics/00009999"), 0_f64);
+        // Until the third slot is begun, and what is in the first moves.
+        commit_all(&mut engine, topic, 140, 1, &vec![3; MIB], true);
+        let took = timed(|| {
+            while !moved.exists() {
+                let commit = commit_all(&mut engine, topic, 16, 16, &[3; 100], true);
+                longest = longest.max(commit.within(1.0).as_secs_f64() * 1e3);
+            }
+        });
+        let of = format!("ms, while 10 000 topics moved for {took:.1?}");
+        line(
+            "longest commit of 16 x 100 B beside it",
+            format!("{longest:.1} ms"),
+            longest,
+            Target::None,
+            &of,
+        );
+        engine.close().unwrap();
+        std::fs::remove_dir_all(self.dir.join("beside")).unwrap();
+    }
+
     fn reopen(&self, what: &str, target: f64) {
         let name = self.dir.join("recovery");
         let open = |heat: &str| {

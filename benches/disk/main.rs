@@ -1,7 +1,7 @@
 //! Does the log do what the disk can? Each number is held against a raw probe of the same disk, in the same run.
 //!
 //! `cargo bench --bench disk`, with `CB_BENCH_DIR` for the disk in question, `CB_BENCH_LONG=1` for longer rounds, and
-//! words behind `--` for the parts to run: `commits`, `api`, `topics`, `read`, `recovery`, `space`. A line is
+//! words behind `--` for the parts to run: `commits`, `api`, `topics`, `read`, `recovery`, `beside`, `space`. A line is
 //! `PASS|SHORT|INFO`, what was measured, its value, the ratio or number that is held against the target, the target, and
 //! what it is a ratio of. `SHORT` says that a target is missed; it is news, not a failure. The targets and what became of
 //! them are in `docs/decisions/0011-the-log.md`.
@@ -57,6 +57,9 @@ fn main() {
     }
     if wanted("recovery") {
         bench.recovery();
+    }
+    if wanted("beside") {
+        bench.beside();
     }
     if wanted("space") {
         bench.space();

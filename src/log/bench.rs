@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::aside::Aside;
 use super::change::Terms;
 use super::error::LogError;
 use super::open::{self, Options};
@@ -38,7 +39,9 @@ impl Engine {
     /// # Errors
     /// Those of the log.
     pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<Engine, LogError> {
-        open::open(vfs, dir, Options::new(1)).map(|(writer, _)| Engine(writer))
+        let (mut writer, _) = open::open(vfs, dir, Options::new(1))?;
+        writer.aside = Aside::on_threads();
+        Ok(Engine(writer))
     }
 
     /// Creates topics of these names, in one commit; answers with the number of the first.

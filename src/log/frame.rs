@@ -133,10 +133,17 @@ pub(crate) fn frame_len(body: usize) -> usize {
 }
 
 /// Adds a frame to `out`.
+pub(crate) fn push(out: &mut Vec<u8>, header: &Header, body: &[u8], seed: u32) {
+    push_head(out, header, body, seed);
+    out.extend(body);
+    push_end(out, body.len());
+}
+
+/// Adds what stands before a frame's body, which must come behind it, and [`push_end`].
 ///
 /// # Panics
 /// If the body has 4 GiB or more, which the limits of records, and of what is kept of groups, don't let happen.
-pub(crate) fn push(out: &mut Vec<u8>, header: &Header, body: &[u8], seed: u32) {
+pub(crate) fn push_head(out: &mut Vec<u8>, header: &Header, body: &[u8], seed: u32) {
     let Ok(len) = u32::try_from(body.len()) else { panic!("callboard bug: a frame of {} bytes", body.len()) };
     let start = out.len();
     out.extend(MAGIC);
@@ -150,12 +157,21 @@ pub(crate) fn push(out: &mut Vec<u8>, header: &Header, body: &[u8], seed: u32) {
     out.extend(header.count.to_le_bytes());
     out.extend(header.offset.to_le_bytes());
     out.extend(header.millis.to_le_bytes());
-    out.extend(body);
-    out.resize(start + frame_len(body.len()), 0);
-    let sum = out.get(start + 8..).map_or(0, |bytes| crc32c_append(seed, bytes));
+    let head = crc32c_append(seed, out.get(start + 8..).unwrap_or_default());
+    let sum = crc32c_append(crc32c_append(head, body), end_of(body.len()));
     if let Some(place) = out.get_mut(start + 4..start + 8) {
         place.copy_from_slice(&sum.to_le_bytes());
     }
+}
+
+/// Adds the zeros behind a body of so many bytes.
+pub(crate) fn push_end(out: &mut Vec<u8>, body: usize) {
+    out.extend(end_of(body));
+}
+
+fn end_of(body: usize) -> &'static [u8] {
+    const ZEROS: [u8; ALIGN] = [0; ALIGN];
+    ZEROS.get(..frame_len(body) - HEADER - body).unwrap_or_default()
 }
 
 /// Reads the frame that `bytes` begin with.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::checkpoint::unsynced;
 use super::error::LogError;
 use super::frame::{self, Frame, HEADER, Header, Kind, NoFrame, frame_len};
+use super::gather::Gather;
 use super::layout::{self, Uuid};
 use super::shelf::Piece;
 use super::vfs::{OpenMode, Vfs, VfsFile};
@@ -260,18 +261,23 @@ impl Journal {
     }
 
     /// Writes a commit, and does not sync it.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+    pub(crate) fn write(&mut self, commit: &Gather<'_>) -> Result<(), LogError> {
         let slot = self.slots.get(self.current).ok_or(LogError::Closed)?;
         self.dirty = true;
-        if let Err(error) = slot.file.write_all_at(bytes, self.at) {
-            let error = LogError::io("write", &slot.path, error);
-            return Err(if error.is_full() {
-                slot.take_back(bytes, self.at).err().unwrap_or(error)
-            } else {
-                error
-            });
+        let mut at = self.at;
+        for piece in commit.pieces() {
+            if let Err(error) = slot.file.write_all_at(piece, at) {
+                let error = LogError::io("write", &slot.path, error);
+                return Err(if error.is_full() {
+                    let bytes = commit.pieces().collect::<Vec<_>>().concat();
+                    slot.take_back(&bytes, self.at).err().unwrap_or(error)
+                } else {
+                    error
+                });
+            }
+            at += piece.len() as u64;
         }
-        self.at += bytes.len() as u64;
+        self.at = at;
         Ok(())
     }
 

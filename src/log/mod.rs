@@ -24,6 +24,8 @@
 //!   in a file that is replaced by renaming.
 //! - **Segments** (`segment.rs`) hold a topic's data once its slot is needed. How much of one is valid stands in the
 //!   checkpoint: what lies behind was never counted, and is written over.
+//! - **A turnover** (`turnover.rs`) fills them, from the journal as it was between two commits, and on a thread of its own
+//!   (`aside.rs`): commits go on meanwhile, into the slots that are still free. They wait for it only when none is.
 //! - **The writer** (`writer.rs`) is a thread (under the simulator: a task). It takes all that waits, and while it waits
 //!   for the disk more comes: batches are as large as the disk is slow, without a timer.
 //! - **The file system** is a trait ([`Vfs`]), so that a simulated one can lose, tear, reorder, fail and flip.
@@ -55,6 +57,7 @@
 //! a failed fsync must be final is PostgreSQL's lesson of 2018; telling a torn tail from a damaged middle is the bug that
 //! others had (NATS 7549, fjall 311).
 
+mod aside;
 #[doc(hidden)]
 pub mod bench;
 mod change;
@@ -62,6 +65,7 @@ mod checkpoint;
 mod error;
 pub mod format;
 mod frame;
+mod gather;
 pub mod inspect;
 mod journal;
 mod layout;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::aside::Aside;
 use super::checkpoint::{Checkpoint, unsynced};
 use super::error::LogError;
 use super::frame;
@@ -12,6 +13,7 @@ use super::owed::Owed;
 use super::replay::{Replay, Torn, replay};
 use super::shelf::Shelf;
 use super::state::State;
+use super::turnover::Lock;
 use super::vfs::{EntryKind, OpenMode, Vfs};
 use super::writer::{Seeds, Writer};
 use crate::base::{Bug, planted};
@@ -81,17 +83,11 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<(W
     replay.checkpoint.hold_room(&vfs, dir);
     let strangers = strangers(&vfs, dir, &replay.state)?;
     let clean = created || (replay.state.closed && torn.is_none());
-    let writer = writer(vfs, dir, options, replay, guard);
+    let writer = writer(vfs, dir, options, replay, guard.into());
     Ok((writer, Found { created, clean, torn, strangers }))
 }
 
-fn writer(
-    vfs: Arc<dyn Vfs>,
-    dir: &Path,
-    options: Options,
-    replay: Replay,
-    guard: Box<dyn std::fmt::Debug + Send + Sync>,
-) -> Writer {
+fn writer(vfs: Arc<dyn Vfs>, dir: &Path, options: Options, replay: Replay, guard: Lock) -> Writer {
     let Replay { checkpoint, state, journal, lsn, pieces, .. } = replay;
     let shelf = Arc::new(Shelf::new(vfs.clone(), dir.to_path_buf(), checkpoint.uuid));
     for (topic, piece) in pieces {
@@ -113,9 +109,11 @@ fn writer(
         needed: checkpoint.next,
         seeds: Seeds(options.entropy),
         poisoned: None,
+        scratch: Vec::new(),
         owed: Owed::default(),
         unswept: true,
         lock: Some(guard),
+        aside: Aside::default(),
     }
 }
 

@@ -68,11 +68,17 @@ impl Step {
     }
 }
 
+/// What a topic gets: frames to be, each with the offset of its first record.
+struct Joined {
+    frames: Vec<(u64, Records)>,
+    next: u64,
+}
+
 /// What is collected, by topic and by group, before it becomes frames.
 #[derive(Default)]
 struct Draft {
     plan: Plan,
-    data: BTreeMap<u32, (u64, Records)>,
+    data: BTreeMap<u32, Joined>,
     marks: BTreeMap<(u32, u32), Marks>,
     exact: BTreeMap<(u32, u32), Marks>,
     trims: BTreeMap<u32, u64>,
@@ -173,8 +179,8 @@ impl Draft {
 
     /// What records add, behind those that their topic gets already.
     fn data_bytes(&self, topic: u32, records: &Records) -> usize {
-        let joins = self.data.get(&topic).map_or(0, |(_, all)| all.growth(records));
-        frame_len(records.bytes().len()) + joins
+        let last = self.data.get(&topic).and_then(|joined| joined.frames.last());
+        frame_len(records.bytes().len()) + last.map_or(0, |(_, last)| last.growth(records))
     }
 
     fn take_owed(&mut self, owed: &mut Owed, state: &State, full: usize) {
@@ -320,9 +326,14 @@ impl Draft {
     fn join(&mut self, state: &State, topic: u32, records: Records) -> u64 {
         self.records += u64::from(records.count());
         let next = state.topics.get(&topic).map_or(0, |there| there.next);
-        let (offset, all) = self.data.entry(topic).or_insert_with(|| (next, Records::default()));
-        let first = *offset + if planted(Bug::OffsetOfCommit) { 0 } else { u64::from(all.count()) };
-        all.append(records);
+        let joined = self.data.entry(topic).or_insert_with(|| Joined { frames: Vec::new(), next });
+        let first = if planted(Bug::OffsetOfCommit) { next } else { joined.next };
+        let offset = joined.next;
+        joined.next += u64::from(records.count());
+        match joined.frames.last_mut() {
+            Some((_, last)) if last.joins(&records) => last.append(records),
+            _ => joined.frames.push((offset, records)),
+        }
         first
     }
 
@@ -393,8 +404,10 @@ impl Draft {
     fn finish(mut self, last: Vec<Change<'static>>) -> Plan {
         // Why these first: marks may be of a group that is new.
         self.plan.steps.extend(self.new.into_iter().map(Step::Other));
-        let data = self.data.into_iter();
-        self.plan.steps.extend(data.map(|(topic, (offset, records))| Step::Data { topic, offset, records }));
+        for (topic, Joined { frames, .. }) in self.data {
+            let data = |(offset, records)| Step::Data { topic, offset, records };
+            self.plan.steps.extend(frames.into_iter().map(data));
+        }
         let as_change = |((topic, group), mut marks): ((u32, u32), Marks)| {
             marks.tidy();
             Change::Marks { topic, group, marks: Cow::Owned(marks) }

@@ -8,6 +8,10 @@ use crate::base::varint::{Take, len_u64, put_bytes, put_u64};
 
 const SEQ: u64 = 1;
 const KEY: u64 = 2;
+/// What the numbers of a record have at most.
+const MOST_NUMBERS: usize = 5 * 10;
+/// Records of so many bytes are a frame of their own.
+const FRAME: usize = 32 << 10;
 
 /// One message, as the log knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,8 @@ impl Records {
         self.keys |= record.key.is_some();
         let out = &mut self.bytes;
         let flags = if record.seq.is_some() { SEQ } else { 0 } | if record.key.is_some() { KEY } else { 0 };
+        // Why at once: growing by and by copies what is large twice.
+        out.reserve(record.body.len() + record.key.map_or(0, <[u8]>::len) + MOST_NUMBERS);
         put_u64(out, flags);
         put_u64(out, self.last - self.first);
         if let Some(seq) = record.seq {
@@ -51,6 +57,11 @@ impl Records {
             put_bytes(out, key);
         }
         put_bytes(out, record.body);
+    }
+
+    /// Whether `other` may go into a frame with these: many small ones are one frame, and large ones are not copied for that.
+    pub(crate) fn joins(&self, other: &Records) -> bool {
+        self.bytes.len() + other.bytes.len() <= FRAME
     }
 
     /// Adds those of `other` behind these.

@@ -26,6 +26,11 @@ pub(crate) fn seed(uuid: Uuid) -> u32 {
     crc32c(&uuid.0)
 }
 
+/// Waits until the names in a directory are on the disk.
+pub(crate) fn sync_dir(vfs: &dyn Vfs, dir: &Path) -> Result<(), LogError> {
+    vfs.sync_dir(dir).map_err(|error| super::checkpoint::unsynced(LogError::io("sync", dir, error)))
+}
+
 /// Adds frames to a topic's segments, and says where they lie then.
 pub(crate) struct SegmentWriter<'a> {
     vfs: &'a Arc<dyn Vfs>,
@@ -92,8 +97,9 @@ impl<'a> SegmentWriter<'a> {
         if self.buffer.len() >= PIECE { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what was collected, waits until all of it is on the disk, and says where the topic's data lies.
-    pub(crate) fn finish(mut self) -> Result<Vec<Extent>, LogError> {
+    /// Writes what was collected, waits until all of it is on the disk, and says where the topic's data lies. The name of the topic's
+    /// directory is the caller's to sync, once for all of them: `new_dirs` is set then.
+    pub(crate) fn finish(mut self, new_dirs: &mut bool) -> Result<Vec<Extent>, LogError> {
         self.flush()?;
         let files = self.full.iter().chain(&self.open);
         for (file, path) in files.filter(|_| !planted(Bug::CheckpointFirst)) {
@@ -101,11 +107,8 @@ impl<'a> SegmentWriter<'a> {
                 .map_err(|error| super::checkpoint::unsynced(LogError::io("sync", path, error)))?;
         }
         if self.new_names && !planted(Bug::NamelessSegment) {
-            let topics = layout::topics(self.dir);
-            for dir in [&layout::topic(self.dir, self.number), &topics] {
-                let synced = self.vfs.sync_dir(dir);
-                synced.map_err(|error| super::checkpoint::unsynced(LogError::io("sync", dir, error)))?;
-            }
+            sync_dir(&**self.vfs, &layout::topic(self.dir, self.number))?;
+            *new_dirs |= self.topic.segments.is_empty();
         }
         Ok(self.extents)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+use super::aside::Aside;
 use super::change::{Marks, Terms};
 use super::error::LogError;
 use super::journal::Journal;
@@ -224,7 +225,8 @@ impl Driver {
     }
 
     /// Runs on a thread of its own.
-    pub(crate) fn spawn(self) -> Result<(), LogError> {
+    pub(crate) fn spawn(mut self) -> Result<(), LogError> {
+        self.writer.aside = Aside::on_threads();
         let thread = thread::Builder::new().name("callboard-log".into());
         let spawned = thread.spawn(move || block_on(self.run()));
         spawned.map(drop).map_err(|error| LogError::io("spawn a thread", Path::new(""), error))

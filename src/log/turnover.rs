@@ -10,11 +10,14 @@ use super::frame::Kind;
 use super::journal::{Position, SLOT_START, Slot};
 use super::layout;
 use super::scan::Scan;
-use super::segment::SegmentWriter;
+use super::segment::{self, SegmentWriter};
 use super::state::Extent;
 use super::vfs::{EntryKind, Vfs};
 
-/// Everything it needs, as of one moment between two commits: the writer may go on meanwhile.
+/// Nobody else has the directory while one of these is here.
+pub(crate) type Lock = Arc<dyn std::fmt::Debug + Send + Sync>;
+
+/// Everything it needs, as of one moment between two commits: the writer goes on meanwhile.
 #[derive(Debug)]
 pub(crate) struct Turnover {
     pub(crate) vfs: Arc<dyn Vfs>,
@@ -28,6 +31,9 @@ pub(crate) struct Turnover {
     pub(crate) slots: Vec<Slot>,
     /// Look for files that nobody names any more.
     pub(crate) sweep: bool,
+    /// The directory is its log's until it is through.
+    #[expect(dead_code, reason = "it is held")]
+    pub(crate) lock: Option<Lock>,
 }
 
 /// What came of it.
@@ -102,8 +108,13 @@ impl Turnover {
                 scan.keep();
             }
         }
-        let finish = |(number, writer): (u32, SegmentWriter<'_>)| Ok((number, writer.finish()?));
-        let segments = writers.into_iter().map(finish).collect::<Result<BTreeMap<_, _>, LogError>>()?;
+        let (mut new_dirs, mut segments) = (false, BTreeMap::new());
+        for (number, writer) in writers {
+            segments.insert(number, writer.finish(&mut new_dirs)?);
+        }
+        if new_dirs {
+            segment::sync_dir(&*self.vfs, &layout::topics(&self.dir))?;
+        }
         for (number, topic) in &state.topics {
             let (end, start) = segments
                 .get(number)

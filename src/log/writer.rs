@@ -1,14 +1,16 @@
 //! The writer: makes commits of what waits, and answers for them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::aside::Aside;
 use super::change::Change;
 use super::checkpoint::Checkpoint;
 use super::error::LogError;
-use super::frame::{self, Header, Kind, frame_len};
+use super::frame::{Header, Kind, frame_len};
+use super::gather::Gather;
 use super::journal::{Journal, Position};
 use super::layout::Uuid;
 use super::owed::Owed;
@@ -16,7 +18,7 @@ use super::plan::{self, Plan};
 use super::request::Request;
 use super::shelf::Shelf;
 use super::state::State;
-use super::turnover::Turnover;
+use super::turnover::{Lock, Turned, Turnover};
 use super::vfs::Vfs;
 use crate::base::{Bug, planted};
 
@@ -25,6 +27,8 @@ pub(crate) const SLOTS: usize = 4;
 /// A turnover begins when fewer slots than this are free behind the one that begins: what is settled while it can wait
 /// need not be moved.
 const FREE_SLOTS: usize = 2;
+/// So many bytes are not given back between commits.
+const SCRATCH: usize = 1 << 20;
 
 pub(crate) struct Writer {
     pub(crate) vfs: Arc<dyn Vfs>,
@@ -41,13 +45,15 @@ pub(crate) struct Writer {
     pub(crate) needed: Position,
     pub(crate) seeds: Seeds,
     pub(crate) poisoned: Option<Arc<str>>,
+    /// What the last commit was collected in.
+    pub(crate) scratch: Vec<u8>,
     pub(crate) owed: Owed,
     /// Nothing was written since the journal said that all is on the disk.
     pub(crate) sealed: bool,
     /// No turnover looked for files that nobody names since some may be there.
     pub(crate) unswept: bool,
-    /// Nobody else has the directory while this is here.
-    pub(crate) lock: Option<Box<dyn fmt::Debug + Send + Sync>>,
+    pub(crate) lock: Option<Lock>,
+    pub(crate) aside: Aside,
 }
 
 /// Draws the seeds of slots (SplitMix64, Steele and others 2014).
@@ -78,8 +84,16 @@ impl Writer {
             let room = usize::try_from(self.most_bytes()).unwrap_or(usize::MAX);
             let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed, room);
             let (answers, closes) = (std::mem::take(&mut plan.answers), plan.closes);
+            if let Some(turned) = self.aside.poll()
+                && let Err(error) = self.turned(turned)
+            {
+                // What lacked space is tried again when there is none.
+                self.poison_unless_full(error);
+            }
             let result = self.carry_out(plan);
             if closes {
+                // Why unheard: all that was confirmed is in the journal.
+                drop(self.finish_aside());
                 // Whoever hears of it finds no file open, in whatever handles there still are; the lock goes last.
                 self.journal.slots.clear();
                 self.shelf.clear();
@@ -167,7 +181,7 @@ impl Writer {
             if plan.seals {
                 self.sync()?;
             }
-            self.write(plan, bytes)
+            self.write(plan)
         } else if plan.sync {
             self.sync()
         } else {
@@ -176,22 +190,28 @@ impl Writer {
     }
 
     /// Writes the frames, applies them, and waits for the disk if the plan asks for that.
-    fn write(&mut self, plan: &Plan, bytes: usize) -> Result<(), LogError> {
+    fn write(&mut self, plan: &Plan) -> Result<(), LogError> {
         let Some(slot) = self.journal.current().cloned() else { return Err(LogError::Closed) };
         let start = self.journal.position().at;
-        let mut out = Vec::with_capacity(bytes);
+        let mut out = Gather::new(std::mem::take(&mut self.scratch));
         let mut pieces = Vec::new();
         for (at, step) in plan.steps.iter().enumerate() {
-            let (header, body) = step.change().to_frame();
+            let change = step.change();
+            let (header, body) = change.to_frame();
             let (last, lsn) = (at + 1 == plan.steps.len(), self.lsn + at as u64);
             let header = Header { last, lsn, durable: self.durable, ..header };
             let from = start + out.len() as u64;
-            frame::push(&mut out, &header, &body, slot.turn.seed);
+            match &body {
+                Cow::Borrowed(body) => out.push_lent(&header, body, slot.turn.seed),
+                Cow::Owned(body) => out.push(&header, body, slot.turn.seed),
+            }
             if header.kind == Kind::Data {
                 pieces.push((header.topic, slot.piece(&header, (from, frame_len(body.len())))));
             }
         }
         self.journal.write(&out)?;
+        self.scratch = out.into_small();
+        self.scratch.shrink_to(SCRATCH);
         self.lsn += plan.steps.len() as u64;
         let mut touched = BTreeSet::new();
         for step in &plan.steps {
@@ -241,33 +261,52 @@ impl Writer {
             return Err(LogError::Unknown { why: "callboard bug: a turnover freed no slot".into() });
         }
         let free = self.journal.free(self.needed.turn) + SLOTS.saturating_sub(self.journal.slots.len());
-        // Why unheard, if it lacks space: there is room for this commit. It is tried again when there is none.
-        match if free < FREE_SLOTS { self.turn_over() } else { Ok(()) } {
-            Err(error) if !error.is_full() => Err(error),
-            _ => Ok(()),
+        if free < FREE_SLOTS && !self.aside.is_running() {
+            let turnover = self.turnover()?;
+            self.aside.start(turnover);
         }
+        Ok(())
     }
 
     /// Makes one more slot. If there may be no more, or there is no room for one, then what is of use moves on: of what is settled
     /// by now that is nothing.
     fn free_slot(&mut self) -> Result<(), LogError> {
         let slots = self.journal.slots.len();
-        match if slots < SLOTS { self.journal.add_slot() } else { return self.turn_over() } {
-            // Of a single one, which is being written, none comes free.
-            Err(error) if error.is_full() && slots > 1 => self.turn_over(),
-            added => added,
+        if slots < SLOTS {
+            match self.journal.add_slot() {
+                // Of a single one, which is being written, none comes free.
+                Err(error) if error.is_full() && slots > 1 => {}
+                added => return added,
+            }
         }
+        self.finish_aside()?;
+        if self.journal.free(self.needed.turn) > 0 { Ok(()) } else { self.turn_over() }
     }
 
     /// Says in the journal how many slots there are.
     fn announce_slots(&mut self) -> Result<(), LogError> {
         let slots = u32::try_from(self.journal.slots.len()).unwrap_or(u32::MAX);
         let plan = Plan { steps: vec![plan::Step::Other(Change::Slot { slots })], ..Plan::default() };
-        self.write(&plan, frame_len(0))
+        self.write(&plan)
     }
 
-    /// Moves on what is of use.
+    /// Waits for the turnover that goes on, if one does. That it lacked space is no error: it is tried again when there is none.
+    fn finish_aside(&mut self) -> Result<(), LogError> {
+        match self.aside.wait().map(|turned| self.turned(turned)) {
+            Some(Err(error)) if !error.is_full() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves on what is of use, and waits for that.
     fn turn_over(&mut self) -> Result<(), LogError> {
+        self.finish_aside()?;
+        let turned = self.turnover()?.run();
+        self.turned(turned)
+    }
+
+    /// What moves on what is of use by now.
+    fn turnover(&mut self) -> Result<Turnover, LogError> {
         // Why: the checkpoint names the turn that is being written, and that must not be lost where the checkpoint is not.
         self.sync()?;
         let next = self.journal.position();
@@ -276,17 +315,22 @@ impl Writer {
         let mut slots = self.journal.slots.clone();
         slots.retain(|slot| (self.needed.turn..=next.turn).contains(&slot.turn.number));
         slots.sort_by_key(|slot| slot.turn.number);
-        let turnover = Turnover {
+        Ok(Turnover {
             vfs: self.vfs.clone(),
             dir: self.dir.clone(),
             roll_bytes: self.roll_bytes,
             checkpoint: Checkpoint { uuid, slot_bytes, lsn, next, state },
             from: self.needed,
             slots,
-            sweep: self.unswept,
-        };
-        let turned = turnover.run()?;
-        self.unswept = false;
+            sweep: std::mem::take(&mut self.unswept),
+            lock: self.lock.clone(),
+        })
+    }
+
+    /// What was of use has moved on, or not.
+    fn turned(&mut self, turned: Result<Turned, LogError>) -> Result<(), LogError> {
+        // Why, if it failed: what there was to sweep is still there.
+        let turned = turned.inspect_err(|_| self.unswept = true)?;
         self.needed = turned.next;
         for (number, segments) in turned.segments {
             if let Some(topic) = self.state.topics.get_mut(&number) {

@@ -16,7 +16,7 @@ use crate::log::journal::{Journal, Position};
 use crate::log::layout::{self, Uuid};
 use crate::log::open::{self, Options};
 use crate::log::record::{self, Record, Records};
-use crate::log::segment::SegmentWriter;
+use crate::log::segment::{self, SegmentWriter};
 use crate::log::state::{State, TopicState};
 use crate::log::vfs::Vfs;
 use crate::log::writer::Seeds;
@@ -136,7 +136,11 @@ impl Job<'_> {
             copying.lost.push((from, topic.next));
         }
         let Copying { writer, first, next, millis, seq, records, lost } = copying;
-        let segments = writer.finish()?;
+        let mut new_dir = false;
+        let segments = writer.finish(&mut new_dir)?;
+        if new_dir {
+            segment::sync_dir(&**self.vfs, &layout::topics(self.to))?;
+        }
         let floor = first.map_or(next, |first| first.max(topic.floor));
         let offsets =
             |(from, to): &(u64, u64)| GivenUp::Records { topic: topic.name.clone(), offsets: *from..*to };

@@ -55,10 +55,12 @@ fn fails_once(seed: u64, call: DiskCall, nth: u64) -> Result<Failed, String> {
     disk.fail(DiskFault::nth(nth).of(call));
     let (ran, error) = run(&mut log, seed);
     let Some(error) = error else {
-        return Ok(if log.writer.poisoned.is_none() { Failed::None } else { Failed::Unheard });
+        let unheard = matches!(log.writer.aside.wait(), Some(Err(_))) || log.writer.poisoned.is_some();
+        return Ok(if unheard { Failed::Unheard } else { Failed::None });
     };
     let what = format!("seed {seed}, {call:?} {nth}");
-    if !matches!(error, LogError::Unknown { .. }) {
+    // Poisoned: it failed beside the commits, and whoever comes next hears of it.
+    if !matches!(error, LogError::Unknown { .. } | LogError::Poisoned { .. }) {
         return Err(format!("{what}: {error:?}"));
     }
     // Whatever comes now is refused, and touches the disk no more: nobody asks a disk again that has failed.

@@ -1,5 +1,6 @@
 //! Does the log keep what it confirmed, whatever happens to the disk and the process?
 
+mod beside;
 pub(crate) mod crash;
 mod faults;
 mod fixtures;
