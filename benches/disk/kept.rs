@@ -102,7 +102,7 @@ impl Bench {
         let first = engine.create((0..10_000).map(|at| format!("topic-{at}"))).unwrap();
         engine.commit(first..first + 10_000, 1, &[3; 100], true).unwrap();
         let topic = engine.create(["settled".to_string()]).unwrap();
-        let (moved, mut longest) = (self.dir.join("beside/topics/00009999"), 0_f64);
+        let (moved, mut longest) = (self.dir.join(format!("beside/topics/{:08x}", 9_999)), 0_f64);
         // Until the third slot is begun, and what is in the first moves.
         commit_all(&mut engine, topic, 140, 1, &vec![3; MIB], true);
         let took = timed(|| {

@@ -34,6 +34,14 @@ impl Aside {
         self.running.is_some()
     }
 
+    /// Whether what came of one is there to be taken.
+    pub(crate) fn is_through(&self) -> bool {
+        match &self.running {
+            Some(Running::Thread(thread)) => thread.is_finished(),
+            running => running.is_some(),
+        }
+    }
+
     /// Begins one. There must be none.
     pub(crate) fn start(&mut self, turnover: Turnover) {
         let turnover = Box::new(turnover);

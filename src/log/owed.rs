@@ -19,6 +19,10 @@ pub(crate) struct Owed {
 }
 
 impl Owed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.marks.is_empty() && self.trims.is_empty()
+    }
+
     /// Answers a request that has something to come to, though there was no room just now.
     pub(super) fn unless_owed(&mut self, request: Request) -> Option<Request> {
         match request {

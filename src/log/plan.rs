@@ -101,7 +101,7 @@ pub(crate) fn plan(queue: &mut VecDeque<Request>, state: &State, owed: &mut Owed
     let full = FULL_BYTES.min(room / 2);
     let mut draft = Draft { next_topic: state.next_topic, ..Draft::default() };
     if owed.tried {
-        draft.owes = !owed.marks.is_empty() || !owed.trims.is_empty();
+        draft.owes = !owed.is_empty();
     } else {
         draft.take_owed(owed, state, full);
     }

@@ -193,16 +193,23 @@ struct Waiting {
     writer: Option<Waker>,
 }
 
+impl Waiting {
+    fn put(&mut self, request: Request) -> Result<(), Request> {
+        if self.closed {
+            return Err(request);
+        }
+        self.closed = matches!(request, Request::Close { .. });
+        self.requests.push_back(request);
+        Ok(())
+    }
+}
+
 impl Queue {
     /// Puts in a request; hands it back if the log is closed.
     pub(crate) fn put(&self, request: Request) -> Result<(), Request> {
         let waker = {
             let mut waiting = self.lock();
-            if waiting.closed {
-                return Err(request);
-            }
-            waiting.closed = matches!(request, Request::Close { .. });
-            waiting.requests.push_back(request);
+            waiting.put(request)?;
             waiting.writer.take()
         };
         if let Some(waker) = waker {
@@ -211,8 +218,21 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes all that waits.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<VecDeque<Request>> {
+    /// As [`Queue::put`], for one who wakes the writer later, or works it off.
+    pub(crate) fn leave(&self, request: Request) -> Result<(), Request> {
+        self.lock().put(request)
+    }
+
+    /// Tells the writer that something waits.
+    pub(crate) fn wake(&self) {
+        let waker = self.lock().writer.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits until there is something to take.
+    pub(crate) fn poll_some(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut waiting = self.lock();
         if waiting.requests.is_empty() {
             if planted(Bug::LateWaker) {
@@ -224,7 +244,21 @@ impl Queue {
             drop(old);
             return Poll::Pending;
         }
-        Poll::Ready(std::mem::take(&mut waiting.requests))
+        Poll::Ready(())
+    }
+
+    /// Takes all that waits. Who takes holds the writer: so that what was put in first is worked off first.
+    pub(crate) fn take(&self) -> VecDeque<Request> {
+        std::mem::take(&mut self.lock().requests)
+    }
+
+    /// As [`Queue::take`], if all of it is as it should be.
+    pub(crate) fn take_if(
+        &self,
+        is_so: impl FnOnce(&VecDeque<Request>) -> bool,
+    ) -> Option<VecDeque<Request>> {
+        let mut waiting = self.lock();
+        is_so(&waiting.requests).then(|| std::mem::take(&mut waiting.requests))
     }
 
     /// Nothing gets in any more; answers what waits.

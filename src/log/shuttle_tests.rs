@@ -38,7 +38,8 @@ fn put_close(queue: &Queue) {
 /// Answers all that comes, as the log's driver does: in order, until one closes it, after which what waits is dropped.
 fn work_off(queue: &Queue) {
     loop {
-        let requests: VecDeque<Request> = block_on(poll_fn(|cx| queue.poll_take(cx)));
+        block_on(poll_fn(|cx| queue.poll_some(cx)));
+        let requests: VecDeque<Request> = queue.take();
         assert!(!requests.is_empty(), "nobody is woken for nothing");
         let last = requests.len() - 1;
         for (at, request) in requests.into_iter().enumerate() {
@@ -136,7 +137,8 @@ fn what_comes_while_the_writer_goes_away_is_answered_or_handed_back() {
             thread::spawn(move || put(&queue, who, 2, &said))
         });
         drop(said);
-        let taken = block_on(poll_fn(|cx| queue.poll_take(cx)));
+        block_on(poll_fn(|cx| queue.poll_some(cx)));
+        let taken = queue.take();
         let waits = queue.close();
         drop(taken);
         drop(waits);

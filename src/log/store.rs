@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
@@ -18,6 +18,7 @@ use super::shelf::{Chunk, Shelf};
 use super::state::State;
 use super::vfs::Vfs;
 use super::writer::Writer;
+use crate::base::sync::{Mutex, PoisonError};
 
 /// So much is read at a time, where all is.
 const CHUNK: usize = 1 << 20;
@@ -31,12 +32,14 @@ struct Shared {
     queue: Arc<Queue>,
     shelf: Arc<Shelf>,
     most_bytes: usize,
+    /// The driver's, while there is one.
+    writer: Weak<Mutex<Writer>>,
 }
 
 /// Does the log's work: on a thread of its own, or as a task where nothing may block but the simulated disk.
 pub(crate) struct Driver {
     queue: Arc<Queue>,
-    writer: Writer,
+    writer: Arc<Mutex<Writer>>,
 }
 
 impl Log {
@@ -50,7 +53,9 @@ impl Log {
         let (queue, state) = (Arc::new(Queue::default()), writer.state.clone());
         let most = Journal::most_bytes(writer.journal.slot_bytes()) / 4;
         let most_bytes = usize::try_from(most).unwrap_or(usize::MAX);
-        let shared = Shared { queue: queue.clone(), shelf: writer.shelf.clone(), most_bytes };
+        let shelf = writer.shelf.clone();
+        let writer = Arc::new(Mutex::new(writer));
+        let shared = Shared { queue: queue.clone(), shelf, most_bytes, writer: Arc::downgrade(&writer) };
         Ok((Log(Arc::new(shared)), Driver { queue, writer }, state, found))
     }
 
@@ -78,10 +83,37 @@ impl Log {
 
     /// Appends records to several topics in one commit: all are there, or none. If one was refused of those that `chain` holds together,
     /// all that come behind it are, too.
+    ///
+    /// It waits until something else is asked for, or somebody [wakes](Log::wake) the log, or [helps](Log::help) it.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server appends so"))]
     pub(crate) fn append_all(&self, parts: Vec<(u32, Records)>, sync: bool, chain: Chain, done: Done<()>) {
-        // Why its size is not looked at: what is too large is refused in its turn.
-        self.ask(Request::AppendAll { parts, sync, chain, done });
+        // Why its size is not looked at: what is too large is refused in its turn. And a request that comes too late answers for itself.
+        drop(self.0.queue.leave(Request::AppendAll { parts, sync, chain, done }));
+    }
+
+    /// Tells the log that something waits.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server leaves something"))]
+    pub(crate) fn wake(&self) {
+        self.0.queue.wake();
+    }
+
+    /// Does what waits in the caller's thread, if that is no more than to write a little where there is room: to hand it to another
+    /// thread, and to be woken by that, takes longer. If it is more, or another is at it, then the log is told.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server leaves something"))]
+    pub(crate) fn help(&self) {
+        if !self.try_to_help() {
+            self.wake();
+        }
+    }
+
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server leaves something"))]
+    fn try_to_help(&self) -> bool {
+        let Some(writer) = self.0.writer.upgrade() else { return false };
+        let Ok(mut writer) = writer.try_lock() else { return false };
+        let Some(requests) = self.0.queue.take_if(|requests| writer.is_a_little(requests)) else {
+            return false;
+        };
+        writer.work_off(requests)
     }
 
     /// A group is done with these, once that is on the disk: what is refused has not happened, unlike a mark.
@@ -215,18 +247,20 @@ impl Drop for Shared {
 
 impl Driver {
     /// Works until the log is closed. Its calls to the file system block.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
         loop {
-            let requests = std::future::poll_fn(|cx| self.queue.poll_take(cx)).await;
-            if !self.writer.work_off(requests) {
+            std::future::poll_fn(|cx| self.queue.poll_some(cx)).await;
+            // Another who helped has panicked: then it ends, as by a panic of its own.
+            let Ok(mut writer) = self.writer.lock() else { break };
+            if !writer.work_off(self.queue.take()) {
                 break;
             }
         }
     }
 
     /// Runs on a thread of its own.
-    pub(crate) fn spawn(mut self) -> Result<(), LogError> {
-        self.writer.aside = Aside::on_threads();
+    pub(crate) fn spawn(self) -> Result<(), LogError> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).aside = Aside::on_threads();
         let thread = thread::Builder::new().name("callboard-log".into());
         let spawned = thread.spawn(move || block_on(self.run()));
         spawned.map(drop).map_err(|error| LogError::io("spawn a thread", Path::new(""), error))

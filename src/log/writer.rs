@@ -27,6 +27,8 @@ pub(crate) const SLOTS: usize = 4;
 /// A turnover begins when fewer slots than this are free behind the one that begins: what is settled while it can wait
 /// need not be moved.
 const FREE_SLOTS: usize = 2;
+/// So many bytes are written at once while somebody else waits.
+const A_LITTLE: usize = 64 << 10;
 /// So many bytes are not given back between commits.
 const SCRATCH: usize = 1 << 20;
 
@@ -108,6 +110,28 @@ impl Writer {
             }
         }
         true
+    }
+
+    /// Whether to work these off is no more than to write a little where there is room: nobody waits for the disk then.
+    pub(crate) fn is_a_little(&self, requests: &VecDeque<Request>) -> bool {
+        let mut bytes = 0;
+        let small = |request: &Request| match request {
+            Request::AppendAll { parts, sync: false, .. } => {
+                bytes += parts.iter().map(|(_, records)| frame_len(records.bytes().len())).sum::<usize>();
+                true
+            }
+            Request::Trim { .. } => {
+                bytes += frame_len(0);
+                true
+            }
+            _ => false,
+        };
+        let all = requests.iter().all(small);
+        // Twice: what joins others may grow.
+        all && bytes <= A_LITTLE
+            && self.journal.has_room(2 * bytes + frame_len(0))
+            && !self.aside.is_through()
+            && self.owed.is_empty()
     }
 
     fn carry_out(&mut self, plan: Plan) -> Result<(), LogError> {

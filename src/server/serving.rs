@@ -29,7 +29,7 @@ pub(super) struct Shared {
     rt: Rt,
     world: Mutex<World>,
     /// What sessions wait for, where streams are written down.
-    confirmed: Option<Arc<Confirmed>>,
+    confirmed: Option<(Arc<Confirmed>, Log)>,
     /// Hears why nothing can be written any more.
     fails: async_channel::Sender<DataError>,
     /// Closed when the server is to stop.
@@ -43,7 +43,8 @@ impl Shared {
         let (stop, stopping) = async_channel::bounded(1);
         let (alive, ended) = async_channel::bounded(1);
         let (fails, failed) = async_channel::bounded(1);
-        let confirmed = world.keeper.as_ref().map(|keeper| keeper.confirmed().clone());
+        let confirmed =
+            world.keeper.as_ref().map(|keeper| (keeper.confirmed().clone(), keeper.log().clone()));
         let world = Mutex::new(world);
         let shared = Shared { rt, world, confirmed, fails, stop: stopping, _alive: alive };
         (Arc::new(shared), Ends { stop, ended, failed })
@@ -55,7 +56,8 @@ impl Shared {
         Shared::new(rt, world).0
     }
 
-    pub(super) fn confirmed(&self) -> Option<&Arc<Confirmed>> {
+    /// What sessions wait for, and the log that says so.
+    pub(super) fn confirmed(&self) -> Option<&(Arc<Confirmed>, Log)> {
         self.confirmed.as_ref()
     }
 

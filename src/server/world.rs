@@ -78,6 +78,12 @@ impl World {
         self.keeper.as_mut().map_or(Barrier::default(), |keeper| keeper.write(&mut self.keys, now))
     }
 
+    /// As [`World::write_down`], for one who helps the log, or wakes it, once this is unlocked.
+    pub(super) fn leave_to_log(&mut self, rt: &Rt) -> Barrier {
+        let now = Now::of(rt);
+        self.keeper.as_mut().map_or(Barrier::default(), |keeper| keeper.leave(&mut self.keys, now))
+    }
+
     /// What a reply waits for that tells of what there is by now.
     pub(super) fn barrier(&self) -> Barrier {
         let touched = self.keys.untold().is_some();

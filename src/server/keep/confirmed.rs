@@ -86,6 +86,12 @@ impl Confirmed {
         epoch
     }
 
+    /// Whether all is in the log that a barrier stands for.
+    pub(in crate::server) fn has(&self, barrier: Barrier) -> bool {
+        let upto = self.lock().upto;
+        barrier.epoch == upto.epoch && barrier <= upto
+    }
+
     /// What the log refused, if it did.
     pub(in crate::server) fn failed(&self) -> Option<Arc<LogError>> {
         self.lock().failed.as_ref().map(|(_, error)| error.clone())

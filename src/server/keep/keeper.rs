@@ -114,7 +114,6 @@ impl Keeper {
         self.written
     }
 
-    #[cfg(test)]
     pub(in crate::server) fn log(&self) -> &Log {
         &self.log
     }
@@ -146,6 +145,13 @@ impl Keeper {
 
     /// Writes what happened to streams since; answers what a reply waits for that tells of it.
     pub(in crate::server) fn write(&mut self, keys: &mut Keys, now: Now) -> Barrier {
+        let barrier = self.leave(keys, now);
+        self.log.wake();
+        barrier
+    }
+
+    /// As [`Keeper::write`], for one who helps the log, or wakes it, once the world is unlocked.
+    pub(in crate::server) fn leave(&mut self, keys: &mut Keys, now: Now) -> Barrier {
         if keys.tracked().is_touched() && self.refuses.is_none() {
             let touched = keys.tracked().take_touched();
             self.write_some(keys, touched, BTreeSet::new(), now);
@@ -161,6 +167,7 @@ impl Keeper {
         let (touched, all) =
             (keys.tracked().take_touched(), keys.tracked().places().keys().copied().collect());
         self.write_some(keys, touched, all, now);
+        self.log.wake();
     }
 
     fn write_some(&mut self, keys: &mut Keys, touched: BTreeSet<u64>, whole: BTreeSet<u64>, now: Now) {
@@ -273,6 +280,7 @@ impl Keeper {
                 let nothing = Writer::nothing(tries);
                 self.written.sequence += 1;
                 self.append(vec![(self.notes, one_record(&nothing, now))], Some(Then::default()));
+                self.log.wake();
                 self.next_note += 1;
             }
             None if self.fsync == Fsync::EverySecond && self.unsynced => {
