@@ -4,8 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncWrite};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::Rt;
 
@@ -76,6 +78,19 @@ impl Listener {
 }
 
 impl Stream {
+    /// Has the system ask whether the other side is still there, once nothing was heard of it for so long; it is gone if it does not
+    /// answer three times, a third of that apart.
+    pub(crate) fn keep_alive(&self, silent: Duration) -> io::Result<()> {
+        let again = (silent / 3).max(Duration::from_secs(1));
+        let asks = TcpKeepalive::new().with_time(silent).with_interval(again).with_retries(3);
+        match self {
+            #[cfg(feature = "tokio")]
+            Stream::Tokio(stream) => SockRef::from(stream).set_tcp_keepalive(&asks),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => SockRef::from(stream).set_tcp_keepalive(&asks),
+        }
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             #[cfg(feature = "tokio")]

@@ -158,3 +158,23 @@ fn what_was_done_before_memory_went_back_is_answered() {
     assert_eq!(heard(&mut pipe), "$3\r\n1-0\r\n:1\r\n");
     stage.end();
 }
+
+/// Neither the stream nor the value is lost by what has not happened.
+#[test]
+fn a_value_that_was_to_take_a_streams_name_has_its_own_again() {
+    let mut stage = Stage::new();
+    let mut ask = |stage: &mut Stage, lines: &str| {
+        stage.at_desk(|desk| {
+            let mut guest = desk.guest();
+            let heard = desk.say(&mut guest, lines);
+            let written = desk.write();
+            desk.wait(written).unwrap();
+            heard
+        })
+    };
+    ask(&mut stage, "SET a v\r\nEXPIRE a 1000\r\nXADD s 1 f v\r\nSET b w\r\nXADD t 1 f v");
+    stage.say_in_vain("RENAME a s\r\nRENAME b t\r\nSET b new");
+    let heard = ask(&mut stage, "GET a\r\nTTL a\r\nXLEN s\r\nGET b\r\nXLEN t");
+    assert_eq!(heard, "$1 v :1000 :1 $3 new :1");
+    stage.end();
+}
