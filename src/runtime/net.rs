@@ -144,3 +144,35 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Tokio;
+
+    async fn asks(rt: Rt) {
+        let listener = Listener::bind(&rt, SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let other = std::net::TcpStream::connect(listener.address()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.keep_alive(Duration::from_secs(2)).unwrap();
+        let socket = match &stream {
+            Stream::Tokio(stream) => SockRef::from(stream),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => SockRef::from(stream),
+        };
+        assert!(socket.keepalive().unwrap() && !SockRef::from(&other).keepalive().unwrap());
+        let times = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        assert_eq!(
+            (times, socket.tcp_keepalive_retries().unwrap()),
+            ((Duration::from_secs(2), Duration::from_secs(1)), 3)
+        );
+    }
+
+    #[test]
+    fn a_connection_is_asked_whether_it_is_still_there() {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio.block_on(asks(Rt::new(Tokio::new(tokio.handle().clone()))));
+        #[cfg(feature = "smol")]
+        smol::block_on(asks(Rt::new(crate::runtime::Smol::global())));
+    }
+}

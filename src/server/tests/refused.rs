@@ -163,7 +163,7 @@ fn what_was_done_before_memory_went_back_is_answered() {
 #[test]
 fn a_value_that_was_to_take_a_streams_name_has_its_own_again() {
     let mut stage = Stage::new();
-    let mut ask = |stage: &mut Stage, lines: &str| {
+    let ask = |stage: &mut Stage, lines: &str| {
         stage.at_desk(|desk| {
             let mut guest = desk.guest();
             let heard = desk.say(&mut guest, lines);
