@@ -207,8 +207,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Looks whether there is something by now for those who wait to claim. Answers when it is to look again.
     fn look(&self, number: u64) -> Option<Moment> {
-        let rt = self.shared.rt();
-        let wait = look(&mut self.shared.world(), number, rt.wall_millis())?;
+        let (rt, mut world) = (self.shared.rt(), self.shared.world());
+        world.tidy(rt.now());
+        let wait = look(&mut world, number, rt.wall_millis())?;
         Some(rt.now() + wait)
     }
 

@@ -56,7 +56,7 @@ const LOOK: u64 = 100;
 
 impl Waiter {
     /// How long it takes until there may be something for it to claim, if it asks for such. `now`: milliseconds since 1970.
-    pub(super) fn looks_at(&self, world: &World, now: u64) -> Option<Duration> {
+    pub(super) fn next_look(&self, world: &World, now: u64) -> Option<Duration> {
         let (group, min_idle) = self.group.as_ref().and_then(|group| Some((group, group.claim?)))?;
         let left = self.keys.iter().filter_map(|(key, _)| left_at(world, (self.db, key), group)).min();
         // What is handed over from now on is left lying no sooner.
@@ -146,11 +146,11 @@ pub(super) fn look(world: &mut World, number: u64, now: u64) -> Option<Duration>
     let is_due = |key: &[u8]| left_at(world, (waiter.db, key), group).is_some_and(|at| at <= now);
     let due = waiter.keys.iter().filter(|(key, _)| is_due(key)).map(|(key, _)| (waiter.db, key.clone()));
     let due: Vec<(usize, Vec<u8>)> = due.collect();
-    if !due.is_empty() {
-        world.waiting.marked.extend(due);
+    world.waiting.marked.extend(due);
+    if world.waiting.is_marked() {
         serve_marked(world, now);
     }
-    world.waiting.waiters.get(&number)?.looks_at(world, now)
+    world.waiting.waiters.get(&number)?.next_look(world, now)
 }
 
 /// Serves those who wait for keys that were changed. `now`: milliseconds since 1970.

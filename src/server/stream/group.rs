@@ -8,7 +8,7 @@ use super::pending::{Age, once_more};
 use super::{Held, Id, Interval, Pending, Released, Stream};
 
 /// What a pending entry costs, with its group, by id and by age, and its consumer.
-pub(super) const PENDING_COST: usize = 176;
+const PENDING_COST: usize = 176;
 /// What a group, or a consumer, costs beside its name.
 const NAME_COST: usize = 160;
 

@@ -178,7 +178,7 @@ fn read(cx: &mut Context<'_, '_>, mut asked: Asked) -> Result<(), Failure> {
     let keys = (from..from + many).map(|key| cx.arg(key).to_vec()).zip(ids).collect();
     let (client, protocol, db) = (cx.client.clone(), cx.out.protocol(), cx.state.db);
     let waiter = Waiter { client, protocol, db, keys, group: asked.group, most: asked.most };
-    let look = waiter.looks_at(cx.world, cx.millis).map(|wait| cx.now + wait);
+    let look = waiter.next_look(cx.world, cx.millis).map(|wait| cx.now + wait);
     let number = cx.world.waiting.add(waiter);
     cx.state.waits = Some(Waits { number, until, look, silent: false });
     Ok(())

@@ -25,8 +25,9 @@ fn delete(
     options: usize,
     delete: impl Fn(&mut Stream, &[u8], Id, Refs) -> Deleted,
 ) -> Result<(), Failure> {
-    let found = stream(cx, 1)?;
-    let is_there = found.is_some_and(|stream| options == 2 || stream.groups.contains_key(cx.arg(2)));
+    // `XDELEX` is told of no group.
+    let has = |stream: &Stream| options == 2 || stream.groups.contains_key(cx.arg(2));
+    let is_there = stream(cx, 1)?.is_some_and(has);
     let (refs, (from, to)) = parse(cx, options)?;
     let (db, key) = (cx.state.db, cx.request.get(1).unwrap_or_default());
     let group = cx.request.get(2).unwrap_or_default();
@@ -35,7 +36,7 @@ fn delete(
             let ids = (from..to).map(|at| id(cx, at)).collect::<Result<Vec<_>, _>>()?;
             change(cx, 1, |stream| ids.iter().map(|id| delete(stream, group, *id, refs)).collect::<Vec<_>>())?
         }
-        // These are not looked at, as Redis does not.
+        // Redis does not look at the ids then.
         false => vec![Deleted::Missing; to - from],
     };
     if deleted.contains(&Deleted::Gone) {
