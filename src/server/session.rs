@@ -121,7 +121,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         end
     }
 
-    /// Sends what was written: of one that was killed as far as it is taken at once; when the server stops until it is taken, or the server waits no more.
+    /// Sends what was written: of one that was killed as far as it is taken at once; when the server stops until it is taken, or the
+    /// server waits no more.
     async fn say_goodbye(&mut self, doom: Doom) {
         match doom {
             Doom::Slow | Doom::Undone | Doom::Greedy => return,

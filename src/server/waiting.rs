@@ -163,10 +163,13 @@ pub(super) fn serve_marked(world: &mut World, now: u64) {
         }
         let numbers = world.waiting.keys.get(&(db, key.clone())).cloned().unwrap_or_default();
         // Groups that have nothing more for who asks so: thousands may wait in the name of one.
-        let mut empty = BTreeSet::new();
+        let mut empty = BTreeMap::<Option<u64>, BTreeSet<Vec<u8>>>::new();
         for number in numbers {
             let group = world.waiting.waiters.get(&number).and_then(|waiter| waiter.group.as_ref());
-            if group.is_some_and(|group| empty.contains(&(group.group.clone(), group.claim))) {
+            let is_empty = |group: &GroupRead| {
+                empty.get(&group.claim).is_some_and(|groups| groups.contains(&group.group))
+            };
+            if group.is_some_and(is_empty) {
                 continue;
             }
             let Some(waiter) = world.waiting.waiters.remove(&number) else { continue };
@@ -182,7 +185,7 @@ pub(super) fn serve_marked(world: &mut World, now: u64) {
             // Put back, so that it is taken out with its keys.
             let client = waiter.client.clone();
             if !served && let Some(group) = &waiter.group {
-                empty.insert((group.group.clone(), group.claim));
+                empty.entry(group.claim).or_default().insert(group.group.clone());
             }
             world.waiting.waiters.insert(number, waiter);
             if served {

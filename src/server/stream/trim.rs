@@ -60,9 +60,14 @@ impl Stream {
 
     fn trim_node(&mut self, at: Id, trim: Trim) -> usize {
         let Some(node) = self.nodes.get(&at) else { return 0 };
-        let live = node.entries.iter().filter(|slot| slot.fields.is_some());
-        let (live, mut gone): (Vec<Id>, _) = (live.map(|slot| slot.id).collect(), 0);
-        for id in live {
+        let live = node.entries.iter().filter(|slot| slot.fields.is_some()).map(|slot| slot.id);
+        // Of what may be held it is not known which are so many.
+        let most = match trim.keep {
+            Keep::Newest(most) if trim.refs != Refs::Acked => self.len.saturating_sub(most),
+            Keep::Newest(_) | Keep::From(_) => usize::MAX,
+        };
+        let (some, mut gone): (Vec<Id>, _) = (live.take(most).collect(), 0);
+        for id in some {
             let is_kept = match trim.keep {
                 Keep::Newest(most) => self.len <= most,
                 Keep::From(least) => id >= least,
