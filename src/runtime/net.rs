@@ -4,8 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncWrite};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::Rt;
 
@@ -76,6 +78,19 @@ impl Listener {
 }
 
 impl Stream {
+    /// Has the system ask whether the other side is still there, once nothing was heard of it for so long; it is gone if it does not
+    /// answer three times, a third of that apart.
+    pub(crate) fn keep_alive(&self, silent: Duration) -> io::Result<()> {
+        let again = (silent / 3).max(Duration::from_secs(1));
+        let asks = TcpKeepalive::new().with_time(silent).with_interval(again).with_retries(3);
+        match self {
+            #[cfg(feature = "tokio")]
+            Stream::Tokio(stream) => SockRef::from(stream).set_tcp_keepalive(&asks),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => SockRef::from(stream).set_tcp_keepalive(&asks),
+        }
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             #[cfg(feature = "tokio")]
@@ -127,5 +142,37 @@ impl AsyncWrite for Stream {
             #[cfg(feature = "smol")]
             Stream::Smol(stream) => Pin::new(stream).poll_close(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Tokio;
+
+    async fn asks(rt: Rt) {
+        let listener = Listener::bind(&rt, SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let other = std::net::TcpStream::connect(listener.address()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.keep_alive(Duration::from_secs(2)).unwrap();
+        let socket = match &stream {
+            Stream::Tokio(stream) => SockRef::from(stream),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => SockRef::from(stream),
+        };
+        assert!(socket.keepalive().unwrap() && !SockRef::from(&other).keepalive().unwrap());
+        let times = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        assert_eq!(
+            (times, socket.tcp_keepalive_retries().unwrap()),
+            ((Duration::from_secs(2), Duration::from_secs(1)), 3)
+        );
+    }
+
+    #[test]
+    fn a_connection_is_asked_whether_it_is_still_there() {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio.block_on(asks(Rt::new(Tokio::new(tokio.handle().clone()))));
+        #[cfg(feature = "smol")]
+        smol::block_on(asks(Rt::new(crate::runtime::Smol::global())));
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Config {
     pub(super) evicts: bool,
     /// A client that is silent for so many seconds is sent away; 0: never.
     pub(super) timeout: u64,
+    /// After so many seconds of silence a new connection's system asks whether the other side is there; 0: never.
+    pub(super) keep_alive: u64,
     pub(super) events: Events,
     /// The most bytes of one argument.
     pub(super) most_bulk: usize,
@@ -40,6 +42,7 @@ impl Default for Config {
             max_memory: 0,
             evicts: false,
             timeout: 0,
+            keep_alive: 300,
             events: Events::default(),
             most_bulk: 512 << 20,
             most_pushed: 32 << 20,
@@ -67,6 +70,9 @@ const POLICIES: [&str; 8] = [
     "volatile-random",
     "volatile-ttl",
 ];
+
+/// What systems take, in seconds.
+const MOST_KEEP_ALIVE: u64 = 32_767;
 
 /// What is asked for and never changes: setting it to what it is is allowed.
 const FIXED: &[(&str, &str)] = &[
@@ -109,6 +115,7 @@ impl Config {
             ("maxmemory-policy", self.policy.to_string()),
             ("stream-node-max-bytes", self.nodes.node_bytes.to_string()),
             ("stream-node-max-entries", self.nodes.node_entries.to_string()),
+            ("tcp-keepalive", self.keep_alive.to_string()),
             ("timeout", self.timeout.to_string()),
             ("notify-keyspace-events", self.events.to_string()),
             ("proto-max-bulk-len", self.most_bulk.to_string()),
@@ -162,6 +169,13 @@ impl Config {
                 self.evicts = self.policy.starts_with("allkeys");
             }
             "timeout" => self.timeout = count()?,
+            "tcp-keepalive" => {
+                let seconds = count()?;
+                if seconds > MOST_KEEP_ALIVE {
+                    return Err(invalid("argument must be between 0 and 32767 inclusive"));
+                }
+                self.keep_alive = seconds;
+            }
             "appendfsync" => {
                 let found = FSYNC.iter().find(|(name, _)| name.eq_ignore_ascii_case(&value));
                 let names = "argument(s) must be one of the following: everysec, always, no";
@@ -255,6 +269,7 @@ mod tests {
             ("MAXMEMORY", "1kb", "1024"),
             ("maxmemory-policy", "AllKeys-LRU", "allkeys-lru"),
             ("timeout", "3", "3"),
+            ("tcp-keepalive", "60", "60"),
             ("stream-node-max-entries", "10", "10"),
             ("stream-node-max-bytes", "1kb", "1024"),
             ("notify-keyspace-events", "KA", "AK"),
@@ -281,6 +296,7 @@ mod tests {
             ("maxmemory", "much"),
             ("maxmemory-policy", "none"),
             ("timeout", "-1"),
+            ("tcp-keepalive", "32768"),
             ("notify-keyspace-events", "Q"),
             ("proto-max-bulk-len", "1"),
             ("client-output-buffer-limit", "pubsub 1"),

@@ -97,6 +97,8 @@ struct Entry {
     value: Value,
     expires: Option<Moment>,
     cost: usize,
+    /// The name that it had before it took that of a stream, which may come back.
+    before: Option<Vec<u8>>,
 }
 
 /// All keys.
@@ -147,7 +149,7 @@ impl Keys {
             if !was_there {
                 self.created.push((db, key.to_vec()));
             }
-            keys.insert(key.to_vec(), Entry { value, expires, cost });
+            keys.insert(key.to_vec(), Entry { value, expires, cost, before: None });
             self.remind(db, key, expires);
         }
     }
@@ -232,8 +234,12 @@ impl Keys {
     /// Gives a key another name; what had that one goes. Answers whether there is such a key.
     pub(super) fn rename(&mut self, db: usize, from: &[u8], to: &[u8]) -> bool {
         let Some(expires) = self.expires(db, from) else { return false };
+        let ousts = from != to && matches!(self.get(db, to), Some(Value::Stream(_)));
         let Some(value) = self.remove(db, from) else { return false };
         self.set(db, to, value, expires);
+        if ousts && let Some(entry) = self.databases.get_mut(db).and_then(|keys| keys.get_mut(to)) {
+            entry.before = Some(from.to_vec());
+        }
         true
     }
 
@@ -325,11 +331,22 @@ impl Keys {
         places.iter().for_each(|(db, key)| _ = self.remove(*db, key));
         self.tracked.begin(last);
         for ((db, key), stream, ends) in streams {
+            self.make_room(db, &key);
             self.set(db, &key, Value::Stream(Box::new(stream)), ends);
         }
         // Nothing happened, and nothing is new.
         self.tracked.take_touched();
         self.created.clear();
+    }
+
+    /// A stream comes back to a key. What had taken its name goes back to its own one, unless that is in use again: the stream was to be
+    /// gone by then, and as it is not, nothing was renamed.
+    fn make_room(&mut self, db: usize, key: &[u8]) {
+        let entry = self.databases.get_mut(db).and_then(|keys| keys.get_mut(key));
+        let Some(before) = entry.and_then(|entry| entry.before.take()) else { return };
+        if self.get(db, &before).is_none() {
+            self.rename(db, key, &before);
+        }
     }
 
     /// The stream of that number, with where it is and when it is over.

@@ -229,6 +229,9 @@ async fn accept(shared: Arc<Shared>, listener: Listener) {
             Ok((stream, peer)) => {
                 backoff = BACKOFF.0;
                 let own = stream.local_addr().ok();
+                let silent = Duration::from_secs(shared.world().config.keep_alive);
+                // Why unheard if it can't be: the client is gone again.
+                let _ = if silent.is_zero() { Ok(()) } else { stream.keep_alive(silent) };
                 welcome(&shared, stream, [Some(peer), own]);
             }
             // The client was gone again before it was taken.

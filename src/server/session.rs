@@ -23,6 +23,7 @@ use super::keep::{Barrier, Unwritten};
 use super::resp::{Decoder, Limits, Replies};
 use super::serving::Shared;
 use super::state::{State, Waits};
+use super::waiting::look;
 use crate::base::Moment;
 
 /// What is read at a time.
@@ -66,6 +67,14 @@ pub(super) enum End {
     /// What it sent is no request.
     Protocol(super::resp::ProtocolError),
     Io(io::Error),
+}
+
+/// What to do when a command has waited.
+#[derive(Clone, Copy)]
+enum Next {
+    GoOn,
+    /// There may be something for it.
+    Look,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -112,8 +121,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         end
     }
 
-    /// Sends what was written: of one that was killed as far as it is taken at once, which is the answer to one that killed
-    /// itself; when the server stops until it is taken, or the server waits no more.
+    /// Sends what was written: of one that was killed as far as it is taken at once; when the server stops until it is taken, or the
+    /// server waits no more.
     async fn say_goodbye(&mut self, doom: Doom) {
         match doom {
             Doom::Slow | Doom::Undone | Doom::Greedy => return,
@@ -172,8 +181,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Waits for what a command waits for; nothing that the client sent behind it is looked at before.
-    async fn wait_for_others(&mut self, Waits { number, until, silent }: Waits) -> Result<(), End> {
-        let waited = self.poll_others(until).await;
+    async fn wait_for_others(&mut self, waits: Waits) -> Result<(), End> {
+        let Waits { number, until, mut look, silent } = waits;
+        let waited = loop {
+            match self.poll_others(until, look).await {
+                Ok(Next::Look) => look = self.look(number),
+                Ok(Next::GoOn) => break Ok(()),
+                Err(end) => break Err(end),
+            }
+        };
         // Nobody answers any more once it is out.
         let left = self.shared.world().waiting.remove(number).is_some();
         let answer = self.client.take_answer();
@@ -190,9 +206,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    /// Waits for an answer, or until it is time to go on without one.
-    async fn poll_others(&mut self, until: Option<Moment>) -> Result<(), End> {
-        let mut alarm = until.map(|until| Box::pin(self.shared.rt().sleep_until(until)));
+    /// Looks whether there is something by now for those who wait to claim. Answers when it is to look again.
+    fn look(&self, number: u64) -> Option<Moment> {
+        let (rt, mut world) = (self.shared.rt(), self.shared.world());
+        world.tidy(rt.now());
+        let wait = look(&mut world, number, rt.wall_millis())?;
+        Some(rt.now() + wait)
+    }
+
+    /// Waits for an answer, or until it is time to look for one, or to go on without.
+    async fn poll_others(&mut self, until: Option<Moment>, look: Option<Moment>) -> Result<Next, End> {
+        let alarm = |at: Option<Moment>| at.map(|at| Box::pin(self.shared.rt().sleep_until(at)));
+        let (mut alarm, mut look) = (alarm(until), alarm(look));
         loop {
             self.take_messages(WRITE);
             self.flush().await?;
@@ -201,20 +226,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     return Poll::Ready(Err(End::Doomed(doom)));
                 }
                 if self.client.has_answer() {
-                    return Poll::Ready(Ok(true));
+                    return Poll::Ready(Ok(Some(Next::GoOn)));
                 }
-                if let Some(alarm) = &mut alarm
-                    && alarm.as_mut().poll(cx).is_ready()
-                {
-                    return Poll::Ready(Ok(true));
+                for (alarm, next) in [(&mut alarm, Next::GoOn), (&mut look, Next::Look)] {
+                    if alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready()) {
+                        return Poll::Ready(Ok(Some(next)));
+                    }
                 }
                 if self.client.poll_news(cx).is_ready() {
-                    return Poll::Ready(Ok(false));
+                    return Poll::Ready(Ok(None));
                 }
-                self.poll_more(cx).map_ok(|()| true)
+                self.poll_more(cx).map_ok(|()| Some(Next::GoOn))
             });
-            if ready.await? {
-                return Ok(());
+            if let Some(next) = ready.await? {
+                return Ok(next);
             }
         }
     }

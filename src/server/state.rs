@@ -30,6 +30,8 @@ pub(super) struct Waits {
     pub(super) number: u64,
     /// Until then; `None`: for ever.
     pub(super) until: Option<Moment>,
+    /// Then there may be something for it without anybody doing anything.
+    pub(super) look: Option<Moment>,
     /// The client wants no reply.
     pub(super) silent: bool,
 }

@@ -2,13 +2,17 @@
 //!
 //! A command that changes a key marks it; once that command, or its whole transaction, is done, those who wait for marked keys
 //! are served, still under the world's lock: nobody comes between what woke them and what they get.
+//!
+//! What is left lying is there to be claimed without anybody doing anything. So whoever waits to claim looks by itself at the time when that
+//! may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::client::Client;
 use super::command::Failure;
-use super::commands::serve;
+use super::commands::{left_at, serve};
 use super::resp::{Protocol, Replies};
 use super::stream::Id;
 use super::world::World;
@@ -43,9 +47,23 @@ pub(super) struct GroupRead {
     pub(super) group: Vec<u8>,
     pub(super) consumer: Vec<u8>,
     pub(super) no_ack: bool,
+    /// Also what others have left lying for so many milliseconds.
+    pub(super) claim: Option<u64>,
 }
 
+/// Where nothing is pending yet that could be claimed, it is looked for so often, in milliseconds.
+const LOOK: u64 = 100;
+
 impl Waiter {
+    /// How long it takes until there may be something for it to claim, if it asks for such. `now`: milliseconds since 1970.
+    pub(super) fn next_look(&self, world: &World, now: u64) -> Option<Duration> {
+        let (group, min_idle) = self.group.as_ref().and_then(|group| Some((group, group.claim?)))?;
+        let left = self.keys.iter().filter_map(|(key, _)| left_at(world, (self.db, key), group)).min();
+        // What is handed over from now on is left lying no sooner.
+        let next = left.unwrap_or(now.saturating_add(min_idle.max(LOOK)));
+        Some(Duration::from_millis(next.saturating_sub(now).max(1)))
+    }
+
     /// Lets it go on with nothing, or with an error.
     pub(super) fn give_up(&self, error: bool) {
         let mut out = Vec::new();
@@ -116,6 +134,25 @@ impl Waiting {
     }
 }
 
+/// Serves whoever has waited longest, if there is something by now for one of them to claim. Answers how long it takes until there may be
+/// something more for this one, if it waits on.
+pub(super) fn look(world: &mut World, number: u64, now: u64) -> Option<Duration> {
+    // Nothing changes hands while that can't be written down.
+    if world.refuses().is_some() {
+        return Some(Duration::from_millis(LOOK));
+    }
+    let waiter = world.waiting.waiters.get(&number)?;
+    let group = waiter.group.as_ref()?;
+    let is_due = |key: &[u8]| left_at(world, (waiter.db, key), group).is_some_and(|at| at <= now);
+    let due = waiter.keys.iter().filter(|(key, _)| is_due(key)).map(|(key, _)| (waiter.db, key.clone()));
+    let due: Vec<(usize, Vec<u8>)> = due.collect();
+    world.waiting.marked.extend(due);
+    if world.waiting.is_marked() {
+        serve_marked(world, now);
+    }
+    world.waiting.waiters.get(&number)?.next_look(world, now)
+}
+
 /// Serves those who wait for keys that were changed. `now`: milliseconds since 1970.
 pub(super) fn serve_marked(world: &mut World, now: u64) {
     let (marked, mut seen) = (std::mem::take(&mut world.waiting.marked), BTreeSet::new());
@@ -125,11 +162,14 @@ pub(super) fn serve_marked(world: &mut World, now: u64) {
             continue;
         }
         let numbers = world.waiting.keys.get(&(db, key.clone())).cloned().unwrap_or_default();
-        // Groups that have nothing more: thousands may wait in the name of one.
-        let mut empty = BTreeSet::new();
+        // Groups that have nothing more for who asks so: thousands may wait in the name of one.
+        let mut empty = BTreeMap::<Option<u64>, BTreeSet<Vec<u8>>>::new();
         for number in numbers {
             let group = world.waiting.waiters.get(&number).and_then(|waiter| waiter.group.as_ref());
-            if group.is_some_and(|group| empty.contains(&group.group)) {
+            let is_empty = |group: &GroupRead| {
+                empty.get(&group.claim).is_some_and(|groups| groups.contains(&group.group))
+            };
+            if group.is_some_and(is_empty) {
                 continue;
             }
             let Some(waiter) = world.waiting.waiters.remove(&number) else { continue };
@@ -145,7 +185,7 @@ pub(super) fn serve_marked(world: &mut World, now: u64) {
             // Put back, so that it is taken out with its keys.
             let client = waiter.client.clone();
             if !served && let Some(group) = &waiter.group {
-                empty.insert(group.group.clone());
+                empty.entry(group.claim).or_default().insert(group.group.clone());
             }
             world.waiting.waiters.insert(number, waiter);
             if served {

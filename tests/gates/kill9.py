@@ -4,7 +4,7 @@
 Usage: tests/gates/kill9.py [ROUNDS] [FIRST_SEED]   (default: 200 rounds)
 Needs redis-py (`pip install redis`) and the binary: cargo build --release --features server --bin callboard
 
-In each round some writers add numbered entries, and a group's consumers read and acknowledge them, each for itself; at a random moment the
+In each round some writers add numbered entries, and a group's consumers read and acknowledge them, or let them go, each for itself; at a random moment the
 server gets SIGKILL, and is begun anew. Then it must hold:
 - every entry whose XADD was answered, in the order of its writer, with its fields, once;
 - no entry pending whose XACK was answered, and none handed out again after that;
@@ -92,14 +92,21 @@ def consume(books, name, dice, stop):
     try:
         while not stop.is_set():
             read = client.xreadgroup("g", name, {s: ">" for s in STREAMS}, count=dice.choice([1, 5, 20]), block=50)
+            # And what others let go of: nobody has had anything else for so long.
+            free = dice.choice(STREAMS)
+            read = list(read) + [(free, client.xautoclaim(free, "g", name, 10**9, count=5)[1])]
             for stream, entries in read:
                 ids = [id for id, _ in entries]
                 with books.lock:
                     again = books.acked[stream].intersection(ids)
                 if again:
                     books.fault(f"{stream}: handed out after its acknowledgement: {sorted(again)[:3]}")
-                # Some are left in hand.
-                ids = [id for id in ids if dice.random() < 0.9]
+                # Some are left in hand, or let go of.
+                left = [id for id in ids if dice.random() < 0.2]
+                ids = [id for id in ids if id not in left]
+                if left and dice.random() < 0.7:
+                    mode = dice.choice(["SILENT", "FAIL", "FATAL"])
+                    client.execute_command("XNACK", stream, "g", mode, "IDS", len(left), *left)
                 if not ids:
                     continue
                 with books.lock:

@@ -43,7 +43,7 @@ Options of serve (with the feature `server`)
   --max-clients N       so many may be connected at a time. Default: 10000
   --memory-limit BYTES  so much memory keys may take: 100mb, 2gb. Default: no limit
   --password-file FILE  clients must send what its first line says
-  --threads N           threads that serve. Default: one for each processor
+  --threads N           threads that read, answer and write; commands take turns. Default: 1
   --trust-network       listen where others can connect, and ask them for no password
   It stops at SIGTERM or Ctrl-C, within 10 seconds. If the disk fails it ends with 2: begin it anew.
 

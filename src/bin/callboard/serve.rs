@@ -17,21 +17,16 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(options: &Serve, out: &mut dyn Write) -> Result<End, Failure> {
     let builder = set_up(options)?;
-    let mut tokio = match options.threads.map(NonZero::get) {
-        // Then all there is to do is done in the order in which it came.
-        Some(1) => tokio::runtime::Builder::new_current_thread(),
+    // Why one: commands take turns anyway, and with a second thread each takes one and a half times the processor's time.
+    let mut tokio = match options.threads.map_or(1, NonZero::get) {
+        1 => tokio::runtime::Builder::new_current_thread(),
         threads => {
             let mut tokio = tokio::runtime::Builder::new_multi_thread();
-            tokio.worker_threads(threads.unwrap_or_else(cores));
+            tokio.worker_threads(threads);
             tokio
         }
     };
     tokio.enable_all().build()?.block_on(serve(builder, options, out))
-}
-
-/// As many threads as there are cores.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {

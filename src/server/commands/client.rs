@@ -129,7 +129,8 @@ fn kill(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let peer = |client: &Client| client.peer.map(|peer| peer.to_string().into_bytes());
     if cx.request.len() == 3 {
         let found = cx.world.clients.values().find(|client| peer(client).as_deref() == Some(cx.arg(2)));
-        found.ok_or(Failure::err("No such client"))?.doom(Doom::Killed);
+        let found = found.ok_or(Failure::err("No such client"))?;
+        cx.state.quits |= end(found, cx.client);
         cx.out.ok();
         return Ok(());
     }
@@ -168,12 +169,21 @@ fn kill(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
                 .as_ref()
                 .is_none_or(|own| client.own.map(|o| o.to_string().into_bytes()).as_ref() == Some(own));
         if fits && !(skip_me && client.id == cx.client.id) {
-            client.doom(Doom::Killed);
+            cx.state.quits |= end(client, cx.client);
             killed += 1;
         }
     }
     cx.out.integer(killed);
     Ok(())
+}
+
+/// Ends a connection. Whether it is the own one: that ends by itself, once it has its answer.
+fn end(client: &Client, own: &Client) -> bool {
+    let is_own = client.id == own.id;
+    if !is_own {
+        client.doom(Doom::Killed);
+    }
+    is_own
 }
 
 fn reply(cx: &mut Context<'_, '_>) -> Result<(), Failure> {

@@ -17,6 +17,12 @@ const fn admin(name: &'static str, arity: i32, run: crate::server::command::Run)
     Command { name, arity, flags: &[Flag::Admin], keys: (0, 0, 0), run }
 }
 
+/// Why not in a transaction: memory would be what is on the disk in the middle of what is to be there as a whole.
+const fn re_reads(name: &'static str) -> Command {
+    let flags = &[Flag::Admin, Flag::NoTransaction];
+    Command { name, arity: 2, flags, keys: (0, 0, 0), run: reload }
+}
+
 pub(super) const COMMANDS: &[Command] = &[
     command("info", -1, info),
     command("time", 1, time),
@@ -30,6 +36,10 @@ pub(super) const COMMANDS: &[Command] = &[
     command("command|docs", -2, command_docs),
     command("command|list", -2, command_list),
     admin("debug", -2, debug),
+    admin("debug|log", 3, debug_log),
+    admin("debug|sleep", 3, debug_sleep),
+    re_reads("debug|loadaof"),
+    re_reads("debug|reload"),
     admin("bgrewriteaof", 1, rewrite),
     admin("function|flush", -2, nothing_to_flush),
     admin("latency|reset", -2, nothing_to_reset),
@@ -179,19 +189,21 @@ fn command_list(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What suites use to leave a mark, and to tell that a server is alive.
-fn debug(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    match (cx.word(1).as_str(), cx.request.len()) {
-        ("log", 3) => {
-            let text = String::from_utf8_lossy(cx.arg(2)).into_owned();
-            tracing::info!(target: "callboard::server", %text, "a client says");
-            cx.out.ok();
-            Ok(())
-        }
-        ("loadaof" | "reload", 2) => reload(cx),
-        ("sleep", 3) => Err(Failure::err("DEBUG SLEEP is not there: it would hold up every other client")),
-        (other, _) => Err(Failure::say(format!("DEBUG {other} is not there"))),
-    }
+/// Its subcommands are asked for by their names.
+fn debug(_: &mut Context<'_, '_>) -> Result<(), Failure> {
+    Err(Failure::arity("debug"))
+}
+
+/// Leaves a mark, for suites.
+fn debug_log(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let text = String::from_utf8_lossy(cx.arg(2)).into_owned();
+    tracing::info!(target: "callboard::server", %text, "a client says");
+    cx.out.ok();
+    Ok(())
+}
+
+fn debug_sleep(_: &mut Context<'_, '_>) -> Result<(), Failure> {
+    Err(Failure::err("DEBUG SLEEP is not there: it would hold up every other client"))
 }
 
 /// Forgets all streams and reads them again from the disk. Everybody waits until that is done: it is for tests.

@@ -2,11 +2,12 @@
 
 use crate::server::command::{Context, Failure};
 use crate::server::resp::{Aggregate, Replies};
-use crate::server::stream::{Entry, Id, Stream, StreamGroup};
+use crate::server::stream::{Entry, Id, Refs, Stream, StreamGroup};
 
 mod claim;
 mod entries;
 mod groups;
+mod nack;
 mod read;
 mod refs;
 mod shown;
@@ -14,10 +15,14 @@ mod shown;
 pub(super) use claim::COMMANDS as PENDING;
 pub(super) use entries::COMMANDS as ENTRIES;
 pub(super) use groups::COMMANDS as GROUPS;
+pub(super) use nack::COMMANDS as NACK;
 pub(super) use read::COMMANDS as READS;
-pub(in crate::server) use read::serve;
+pub(in crate::server) use read::{left_at, serve};
 pub(super) use refs::COMMANDS as REFS;
 pub(super) use shown::COMMANDS as SHOWN;
+
+/// The most bytes of a group's or a consumer's name that is written to disk.
+const MOST_NAME: usize = 4096;
 
 /// The stream in the key that is an argument. `None`: there is nothing.
 fn stream<'a>(cx: &'a Context<'_, '_>, key: usize) -> Result<Option<&'a Stream>, Failure> {
@@ -68,6 +73,35 @@ fn ids(cx: &Context<'_, '_>, from: usize) -> Result<Vec<Id>, Failure> {
     (from..cx.request.len()).map(|at| id(cx, at)).collect()
 }
 
+/// Where the ids are that an argument counts: from one argument to behind the last.
+fn numbered_ids(
+    cx: &Context<'_, '_>,
+    at: usize,
+    not_positive: &'static str,
+    too_few: &'static str,
+) -> Result<(usize, usize), Failure> {
+    let many = crate::server::resp::parse_i64(cx.arg(at)).and_then(|many| usize::try_from(many).ok());
+    let many = many.filter(|many| *many > 0).ok_or(Failure::err(not_positive))?;
+    let end = (at + 1).checked_add(many).filter(|end| *end <= cx.request.len());
+    Ok((at + 1, end.ok_or(Failure::err(too_few))?))
+}
+
+/// An argument as what is to become of what groups hold, if it is that.
+fn refs(cx: &Context<'_, '_>, at: usize) -> Option<Refs> {
+    let all = [("keepref", Refs::Keep), ("delref", Refs::Drop), ("acked", Refs::Acked)];
+    all.iter().find(|(name, _)| is(cx, at, name)).map(|(_, refs)| *refs)
+}
+
+/// Fails where a group's or a consumer's name is longer than what is written again with each snapshot may be.
+fn name_fits(cx: &Context<'_, '_>, at: usize) -> Result<(), Failure> {
+    match cx.world.keeper {
+        Some(_) if cx.arg(at).len() > MOST_NAME => Err(Failure::say(format!(
+            "the name of a group or consumer has at most {MOST_NAME} bytes where it is written to disk"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// An argument as a number, with an error of its own.
 fn number(cx: &Context<'_, '_>, at: usize, error: &'static str) -> Result<i64, Failure> {
     crate::server::resp::parse_i64(cx.arg(at)).ok_or(Failure::err(error))
@@ -92,7 +126,12 @@ fn put_number(out: &mut Replies<'_>, number: u64) {
 }
 
 fn put_entry(out: &mut Replies<'_>, entry: Entry<'_>) {
-    out.array(2);
+    put_parts(out, entry, 2);
+}
+
+/// Writes an entry of so many parts, of which these are two.
+fn put_parts(out: &mut Replies<'_>, entry: Entry<'_>, parts: usize) {
+    out.array(parts);
     out.bulk_of(entry.id);
     let (count, parts) = entry.fields.parts();
     out.array(count);

@@ -22,6 +22,7 @@ const TABLES: &[&[Command]] = &[
     streams::READS,
     streams::GROUPS,
     streams::PENDING,
+    streams::NACK,
     streams::REFS,
     streams::SHOWN,
 ];

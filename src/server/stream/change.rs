@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Id, Pending, Stream};
+use super::{Held, Id, Pending, Released, Stream};
 use crate::base::varint::{Take, put_bytes, put_u64};
 use crate::log::Ranges;
 
@@ -50,7 +50,12 @@ pub(in crate::server) enum GroupChange {
     },
     /// These are in a consumer's hands, by order of ids.
     Given {
-        pending: Pending,
+        held: Held,
+        ids: Vec<Id>,
+    },
+    /// Nobody has these, in the order in which they were released.
+    Released {
+        count: u64,
         ids: Vec<Id>,
     },
     /// These are pending no more.
@@ -72,15 +77,20 @@ const MET: u64 = 6;
 const SENT_AWAY: u64 = 7;
 const GIVEN: u64 = 8;
 const TAKEN_BACK: u64 = 9;
+const RELEASED: u64 = 10;
 
 /// Adds a change to others; one that goes on where the last one ended becomes part of it.
 pub(super) fn push(changes: &mut Vec<Change>, change: Change) {
     match (changes.last_mut(), change) {
         (Some(Change::Gone(_, end)), Change::Gone(from, to)) if *end == from => *end = to,
         (
-            Some(Change::Group { name, change: GroupChange::Given { pending, ids } }),
-            Change::Group { name: other, change: GroupChange::Given { pending: same, ids: more } },
-        ) if *name == other && *pending == same && ids.len() < MOST_IDS => ids.extend(more),
+            Some(Change::Group { name, change: GroupChange::Given { held, ids } }),
+            Change::Group { name: other, change: GroupChange::Given { held: same, ids: more } },
+        ) if *name == other && *held == same && ids.len() < MOST_IDS => ids.extend(more),
+        (
+            Some(Change::Group { name, change: GroupChange::Released { count, ids } }),
+            Change::Group { name: other, change: GroupChange::Released { count: same, ids: more } },
+        ) if *name == other && *count == same && ids.len() < MOST_IDS => ids.extend(more),
         (
             Some(Change::Group { name, change: GroupChange::TakenBack { ids } }),
             Change::Group { name: other, change: GroupChange::TakenBack { ids: more } },
@@ -135,8 +145,8 @@ impl GroupChange {
         match self {
             GroupChange::Made | GroupChange::Destroyed | GroupChange::At { .. } => 0,
             GroupChange::Met { name, .. } | GroupChange::SentAway { name } => name.len(),
-            GroupChange::Given { pending, ids } => pending.consumer.len() + ID * ids.len(),
-            GroupChange::TakenBack { ids } => ID * ids.len(),
+            GroupChange::Given { held, ids } => held.consumer.len() + ID * ids.len(),
+            GroupChange::Released { ids, .. } | GroupChange::TakenBack { ids } => ID * ids.len(),
         }
     }
 
@@ -149,6 +159,7 @@ impl GroupChange {
             GroupChange::SentAway { .. } => SENT_AWAY,
             GroupChange::Given { .. } => GIVEN,
             GroupChange::TakenBack { .. } => TAKEN_BACK,
+            GroupChange::Released { .. } => RELEASED,
         };
         put_u64(out, kind);
         put_bytes(out, group);
@@ -163,9 +174,13 @@ impl GroupChange {
                 put_u64(out, *seen);
             }
             GroupChange::SentAway { name } => put_bytes(out, name),
-            GroupChange::Given { pending, ids } => {
-                put_bytes(out, &pending.consumer);
-                put_all(out, &[pending.delivered, pending.count]);
+            GroupChange::Given { held, ids } => {
+                put_bytes(out, &held.consumer);
+                put_all(out, &[held.delivered, held.count]);
+                put_ids(out, ids);
+            }
+            GroupChange::Released { count, ids } => {
+                put_u64(out, *count);
                 put_ids(out, ids);
             }
             GroupChange::TakenBack { ids } => put_ids(out, ids),
@@ -184,9 +199,10 @@ impl GroupChange {
             SENT_AWAY => GroupChange::SentAway { name: take.sized()?.into() },
             GIVEN => {
                 let consumer = take.sized()?.into();
-                let pending = Pending { consumer, delivered: take.u64()?, count: take.u64()? };
-                GroupChange::Given { pending, ids: ids(take)? }
+                let held = Held { consumer, delivered: take.u64()?, count: take.u64()? };
+                GroupChange::Given { held, ids: ids(take)? }
             }
+            RELEASED => GroupChange::Released { count: take.u64()?, ids: ids(take)? },
             TAKEN_BACK => GroupChange::TakenBack { ids: ids(take)? },
             _ => return None,
         })
@@ -309,8 +325,16 @@ impl Stream {
                 changes.push(of_group(GroupChange::Met { name, seen }));
             }
             for (id, pending) in &group.pending {
-                let ids = vec![*id];
-                push(&mut changes, of_group(GroupChange::Given { pending: pending.clone(), ids }));
+                if let Pending::Held(held) = pending {
+                    let (held, ids) = (held.clone(), vec![*id]);
+                    push(&mut changes, of_group(GroupChange::Given { held, ids }));
+                }
+            }
+            // Why by age: their order is that in which they were released.
+            for (id, pending) in group.by_age() {
+                if let Pending::Released(Released { count, .. }) = *pending {
+                    push(&mut changes, of_group(GroupChange::Released { count, ids: vec![id] }));
+                }
             }
         }
         changes

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::change::GroupChange;
-use super::{Id, Interval, Pending, Stream};
+use super::pending::{Age, once_more};
+use super::{Held, Id, Interval, Pending, Released, Stream};
 
-/// What a pending entry costs, with its group and its consumer.
-const PENDING_COST: usize = 128;
+/// What a pending entry costs, with its group, by id and by age, and its consumer.
+const PENDING_COST: usize = 176;
 /// What a group, or a consumer, costs beside its name.
 const NAME_COST: usize = 160;
 
@@ -19,6 +20,10 @@ pub(in crate::server) struct StreamGroup {
     /// How many it was handed, as far as that is known.
     pub(in crate::server) read: Option<u64>,
     pub(super) pending: BTreeMap<Id, Pending>,
+    /// The same, whatever has waited longest to be claimed first.
+    by_age: BTreeSet<(Age, Id)>,
+    /// The turn of the next one that is released.
+    next_turn: u64,
     pub(super) consumers: BTreeMap<Arc<[u8]>, Consumer>,
     /// About how many bytes of memory it takes, beside its name.
     cost: usize,
@@ -48,6 +53,16 @@ impl Consumer {
 impl StreamGroup {
     pub(in crate::server) fn pending(&self) -> usize {
         self.pending.len()
+    }
+
+    /// How many nobody has.
+    pub(in crate::server) fn released(&self) -> usize {
+        self.pending.len() - self.consumers.values().map(Consumer::pending).sum::<usize>()
+    }
+
+    /// What is pending, whatever has waited longest to be claimed first.
+    pub(super) fn by_age(&self) -> impl Iterator<Item = (Id, &Pending)> {
+        self.by_age.iter().filter_map(|(_, id)| Some((*id, self.pending.get(id)?)))
     }
 
     pub(in crate::server) fn consumers(&self) -> impl ExactSizeIterator<Item = &Consumer> {
@@ -97,25 +112,47 @@ impl StreamGroup {
     }
 
     /// Puts an entry into the hands of a consumer, out of whosever they were.
-    pub(super) fn give(&mut self, id: Id, to: &Arc<[u8]>, pending: Pending) {
+    pub(super) fn give(&mut self, id: Id, held: Held) {
         self.take_back(id);
-        if let Some(consumer) = self.consumers.get_mut(to) {
+        if let Some(consumer) = self.consumers.get_mut(&held.consumer) {
             consumer.pending.insert(id);
-            self.changes.push(GroupChange::Given { pending: pending.clone(), ids: vec![id] });
-            self.pending.insert(id, pending);
-            self.cost += PENDING_COST;
+            self.changes.push(GroupChange::Given { held: held.clone(), ids: vec![id] });
+            self.put(id, Pending::Held(held));
         }
+    }
+
+    /// Lets nobody have an entry, so that whoever claims next has it, behind those that were released before.
+    pub(super) fn release(&mut self, id: Id, count: u64) {
+        self.take_out(id);
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        self.changes.push(GroupChange::Released { count, ids: vec![id] });
+        self.put(id, Pending::Released(Released { turn, count }));
     }
 
     /// What was pending is so no more.
     pub(super) fn take_back(&mut self, id: Id) -> bool {
-        let Some(pending) = self.pending.remove(&id) else { return false };
+        let was_pending = self.take_out(id).is_some();
+        if was_pending {
+            self.changes.push(GroupChange::TakenBack { ids: vec![id] });
+        }
+        was_pending
+    }
+
+    fn put(&mut self, id: Id, pending: Pending) {
+        self.by_age.insert((pending.age(), id));
+        self.pending.insert(id, pending);
+        self.cost += PENDING_COST;
+    }
+
+    fn take_out(&mut self, id: Id) -> Option<Pending> {
+        let pending = self.pending.remove(&id)?;
+        self.by_age.remove(&(pending.age(), id));
         self.cost -= PENDING_COST;
-        if let Some(consumer) = self.consumers.get_mut(&pending.consumer) {
+        if let Some(consumer) = pending.consumer().and_then(|name| self.consumers.get_mut(name)) {
             consumer.pending.remove(&id);
         }
-        self.changes.push(GroupChange::TakenBack { ids: vec![id] });
-        true
+        Some(pending)
     }
 
     /// Takes a consumer out, with all that it was handed; answers how many entries these were.
@@ -137,11 +174,13 @@ impl StreamGroup {
         }
     }
 
-    /// Was handed a pending entry once more.
+    /// Was handed once more what one of its consumers has.
     pub(super) fn again(&mut self, id: Id, now: u64) {
-        if let Some(pending) = self.pending.get_mut(&id) {
-            (pending.delivered, pending.count) = (now, pending.count.saturating_add(1));
-            self.changes.push(GroupChange::Given { pending: pending.clone(), ids: vec![id] });
+        if let Some(Pending::Held(held)) = self.pending.get_mut(&id) {
+            self.by_age.remove(&(Age::Delivered(held.delivered), id));
+            (held.delivered, held.count) = (now, once_more(held.count));
+            self.by_age.insert((Age::Delivered(now), id));
+            self.changes.push(GroupChange::Given { held: held.clone(), ids: vec![id] });
         }
     }
 
@@ -153,10 +192,11 @@ impl StreamGroup {
             GroupChange::Met { name, seen } => _ = self.meet(&name, seen),
             GroupChange::SentAway { name } => _ = self.send_away(&name),
             GroupChange::TakenBack { ids } => ids.iter().for_each(|id| _ = self.take_back(*id)),
-            GroupChange::Given { pending, ids } => {
-                let (consumer, _) = self.meet(&pending.consumer, pending.delivered);
-                ids.iter().for_each(|id| self.give(*id, &consumer, pending.clone()));
+            GroupChange::Given { held, ids } => {
+                self.meet(&held.consumer, held.delivered);
+                ids.iter().for_each(|id| self.give(*id, held.clone()));
             }
+            GroupChange::Released { count, ids } => ids.iter().for_each(|id| self.release(*id, count)),
         }
     }
 }

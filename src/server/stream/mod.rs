@@ -15,8 +15,8 @@
 //! # Rules
 //! - Ids only grow, whatever is deleted. Entries lie in nodes of at most so many, since approximate trims drop whole ones.
 //! - An entry is what was added: its fields are in one piece of memory, shared with whoever reads it.
-//! - What is pending is in two places, in order of ids: with its group, which says whose it is, and with its consumer. They change
-//!   together.
+//! - What is pending is in three places: with its group in order of ids, which says whose it is, if it is anybody's; there in the order in
+//!   which it may be claimed; and with its consumer. They change together.
 //! - What happens is noted as what it did (`change.rs`), where somebody writes it down; what was noted makes the same stream again.
 //! - Costs are counted as they change, never anew.
 
@@ -28,6 +28,7 @@ mod group;
 mod id;
 mod pending;
 mod refs;
+mod release;
 mod trim;
 
 pub(super) use change::Change;
@@ -39,6 +40,7 @@ pub(super) use fields::Fields;
 pub(super) use group::{Consumer, StreamGroup};
 pub(super) use id::NoInterval;
 pub(super) use id::{GivenId, Id, Interval};
-pub(super) use pending::{Claim, Pending, Read};
+pub(super) use pending::{Claim, Held, Pending, Read, Released, TakenOver};
 pub(super) use refs::{Deleted, Refs};
+pub(super) use release::{Blame, Release};
 pub(super) use trim::{Keep, Limits, Trim};

@@ -2,22 +2,88 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Id, Interval, Stream};
+use super::{Entry, Id, Interval, Stream, StreamGroup};
 
-/// An entry that a consumer was handed, and did not acknowledge.
+/// An entry that was handed over, and not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::server) struct Pending {
+pub(in crate::server) enum Pending {
+    Held(Held),
+    Released(Released),
+}
+
+/// A consumer has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Held {
     pub(in crate::server) consumer: Arc<[u8]>,
     /// When, in milliseconds since 1970, it was handed over last.
     pub(in crate::server) delivered: u64,
     pub(in crate::server) count: u64,
 }
 
+/// Nobody has it: whoever claims it next does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Released {
+    /// They are claimed in the order in which they were released.
+    pub(in crate::server) turn: u64,
+    pub(in crate::server) count: u64,
+}
+
+/// What has waited longest for somebody to claim it comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Age {
+    Released(u64),
+    Delivered(u64),
+}
+
+/// It counts how often an entry was handed over no further: the most that the protocol can say.
+pub(in crate::server) const MOST_COUNT: u64 = i64::MAX.cast_unsigned();
+
 impl Pending {
+    /// Whose it is, if it is somebody's.
+    pub(in crate::server) fn consumer(&self) -> Option<&Arc<[u8]>> {
+        match self {
+            Pending::Held(held) => Some(&held.consumer),
+            Pending::Released(_) => None,
+        }
+    }
+
+    /// When it was handed over last; what was released counts as if that had been at the beginning of time.
+    pub(in crate::server) fn delivered(&self) -> u64 {
+        match self {
+            Pending::Held(held) => held.delivered,
+            Pending::Released(_) => 0,
+        }
+    }
+
+    /// How often it was handed over.
+    pub(in crate::server) fn count(&self) -> u64 {
+        match self {
+            Pending::Held(held) => held.count,
+            Pending::Released(released) => released.count,
+        }
+    }
+
     /// How many milliseconds ago it was handed over.
     pub(in crate::server) fn idle(&self, now: u64) -> u64 {
-        now.saturating_sub(self.delivered)
+        now.saturating_sub(self.delivered())
     }
+
+    /// Whether nobody has touched it for so many milliseconds, or has it at all.
+    pub(in crate::server) fn is_left(&self, min_idle: u64, now: u64) -> bool {
+        self.consumer().is_none() || self.idle(now) >= min_idle
+    }
+
+    pub(super) fn age(&self) -> Age {
+        match self {
+            Pending::Held(held) => Age::Delivered(held.delivered),
+            Pending::Released(released) => Age::Released(released.turn),
+        }
+    }
+}
+
+/// One time more.
+pub(super) fn once_more(count: u64) -> u64 {
+    count.saturating_add(1).min(MOST_COUNT)
 }
 
 /// What a consumer reads.
@@ -56,6 +122,14 @@ pub(in crate::server) struct AutoClaim {
     pub(in crate::server) made: bool,
 }
 
+/// A pending entry that a reader took over: for how long nobody had touched it, and how often it had been handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) struct TakenOver {
+    pub(in crate::server) id: Id,
+    pub(in crate::server) idle: u64,
+    pub(in crate::server) count: u64,
+}
+
 /// So many are looked at for each that is wanted.
 const LOOKED_AT: usize = 10;
 
@@ -77,12 +151,49 @@ impl Stream {
                 (to, count) = (id, stream.count_read(count, id));
                 if !read.no_ack {
                     let consumer = consumer.clone();
-                    group.give(id, &consumer.clone(), Pending { consumer, delivered: now, count: 1 });
+                    group.give(id, Held { consumer, delivered: now, count: 1 });
                 }
             }
             group.go(to, count);
             Some((Interval { from, to }, made))
         })?
+    }
+
+    /// Gives a consumer what others left lying for so long, or released, whatever has waited longest first; answers what these are,
+    /// and whether it was made.
+    pub(in crate::server) fn take_over(
+        &mut self,
+        group: &[u8],
+        (read, min_idle): (Read<'_>, u64),
+        now: u64,
+    ) -> Option<(Vec<TakenOver>, bool)> {
+        self.with_group(group, |stream, group| {
+            let left = group.by_age().take_while(|(_, pending)| pending.idle(now) >= min_idle);
+            // What is gone stays pending: it is told of by claiming it by its id.
+            let left = left.filter(|(id, _)| stream.get(*id).is_some()).take(read.most);
+            let taken = |(id, pending): (Id, &Pending)| TakenOver {
+                id,
+                idle: pending.idle(now),
+                count: pending.count(),
+            };
+            let taken: Vec<TakenOver> = left.map(taken).collect();
+            if taken.is_empty() {
+                return (taken, false);
+            }
+            let (consumer, made) = group.meet(read.consumer, now);
+            for TakenOver { id, count, .. } in &taken {
+                let consumer = consumer.clone();
+                group.give(*id, Held { consumer, delivered: now, count: once_more(*count) });
+            }
+            (taken, made)
+        })
+    }
+
+    /// When the first of what is pending has been left lying for so long. `None`: nothing is pending that is still there.
+    pub(in crate::server) fn left_at(&self, group: &[u8], min_idle: u64) -> Option<u64> {
+        let mut pending = self.groups.get(group)?.by_age();
+        let (_, first) = pending.find(|(id, _)| self.get(*id).is_some())?;
+        Some(first.delivered().saturating_add(min_idle))
     }
 
     /// Hands a consumer once more what it has and did not acknowledge, behind an id; answers which these are, and whether it was made.
@@ -124,11 +235,11 @@ impl Stream {
                 }
                 let pending = group.pending.get(id);
                 let wanted = match pending {
-                    Some(pending) => pending.idle(now) >= claim.min_idle,
+                    Some(pending) => pending.is_left(claim.min_idle, now),
                     None => claim.force,
                 };
                 if wanted {
-                    let before = pending.map_or(1, |pending| pending.count);
+                    let before = pending.map_or(1, Pending::count);
                     made |= claim.take(group, (*id, before), now);
                     claimed.push(*id);
                 }
@@ -158,8 +269,8 @@ impl Stream {
                     group.take_back(id);
                     done.gone.push(id);
                     left -= 1;
-                } else if pending.idle(now) >= claim.min_idle {
-                    let before = pending.count;
+                } else if pending.is_left(claim.min_idle, now) {
+                    let before = pending.count();
                     done.made |= claim.take(group, (id, before), now);
                     done.claimed.push(id);
                     left -= 1;
@@ -173,11 +284,11 @@ impl Stream {
 }
 
 impl Claim<'_> {
-    fn take(&self, group: &mut super::StreamGroup, (id, before): (Id, u64), now: u64) -> bool {
+    fn take(&self, group: &mut StreamGroup, (id, before): (Id, u64), now: u64) -> bool {
         let (consumer, made) = group.meet(self.consumer, now);
-        let more = if self.quiet { before } else { before.saturating_add(1) };
+        let more = if self.quiet { before } else { once_more(before) };
         let (count, delivered) = (self.count.unwrap_or(more), self.delivered);
-        group.give(id, &consumer.clone(), Pending { consumer, delivered, count });
+        group.give(id, Held { consumer, delivered, count });
         made
     }
 }

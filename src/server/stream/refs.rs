@@ -19,7 +19,7 @@ pub(in crate::server) enum Refs {
 /// What became of an entry that was to be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Deleted {
-    /// There is none, or the group does not have it.
+    /// There is none, or the group does not have it pending.
     Missing,
     Gone,
     /// Some group has not handed it out, or has it pending.
@@ -29,17 +29,26 @@ pub(in crate::server) enum Deleted {
 impl Stream {
     /// Deletes an entry with regard to what groups hold of it.
     pub(in crate::server) fn delete_with(&mut self, id: Id, refs: Refs) -> Deleted {
-        if self.get(id).is_none() {
-            return Deleted::Missing;
-        }
-        if refs == Refs::Acked && self.is_held(id) {
+        // Why before it is looked for: groups may hold what is gone.
+        if !self.let_go(id, refs) {
             return Deleted::Held;
         }
-        if refs == Refs::Drop {
-            self.drop_refs(id);
+        match self.delete(id) {
+            true => Deleted::Gone,
+            false => Deleted::Missing,
         }
-        self.delete(id);
-        Deleted::Gone
+    }
+
+    /// Whether an entry may go with regard to what groups hold of it, which is dropped if it is to be.
+    pub(super) fn let_go(&mut self, id: Id, refs: Refs) -> bool {
+        match refs {
+            Refs::Keep => true,
+            Refs::Acked => !self.is_held(id),
+            Refs::Drop => {
+                self.drop_refs(id);
+                true
+            }
+        }
     }
 
     /// Acknowledges what is pending in a group, and deletes the entry with regard to what the others hold of it.

@@ -1,6 +1,6 @@
 //! Trimming: how a stream is kept short.
 
-use super::{Id, Stream};
+use super::{Id, Refs, Stream};
 
 /// How large nodes get; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +13,9 @@ pub(in crate::server) struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Trim {
     pub(in crate::server) keep: Keep,
-    /// Whole nodes alone, and at most so many entries; 0 is no limit.
+    /// Whole nodes alone, unless groups have a say, and at most so many entries; 0 is no limit.
     pub(in crate::server) about: Option<usize>,
+    pub(in crate::server) refs: Refs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub(in crate::server) enum Keep {
 impl Stream {
     /// Takes out the oldest entries that are not to be kept; answers how many.
     pub(in crate::server) fn trim(&mut self, trim: Trim) -> usize {
-        let mut gone = 0;
-        while let Some((at, node)) = self.nodes.first_key_value() {
+        let (mut gone, mut next) = (0, Some(Id::ZERO));
+        while let Some((at, node)) = next.and_then(|from| self.nodes.range(from..).next()) {
             let (at, live) = (*at, node.live);
             let (all, some) = match trim.keep {
                 Keep::Newest(most) => (self.len - live >= most, self.len > most),
@@ -39,28 +40,43 @@ impl Stream {
                     (last < least, first.is_some_and(|first| first.id < least))
                 }
             };
-            if trim.about.is_some_and(|limit| limit > 0 && gone + live > limit) {
+            let too_many = trim.about.is_some_and(|limit| limit > 0 && gone + live > limit);
+            // Where groups have a say each entry is looked at, so that nodes are no reason to stop.
+            let whole = trim.about.is_some() && trim.refs == Refs::Keep;
+            if !some || too_many || !all && whole {
                 break;
             }
-            if all && some {
-                gone += self.take_node(at);
-            } else if some && trim.about.is_none() {
-                gone += self.trim_node(at, trim.keep);
-                break;
-            } else {
+            gone += match all && trim.refs == Refs::Keep {
+                true => self.take_node(at),
+                false => self.trim_node(at, trim),
+            };
+            if !all {
                 break;
             }
+            next = at.next();
         }
         gone
     }
 
-    fn trim_node(&mut self, at: Id, keep: Keep) -> usize {
+    fn trim_node(&mut self, at: Id, trim: Trim) -> usize {
         let Some(node) = self.nodes.get(&at) else { return 0 };
         let live = node.entries.iter().filter(|slot| slot.fields.is_some()).map(|slot| slot.id);
-        let out: Vec<Id> = match keep {
-            Keep::Newest(most) => live.take(self.len.saturating_sub(most)).collect(),
-            Keep::From(least) => live.take_while(|id| *id < least).collect(),
+        // Of what may be held it is not known which are so many.
+        let most = match trim.keep {
+            Keep::Newest(most) if trim.refs != Refs::Acked => self.len.saturating_sub(most),
+            Keep::Newest(_) | Keep::From(_) => usize::MAX,
         };
-        out.iter().filter(|id| self.take_out(at, **id)).count()
+        let (some, mut gone): (Vec<Id>, _) = (live.take(most).collect(), 0);
+        for id in some {
+            let is_kept = match trim.keep {
+                Keep::Newest(most) => self.len <= most,
+                Keep::From(least) => id >= least,
+            };
+            if is_kept {
+                break;
+            }
+            gone += usize::from(self.let_go(id, trim.refs) && self.take_out(at, id));
+        }
+        gone
     }
 }

@@ -118,3 +118,24 @@ fn no_message_is_sent_before_all_that_it_may_tell_of_is_in_the_log() {
         hear(listener, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$3\r\n1-1\r\n").await;
     }));
 }
+
+#[test]
+fn one_that_ends_itself_hears_so_once_what_it_did_is_in_the_log() {
+    for kill in ["CLIENT KILL ID 1 SKIPME no", "MULTI\r\nCLIENT KILL ID 1 SKIPME no\r\nEXEC"] {
+        let Stage { place, mut desk } = stage(&SimDisk::new(1));
+        let executor = LocalExecutor::new();
+        let (session, _, mut other) = place.session(1 << 12);
+        let ends = executor.spawn(session.run());
+        smol::block_on(executor.run(async {
+            say(&mut other, &format!("XADD s 1-1 f v\r\n{kill}\r\nPING")).await;
+            rest().await;
+            assert_eq!(other.waiting(), 0);
+            desk.work();
+            let mut heard = String::new();
+            other.read_to_string(&mut heard).await.unwrap();
+            let wanted = ["$3\r\n1-1\r\n:1\r\n", "$3\r\n1-1\r\n+OK\r\n+QUEUED\r\n*1\r\n:1\r\n"];
+            assert!(wanted.contains(&heard.as_str()), "{heard}");
+            assert!(matches!(ends.await, End::Gone));
+        }));
+    }
+}

@@ -4,6 +4,7 @@ mod commands;
 pub(super) mod desk;
 mod edges;
 mod kept;
+mod later;
 mod refused;
 mod sessions;
 mod streams;

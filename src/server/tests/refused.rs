@@ -76,6 +76,12 @@ fn turn(session: &mut Pin<&mut impl Future<Output = End>>) -> Poll<End> {
     session.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// Lets it go on behind where it gives way, so that others may write with it.
+fn two_turns(session: &mut Pin<&mut impl Future<Output = End>>) -> Poll<End> {
+    assert!(turn(session).is_pending());
+    turn(session)
+}
+
 /// Lets it go on until it ends.
 fn ended(session: &mut Pin<&mut impl Future<Output = End>>) -> End {
     let late = async { panic!("it goes on") };
@@ -134,7 +140,7 @@ fn whoever_listens_is_not_told_of_what_was_refused() {
     let (session, _, mut pipe) = stage.place.session(1 << 14);
     let mut session = pin!(session.run());
     say(&mut pipe, "CONFIG SET notify-keyspace-events KEA\r\nPSUBSCRIBE *\r\n");
-    assert!(turn(&mut session).is_pending());
+    assert!(two_turns(&mut session).is_pending());
     assert!(heard(&mut pipe).contains("psubscribe"));
     stage.say_in_vain("XADD s 1 f v\r\nPUBLISH news added");
     drop(ended(&mut session));
@@ -150,11 +156,31 @@ fn what_was_done_before_memory_went_back_is_answered() {
     let (session, _, mut pipe) = stage.place.session(1 << 14);
     let mut session = pin!(session.run());
     say(&mut pipe, "XADD s 1 f v\r\n");
-    assert!(turn(&mut session).is_pending());
+    assert!(two_turns(&mut session).is_pending());
     stage.at_desk(|desk| desk.wait(desk.world.keeper.as_ref().unwrap().written()).unwrap());
     stage.say_in_vain("XADD s 2 f v");
     say(&mut pipe, "XLEN s\r\n");
-    assert!(turn(&mut session).is_pending());
+    assert!(two_turns(&mut session).is_pending());
     assert_eq!(heard(&mut pipe), "$3\r\n1-0\r\n:1\r\n");
+    stage.end();
+}
+
+/// Neither the stream nor the value is lost by what has not happened.
+#[test]
+fn a_value_that_was_to_take_a_streams_name_has_its_own_again() {
+    let mut stage = Stage::new();
+    let ask = |stage: &mut Stage, lines: &str| {
+        stage.at_desk(|desk| {
+            let mut guest = desk.guest();
+            let heard = desk.say(&mut guest, lines);
+            let written = desk.write();
+            desk.wait(written).unwrap();
+            heard
+        })
+    };
+    ask(&mut stage, "SET a v\r\nEXPIRE a 1000\r\nXADD s 1 f v\r\nSET b w\r\nXADD t 1 f v");
+    stage.say_in_vain("RENAME a s\r\nRENAME b t\r\nSET b new");
+    let heard = ask(&mut stage, "GET a\r\nTTL a\r\nXLEN s\r\nGET b\r\nXLEN t");
+    assert_eq!(heard, "$1 v :1000 :1 $3 new :1");
     stage.end();
 }

@@ -260,7 +260,7 @@ fn one_that_kills_itself_gets_its_answer_and_no_more() {
         other.read_to_end(&mut heard).await.unwrap();
         heard
     }));
-    assert!(matches!(end, End::Doomed(Doom::Killed)));
+    assert!(matches!(end, End::Gone));
     assert_eq!(heard, b"+PONG\r\n:1\r\n");
     assert!(place.shared.world().keys.get(0, b"a").is_none());
 }

@@ -45,6 +45,18 @@ impl Guest {
         }
     }
 
+    /// Reads what was claimed: behind `wanted` comes for how long it was left lying, and then how often it was handed over.
+    async fn hears_claimed(&mut self, wanted: &str, count: &str) {
+        self.hears(wanted).await;
+        let (mut idle, mut byte) = (String::new(), [0]);
+        while !idle.ends_with("\r\n") {
+            self.0.read_exact(&mut byte).await.unwrap();
+            idle.push(char::from(byte[0]));
+        }
+        assert!(idle.starts_with(':'), "{idle}");
+        self.hears(count).await;
+    }
+
     async fn asks(&mut self, line: &str, wanted: &str) {
         self.say(line).await;
         self.hears(wanted).await;
@@ -265,5 +277,67 @@ fn one_that_goes_while_it_waits_is_gone_whatever_it_has_sent_behind() {
             b.hears("+PONG").await;
         }
         b.hears("$3 end").await;
+    });
+}
+
+/// Of what is handed over and left lying, a client that waits to claim is told when it may, by nobody but its own clock.
+#[test]
+fn who_waits_to_claim_is_handed_what_is_left_lying_once_it_is() {
+    with::<4>(async |place, [mut a, mut b, mut c, mut writer]| {
+        writer.asks("XADD s 1 f v", "$3 1-0").await;
+        writer.asks("XGROUP CREATE s g 0", "+OK").await;
+        a.asks("XREADGROUP GROUP g a STREAMS s >", "*1 *2 $1 s *1 *2 $3 1-0 *2 $1 f $1 v").await;
+        // The one who has waited longest is served, as soon as any may be: the next one may not, then.
+        let rt = place.shared.rt();
+        let began = rt.now();
+        b.say("XREADGROUP GROUP g b BLOCK 0 CLAIM 60 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        c.say("XREADGROUP GROUP g c BLOCK 400 CLAIM 60 STREAMS s other > >\r\nPING").await;
+        c.hears("-NOGROUP No such key 'other' or consumer group 'g' in XREADGROUP with GROUP option").await;
+        c.hears("+PONG").await;
+        c.say("XREADGROUP GROUP g c BLOCK 5000 CLAIM 100 STREAMS s >").await;
+        until_waiting(place, 2).await;
+        b.hears_claimed("*1 *2 $1 s *1 *4 $3 1-0 *2 $1 f $1 v", ":1").await;
+        assert!(rt.now().since(began) >= Duration::from_millis(55));
+        c.hears_claimed("*1 *2 $1 s *1 *4 $3 1-0 *2 $1 f $1 v", ":2").await;
+        assert!(rt.now().since(began) >= Duration::from_millis(155));
+        writer.asks("XPENDING s g", "*4 :1 $3 1-0 $3 1-0 *1 *2 $1 c $1 1").await;
+        // What comes meanwhile is handed over at once, and who has no time left goes without.
+        b.say("XREADGROUP GROUP g b BLOCK 0 CLAIM 100000 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        a.asks("XREADGROUP GROUP g a BLOCK 30 CLAIM 100000 STREAMS s >", "*-1").await;
+        writer.asks("XADD s 2 f v", "$3 2-0").await;
+        b.hears("*1 *2 $1 s *1 *4 $3 2-0 *2 $1 f $1 v :0 :0").await;
+    });
+}
+
+#[test]
+fn who_waits_to_claim_hears_of_what_is_pending_only_since() {
+    with::<3>(async |place, [mut a, mut b, mut writer]| {
+        writer.asks("XADD s 1 f v", "$3 1-0").await;
+        writer.asks("XGROUP CREATE s g $", "+OK").await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 CLAIM 20 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        a.asks("XCLAIM s g a 0 1 FORCE JUSTID", "*1 $3 1-0").await;
+        b.hears_claimed("*1 *2 $1 s *1 *4 $3 1-0 *2 $1 f $1 v", ":1").await;
+    });
+}
+
+#[test]
+fn what_is_released_is_handed_to_who_waits_to_claim_and_to_nobody_else() {
+    with::<4>(async |place, [mut a, mut b, mut c, mut writer]| {
+        writer.asks("XADD s 1 f v", "$3 1-0").await;
+        writer.asks("XGROUP CREATE s g 0", "+OK").await;
+        a.asks("XREADGROUP GROUP g a STREAMS s >", "*1 *2 $1 s *1 *2 $3 1-0 *2 $1 f $1 v").await;
+        c.say("XREADGROUP GROUP g c BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 CLAIM 100000 STREAMS s >").await;
+        until_waiting(place, 2).await;
+        a.asks("XNACK s g FAIL IDS 1 1", ":1").await;
+        b.hears_claimed("*1 *2 $1 s *1 *4 $3 1-0 *2 $1 f $1 v", ":1").await;
+        assert_eq!(place.shared.world().waiting.len(), 1);
+        writer.asks("XPENDING s g", "*4 :1 $3 1-0 $3 1-0 *1 *2 $1 b $1 1").await;
+        writer.asks("XADD s 2 f v", "$3 2-0").await;
+        c.hears("*1 *2 $1 s *1 *2 $3 2-0 *2 $1 f $1 v").await;
     });
 }

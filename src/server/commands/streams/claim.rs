@@ -1,6 +1,8 @@
 //! What is pending: listing it, and taking over what others left lying.
 
-use super::{change, count, group, is, no_key_or_group, number, put_entry, put_ids, put_len, put_number};
+use super::{
+    change, count, group, is, name_fits, no_key_or_group, number, put_entry, put_ids, put_len, put_number,
+};
 use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::notify::Class;
 use crate::server::resp::Aggregate;
@@ -70,22 +72,32 @@ fn listing(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let consumer = whose.and_then(|name| group.consumer(name));
     let mut lines = Vec::new();
     if whose.is_none() || consumer.is_some() {
-        let old = group.pending_in(of, consumer).filter(|(_, pending)| pending.idle(now) >= min_idle);
+        let old = group.pending_in(of, consumer).filter(|(_, pending)| pending.is_left(min_idle, now));
         lines.extend(old.take(most).map(|(id, pending)| (id, pending.clone())));
     }
     cx.out.array(lines.len());
     for (id, pending) in lines {
         cx.out.array(4);
         cx.out.bulk_of(id);
-        cx.out.bulk(&pending.consumer);
-        put_number(cx.out, pending.idle(now));
-        put_number(cx.out, pending.count);
+        match pending.consumer() {
+            Some(consumer) => {
+                cx.out.bulk(consumer);
+                put_number(cx.out, pending.idle(now));
+            }
+            // Nobody has it.
+            None => {
+                cx.out.bulk(b"");
+                cx.out.integer(-1);
+            }
+        }
+        put_number(cx.out, pending.count());
     }
     Ok(())
 }
 
 fn xclaim(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     group(cx, 1, 2, no_key_or_group)?;
+    name_fits(cx, 3)?;
     let min_idle = number(cx, 4, "Invalid min-idle-time argument for XCLAIM")?;
     let ids: Vec<Id> = (5..cx.request.len()).map_while(|at| Id::parse(cx.arg(at), 0)).collect();
     let (mut at, now) = (5 + ids.len(), cx.millis);
@@ -167,6 +179,7 @@ fn xautoclaim(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         at += 1;
     }
     group(cx, 1, 2, no_key_or_group)?;
+    name_fits(cx, 3)?;
     let (name, consumer) = (cx.request.get(2).unwrap_or_default(), cx.request.get(3).unwrap_or_default());
     let (now, min_idle) = (cx.millis, u64::try_from(min_idle).unwrap_or(0));
     let claim = Claim { consumer, min_idle, delivered: now, count: None, quiet, force: false };

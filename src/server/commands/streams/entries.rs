@@ -1,10 +1,10 @@
 //! Entries: adding, reading by id, deleting, trimming.
 
-use super::{change, count, id, ids, is, number, put_entries, put_len, stream};
+use super::{change, count, id, ids, is, number, put_entries, put_len, refs, stream};
 use crate::server::command::{Command, Context, Failure, Flag, Run};
 use crate::server::keys::Value;
 use crate::server::notify::Class;
-use crate::server::stream::{Fields, GivenId, Id, Interval, Keep, NoId, Stream, Trim};
+use crate::server::stream::{Fields, GivenId, Id, Interval, Keep, NoId, Refs, Stream, Trim};
 
 const READS: &[Flag] = &[Flag::ReadOnly];
 const TAKES: &[Flag] = &[Flag::Write, Flag::WakesNobody];
@@ -29,6 +29,7 @@ struct Options {
     keep: Option<Keep>,
     about: bool,
     limit: Option<usize>,
+    refs: Option<Refs>,
     no_stream: bool,
     given: Option<GivenId>,
     /// Where they end.
@@ -45,6 +46,11 @@ impl Options {
             } else if is(cx, at, "limit") && more > 0 {
                 options.limit = Some(not_negative(cx, at + 1, "The LIMIT argument must be >= 0.")?);
                 options.end += 2;
+            } else if options.refs.is_none()
+                && let Some(refs) = refs(cx, at)
+            {
+                options.refs = Some(refs);
+                options.end += 1;
             } else if adds && is(cx, at, "nomkstream") {
                 options.no_stream = true;
                 options.end += 1;
@@ -97,7 +103,7 @@ impl Options {
             most => most.min(1_000_000),
         };
         let about = self.about.then(|| self.limit.unwrap_or(most));
-        Some(Trim { keep: self.keep?, about })
+        Some(Trim { keep: self.keep?, about, refs: self.refs.unwrap_or_default() })
     }
 }
 

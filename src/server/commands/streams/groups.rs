@@ -1,6 +1,6 @@
 //! Groups and their consumers: making them, moving them, taking them away; and acknowledging.
 
-use super::{change, group, id, ids, is, no_group_of_key, number, put_len, stream};
+use super::{change, group, id, ids, is, name_fits, no_group_of_key, number, put_len, stream};
 use crate::server::command::{Command, Context, Failure, Flag, Run};
 use crate::server::commands::table::help;
 use crate::server::keys::Value;
@@ -84,6 +84,7 @@ fn create(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         return Err(NO_KEY);
     }
     let last = place_of(cx, true)?;
+    name_fits(cx, 3)?;
     let (db, key, name) =
         (cx.state.db, cx.request.get(2).unwrap_or_default(), cx.request.get(3).unwrap_or_default());
     if !there {
@@ -126,6 +127,7 @@ fn destroy(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 fn create_consumer(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     there(cx)?;
     group(cx, 2, 3, no_group_of_key)?;
+    name_fits(cx, 4)?;
     let [name, consumer] = [3, 4].map(|at| cx.request.get(at).unwrap_or_default());
     let now = cx.millis;
     let made = change(cx, 2, |stream| stream.create_consumer(name, consumer, now))?;

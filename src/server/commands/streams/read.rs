@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{count, id, is, no_group, put_entries, put_entry, stream};
+use super::{count, id, is, name_fits, no_group, put_entries, put_entry, put_number, put_parts, stream};
 use crate::base::Moment;
 use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::notify::Class;
 use crate::server::resp::{Aggregate, Protocol, Replies};
 use crate::server::state::Waits;
-use crate::server::stream::{Entry, Id, Interval, Read, Stream};
+use crate::server::stream::{Entry, Id, Interval, Read, Stream, TakenOver};
 use crate::server::waiting::{GroupRead, Waiter};
 use crate::server::world::World;
 
@@ -46,7 +46,7 @@ fn xreadgroup(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
 impl Asked {
     fn parse(cx: &Context<'_, '_>, grouped: bool) -> Result<Asked, Failure> {
         let mut asked = Asked { group: None, most: usize::MAX, wait: None, keys: (0, 0) };
-        let (mut at, mut no_ack, last) = (1, false, cx.request.len() - 1);
+        let (mut at, mut no_ack, mut claim, last) = (1, false, None, cx.request.len() - 1);
         while at <= last {
             let more = last - at;
             if is(cx, at, "block") && more > 0 {
@@ -67,9 +67,19 @@ impl Asked {
                     grouped,
                     "The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
                 )?;
+                name_fits(cx, at + 2)?;
                 let (group, consumer) = (cx.arg(at + 1).to_vec(), cx.arg(at + 2).to_vec());
-                asked.group = Some(GroupRead { group, consumer, no_ack });
+                asked.group = Some(GroupRead { group, consumer, no_ack, claim });
                 at += 3;
+            } else if is(cx, at, "claim") && more > 0 {
+                only_grouped(
+                    grouped,
+                    "The CLAIM option is only supported by XREADGROUP. You called XREAD instead.",
+                )?;
+                let idle = super::number(cx, at + 1, "min-idle-time is not an integer or out of range")?;
+                let idle = u64::try_from(idle);
+                claim = Some(idle.map_err(|_| Failure::err("min-idle-time must be a positive integer"))?);
+                at += 2;
             } else if is(cx, at, "noack") {
                 only_grouped(
                     grouped,
@@ -86,7 +96,7 @@ impl Asked {
         }
         match &mut asked.group {
             None if grouped => return Err(Failure::err("Missing GROUP option for XREADGROUP")),
-            Some(group) => group.no_ack = no_ack,
+            Some(group) => (group.no_ack, group.claim) = (no_ack, claim),
             None => {}
         }
         Ok(asked)
@@ -136,19 +146,22 @@ fn behind(cx: &Context<'_, '_>, key: usize, at: usize, group: Option<&GroupRead>
     }
 }
 
-fn read(cx: &mut Context<'_, '_>, asked: Asked) -> Result<(), Failure> {
+fn read(cx: &mut Context<'_, '_>, mut asked: Asked) -> Result<(), Failure> {
     let (from, many) = asked.keys;
-    let group = asked.group.as_ref();
-    let ids = (from..from + many).map(|key| behind(cx, key, key + many, group));
+    let ids = (from..from + many).map(|key| behind(cx, key, key + many, asked.group.as_ref()));
     let ids: Vec<Id> = ids.collect::<Result<_, _>>()?;
     let (mut served, mut out) = (0, Vec::new());
     let mut replies = Replies::new(&mut out, cx.out.protocol());
     for (key, behind) in (from..).zip(&ids) {
+        // Who reads again what it has claims nothing any more, not of the streams behind that one either: so it is with Redis.
+        if let Some(group) = asked.group.as_mut().filter(|_| *behind < Id::MAX) {
+            group.claim = None;
+        }
         let key = cx.request.get(key).unwrap_or_default();
         served += usize::from(serve_key(
             cx.world,
             (cx.state.db, key, *behind),
-            (group, asked.most),
+            (asked.group.as_ref(), asked.most),
             cx.millis,
             &mut replies,
         ));
@@ -165,8 +178,9 @@ fn read(cx: &mut Context<'_, '_>, asked: Asked) -> Result<(), Failure> {
     let keys = (from..from + many).map(|key| cx.arg(key).to_vec()).zip(ids).collect();
     let (client, protocol, db) = (cx.client.clone(), cx.out.protocol(), cx.state.db);
     let waiter = Waiter { client, protocol, db, keys, group: asked.group, most: asked.most };
+    let look = waiter.next_look(cx.world, cx.millis).map(|wait| cx.now + wait);
     let number = cx.world.waiting.add(waiter);
-    cx.state.waits = Some(Waits { number, until, silent: false });
+    cx.state.waits = Some(Waits { number, until, look, silent: false });
     Ok(())
 }
 
@@ -199,12 +213,18 @@ fn serve_key(
     };
     let read = Read { consumer: &group.consumer, most, no_ack: group.no_ack };
     let made = if behind == Id::MAX {
-        let new =
-            world.keys.change_stream(db, key, |stream| stream.read_new(&group.group, read, now)).flatten();
-        let Some((of, made)) = new else { return false };
+        let handed = world.keys.change_stream(db, key, |stream| hand_over(stream, (group, read), now));
+        let Some((taken, new, made)) = handed.filter(|(taken, new, _)| !taken.is_empty() || new.is_some())
+        else {
+            return false;
+        };
         let Ok(Some(stream)) = world.keys.stream(db, key) else { return false };
         name(out, key);
-        put_entries(out, stream.range(of));
+        let new = new.into_iter().flat_map(|of| stream.range(of));
+        match group.claim {
+            None => put_entries(out, new),
+            Some(_) => put_claimed(out, (stream, &taken), new),
+        }
         made
     } else {
         let again = world
@@ -222,6 +242,43 @@ fn serve_key(
         world.notify(Class::Stream, "xgroup-createconsumer", db, key);
     }
     true
+}
+
+/// Hands a consumer what it claims, and what is new as far as it wants that much; answers both, and whether it was made.
+fn hand_over(
+    stream: &mut Stream,
+    (group, read): (&GroupRead, Read<'_>),
+    now: u64,
+) -> (Vec<TakenOver>, Option<Interval>, bool) {
+    let claim = group.claim.and_then(|min_idle| stream.take_over(&group.group, (read, min_idle), now));
+    let (taken, mut made) = claim.unwrap_or_default();
+    let read = Read { most: read.most - taken.len(), ..read };
+    let new = if read.most > 0 { stream.read_new(&group.group, read, now) } else { None };
+    made |= new.is_some_and(|(_, made)| made);
+    (taken, new.map(|(of, _)| of), made)
+}
+
+/// Each with how long nobody had touched it, and how often it had been handed over.
+fn put_claimed<'a>(
+    out: &mut Replies<'_>,
+    (stream, taken): (&'a Stream, &[TakenOver]),
+    new: impl Iterator<Item = Entry<'a>>,
+) {
+    let taken = taken.iter().filter_map(|taken| Some((stream.get(taken.id)?, taken.idle, taken.count)));
+    out.counted(Aggregate::Array, |out| {
+        let all = taken.chain(new.map(|entry| (entry, 0, 0)));
+        let put = |(entry, idle, count)| {
+            put_parts(out, entry, 4);
+            put_number(out, idle);
+            put_number(out, count);
+        };
+        all.map(put).count()
+    });
+}
+
+/// When a stream's first pending entry has been left lying for as long as a group's reader asks for.
+pub(in crate::server) fn left_at(world: &World, (db, key): (usize, &[u8]), group: &GroupRead) -> Option<u64> {
+    world.keys.stream(db, key).ok()??.left_at(&group.group, group.claim?)
 }
 
 fn name(out: &mut Replies<'_>, key: &[u8]) {

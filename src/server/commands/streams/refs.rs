@@ -1,6 +1,6 @@
 //! Deleting with regard to what groups hold: `XDELEX` and `XACKDEL`, as Redis has them since 8.2.
 
-use super::{change, id, is, stream};
+use super::{change, id, is, numbered_ids, stream};
 use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::notify::Class;
 use crate::server::stream::{Deleted, Id, Refs, Stream};
@@ -25,14 +25,19 @@ fn delete(
     options: usize,
     delete: impl Fn(&mut Stream, &[u8], Id, Refs) -> Deleted,
 ) -> Result<(), Failure> {
-    let (refs, ids) = parse(cx, options)?;
+    // `XDELEX` is told of no group.
+    let has = |stream: &Stream| options == 2 || stream.groups.contains_key(cx.arg(2));
+    let is_there = stream(cx, 1)?.is_some_and(has);
+    let (refs, (from, to)) = parse(cx, options)?;
     let (db, key) = (cx.state.db, cx.request.get(1).unwrap_or_default());
     let group = cx.request.get(2).unwrap_or_default();
-    let deleted = match stream(cx, 1)? {
-        Some(_) => {
+    let deleted = match is_there {
+        true => {
+            let ids = (from..to).map(|at| id(cx, at)).collect::<Result<Vec<_>, _>>()?;
             change(cx, 1, |stream| ids.iter().map(|id| delete(stream, group, *id, refs)).collect::<Vec<_>>())?
         }
-        None => vec![Deleted::Missing; ids.len()],
+        // Redis does not look at the ids then.
+        false => vec![Deleted::Missing; to - from],
     };
     if deleted.contains(&Deleted::Gone) {
         cx.world.notify(Class::Stream, "xdel", db, key);
@@ -48,27 +53,27 @@ fn delete(
     Ok(())
 }
 
-/// `[KEEPREF | DELREF | ACKED] IDS number id ..`, in either order.
-fn parse(cx: &Context<'_, '_>, from: usize) -> Result<(Refs, Vec<Id>), Failure> {
+/// `[KEEPREF | DELREF | ACKED] IDS number id ..`, in either order: what is to become of references, and where the ids are.
+fn parse(cx: &Context<'_, '_>, from: usize) -> Result<(Refs, (usize, usize)), Failure> {
     let (mut refs, mut ids, mut at) = (None, None, from);
     while at < cx.request.len() {
-        let policy = [("keepref", Refs::Keep), ("delref", Refs::Drop), ("acked", Refs::Acked)];
-        match policy.iter().find(|(name, _)| is(cx, at, name)) {
-            Some((_, policy)) if refs.is_none() => {
-                refs = Some(*policy);
+        match super::refs(cx, at) {
+            Some(policy) if refs.is_none() => {
+                refs = Some(policy);
                 at += 1;
             }
-            None if is(cx, at, "ids") && ids.is_none() && at + 1 < cx.request.len() => {
-                let many = usize::try_from(cx.integer(at + 1)?).ok().filter(|many| *many > 0);
-                let many = many.ok_or(Failure::err("Number of IDs must be a positive integer"))?;
-                let end = (at + 2).checked_add(many).filter(|end| *end <= cx.request.len());
-                let end =
-                    end.ok_or(Failure::err("The `numids` parameter must match the number of arguments"))?;
-                ids = Some((at + 2..end).map(|at| id(cx, at)).collect::<Result<Vec<_>, _>>()?);
-                at = end;
+            None if is(cx, at, "ids") && at + 1 < cx.request.len() => {
+                let found = numbered_ids(
+                    cx,
+                    at + 1,
+                    "Number of IDs must be a positive integer",
+                    "The `numids` parameter must match the number of arguments",
+                )?;
+                ids = Some(found);
+                at = found.1;
             }
             _ => return Err(Failure::SYNTAX),
         }
     }
-    Ok((refs.unwrap_or_default(), ids.ok_or(Failure::SYNTAX)?))
+    Ok((refs.unwrap_or_default(), ids.ok_or(Failure::err("IDS option is required"))?))
 }

@@ -102,7 +102,7 @@ fn everything(out: &mut Replies<'_>, stream: &Stream, most: usize) {
     out.bulk(b"groups");
     out.array(stream.groups.len());
     for (name, group) in &stream.groups {
-        out.map(7);
+        out.map(8);
         out.bulk(b"name");
         out.bulk(name);
         put_id(out, "last-delivered-id", group.last);
@@ -112,15 +112,17 @@ fn everything(out: &mut Replies<'_>, stream: &Stream, most: usize) {
         put_known(out, stream.lag(group));
         out.bulk(b"pel-count");
         put_len(out, group.pending());
+        out.bulk(b"nacked-count");
+        put_len(out, group.released());
         out.bulk(b"pending");
         let pending: Vec<_> = group.pending_in(ALL, None).take(most).collect();
         out.array(pending.len());
         for (id, pending) in pending {
             out.array(4);
             out.bulk_of(id);
-            out.bulk(&pending.consumer);
-            put_number(out, pending.delivered);
-            put_number(out, pending.count);
+            out.bulk(pending.consumer().map_or(&b""[..], |consumer| consumer));
+            put_number(out, pending.delivered());
+            put_number(out, pending.count());
         }
         out.bulk(b"consumers");
         out.array(group.consumers().len());
@@ -142,8 +144,8 @@ fn whole_consumer(out: &mut Replies<'_>, (group, consumer): (&StreamGroup, &Cons
     for (id, pending) in pending {
         out.array(3);
         out.bulk_of(id);
-        put_number(out, pending.delivered);
-        put_number(out, pending.count);
+        put_number(out, pending.delivered());
+        put_number(out, pending.count());
     }
 }
 

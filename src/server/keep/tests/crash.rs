@@ -14,7 +14,7 @@ fn line(dice: &mut Dice, at: u64) -> String {
     let id = 1 + dice.below(at);
     let value = "v".repeat([1, 30, 700][dice.below(3) as usize]);
     let [few, time] = [4, 2].map(|most| dice.below(most));
-    match dice.below(54) {
+    match dice.below(62) {
         0 => format!("DEL {key}"),
         1 => format!("RENAME {key} {other}"),
         2 => format!("EXPIRE {key} 1000"),
@@ -55,6 +55,13 @@ fn line(dice: &mut Dice, at: u64) -> String {
         45 => format!("RENAME {key} t\r\nRENAME {other} {key}\r\nRENAME t {other}"),
         46 if few == 0 => "FLUSHDB".into(),
         47 => format!("XTRIM {key} MAXLEN ~ {few}"),
+        48 => format!("XTRIM {key} {} MAXLEN {few}", ["DELREF", "ACKED"][dice.below(2) as usize]),
+        49 => format!("XADD {key} DELREF MAXLEN {few} {at} f {value}"),
+        50 => format!("XACKDEL {key} {group} DELREF IDS 2 {id} {}", id + 1),
+        51 | 52 => format!("XREADGROUP GROUP {group} {consumer} COUNT 2 CLAIM {few} STREAMS {key} >"),
+        53 => format!("XNACK {key} {group} FATAL IDS 1 {id} FORCE"),
+        54 => format!("XNACK {key} {group} FAIL RETRYCOUNT {few} IDS 2 {} {id}", id + 1),
+        55..=57 => format!("XNACK {key} {group} SILENT IDS 3 {} {id} {}", id + 1, id + 2),
         31 => {
             let all = (0..3).map(|_| line(dice, at)).filter(|line| line.starts_with('X')).collect::<Vec<_>>();
             format!("MULTI\r\n{}\r\nEXEC", all.join("\r\n")).replace("\r\n\r\n", "\r\n")

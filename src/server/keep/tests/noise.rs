@@ -16,8 +16,11 @@ fn change() -> impl Strategy<Value = Change> {
             max_deleted,
             added
         }),
-        (name, prop::collection::vec(id, 0..9)).prop_map(|(name, ids)| {
+        (name.clone(), prop::collection::vec(id.clone(), 0..9)).prop_map(|(name, ids)| {
             Change::Group { name: name.into(), change: GroupChange::TakenBack { ids } }
+        }),
+        (name, prop::collection::vec(id, 0..9), any::<u64>()).prop_map(|(name, ids, count)| {
+            Change::Group { name: name.into(), change: GroupChange::Released { count, ids } }
         }),
     ]
 }

@@ -1,6 +1,7 @@
 //! What is kept, one thing at a time.
 
 use super::view::{shown, view};
+use crate::log::{Done, Terms};
 use crate::server::keep::DataError;
 use crate::server::stream::{Fields, Id, Limits, Read, Stream};
 use crate::server::tests::desk::Desk;
@@ -292,4 +293,106 @@ fn an_id_that_comes_again_is_that_of_the_one_that_is_there() {
     ]);
     let mut guest = desk.guest();
     assert_eq!(desk.say(&mut guest, "XRANGE s 3 3\r\nXDEL s 3\r\nXLEN s"), "*1 *2 $3 3-0 *2 $1 f $1 x :1 :2");
+}
+
+/// What nobody has is there again as that, in the order in which it was released; and so from a snapshot.
+#[test]
+fn what_was_released_is_there_again_in_its_order() {
+    let lines = [
+        "XADD s 1 f v\r\nXADD s 2 f v\r\nXADD s 3 f v\r\nXADD s 4 f v\r\nXGROUP CREATE s g 0",
+        "XREADGROUP GROUP g one COUNT 3 STREAMS s >",
+        "XNACK s g FAIL IDS 1 3",
+        "XNACK s g FATAL IDS 1 1",
+        "XNACK s g SILENT IDS 1 4 FORCE",
+        "XGROUP DELCONSUMER s g nobody",
+    ];
+    for more in ["PING", "BGREWRITEAOF"] {
+        let mut desk = after(&[&lines[..], &[more]].concat());
+        let mut guest = desk.guest();
+        let pending = desk.say(&mut guest, "XPENDING s g - + 9");
+        let nobody = ["*4 $3 1-0 $0  :-1 :9223372036854775807", "*4 $3 3-0 $0  :-1 :1 *4 $3 4-0 $0  :-1 :0"];
+        assert!(nobody.iter().all(|lines| pending.contains(lines)), "{pending}");
+        for wanted in ["3-0", "1-0", "4-0"] {
+            let claimed = desk.say(&mut guest, "XREADGROUP GROUP g two COUNT 1 CLAIM 99999 STREAMS s >");
+            assert!(claimed.contains(wanted), "{claimed}");
+        }
+    }
+}
+
+/// It is written again with each snapshot.
+#[test]
+fn a_name_that_is_too_long_is_refused() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept(&disk).unwrap();
+    let mut guest = desk.guest();
+    desk.say(&mut guest, "XADD s 1 f v\r\nXGROUP CREATE s g 0");
+    let before = view(&desk.world.keys);
+    let (long, fits) = ("x".repeat(4097), "x".repeat(4096));
+    let lines = |name: &str| {
+        [
+            format!("XGROUP CREATE s {name} 0"),
+            format!("XGROUP CREATECONSUMER s g {name}"),
+            format!("XREADGROUP GROUP g {name} STREAMS s >"),
+            format!("XREADGROUP GROUP g {name} CLAIM 0 STREAMS s >"),
+            format!("XCLAIM s g {name} 0 1 FORCE"),
+            format!("XAUTOCLAIM s g {name} 0 0"),
+        ]
+    };
+    let refused = "-ERR the name of a group or consumer has at most 4096 bytes where it is written to disk";
+    for line in lines(&long) {
+        assert_eq!(desk.say(&mut guest, &line), refused);
+    }
+    assert_eq!(view(&desk.world.keys), before);
+    let mut other = Desk::new();
+    let mut elsewhere = other.guest();
+    other.say(&mut elsewhere, "XADD s 1 f v\r\nXGROUP CREATE s g 0");
+    for (line, fitting) in lines(&long).iter().zip(lines(&fits)) {
+        assert!(!other.say(&mut elsewhere, line).starts_with('-'));
+        assert!(!desk.say(&mut guest, &fitting).starts_with('-'));
+    }
+}
+
+/// In the middle of what is to be there as a whole, memory does not become what is on the disk.
+#[test]
+fn the_disk_is_not_read_again_in_a_transaction() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept_by_thread(&disk).unwrap();
+    let mut guest = desk.guest();
+    for reads in ["DEBUG RELOAD", "debug loadaof"] {
+        let heard =
+            desk.say(&mut guest, &format!("MULTI\r\nXADD s * f v\r\n{reads}\r\nXADD s * f v\r\nEXEC"));
+        let refused = "-ERR Command not allowed inside a transaction";
+        let end = "-EXECABORT Transaction discarded because of previous errors.";
+        assert_eq!(heard, format!("+OK +QUEUED {refused} +QUEUED {end}"));
+        assert_eq!(desk.say(&mut guest, &format!("EXISTS s\r\n{reads}")), ":0 +OK");
+    }
+    desk.close();
+}
+
+/// A topic of the name that a stream's would have: nothing is written to that, and the stream is there with the next try.
+#[test]
+fn a_topic_that_nobody_knows_of_stands_in_nobodys_way() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept_by_thread(&disk).unwrap();
+    let mut guest = desk.guest();
+    desk.say(&mut guest, "XADD s 1 f v");
+    let barrier = desk.write();
+    desk.wait(barrier).unwrap();
+    let keeper = desk.world.keeper.as_mut().unwrap();
+    keeper.next_topic += 1;
+    let (topic, name) = (keeper.next_topic - 1, "stream.2".to_string());
+    keeper.log().create_numbered(topic, name, Terms::default(), Done::unheard());
+    desk.say(&mut guest, "XADD t 1 f v");
+    let barrier = desk.write();
+    desk.wait(barrier).unwrap_err();
+    desk.tick().unwrap();
+    assert_eq!(desk.say(&mut guest, "EXISTS s t"), ":1");
+    desk.try_again();
+    assert_eq!(desk.say(&mut guest, "XADD t 1 f v"), "$3 1-0");
+    let barrier = desk.write();
+    desk.wait(barrier).unwrap();
+    let before = view(&desk.world.keys);
+    assert_eq!(desk.topics(), ["server", "stream.1", "stream.3"]);
+    desk.close();
+    assert_eq!(view(&Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap().world.keys), before);
 }

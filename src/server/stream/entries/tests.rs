@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::change::GroupChange;
-use super::super::{Keep, Limits, Read, Trim};
+use super::super::{Blame, Keep, Limits, Read, Refs, Release, Trim};
 use super::*;
 use crate::base::varint::Take;
 
@@ -11,10 +11,12 @@ use crate::base::varint::Take;
 enum Step {
     Add(u64, u64, usize),
     Delete(usize),
-    Trim(Keep, Option<usize>),
+    Trim(Keep, Option<usize>, Refs),
     Read(u8, u8, usize, bool),
     Ack(u8, usize),
     Claim(u8, u8, usize),
+    TakeOver(u8, u8, usize, u64),
+    Release(u8, usize, Blame, Option<u64>, bool),
     Leave(u8, u8),
     Destroy(u8),
 }
@@ -22,16 +24,26 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let id = (0..40_u64, 0..3_u64).prop_map(|(millis, seq)| Id { millis, seq });
     let keep = prop_oneof![(0..30_usize).prop_map(Keep::Newest), id.prop_map(Keep::From)];
+    let refs = prop_oneof![2 => Just(Refs::Keep), 1 => Just(Refs::Drop), 1 => Just(Refs::Acked)];
+    let blame = prop_oneof![Just(Blame::Nobody), Just(Blame::Consumer), Just(Blame::Entry)];
     prop_oneof![
         6 => (0..4_u64, 0..3_u64, 0..30_usize).prop_map(|(millis, seq, len)| Step::Add(millis, seq, len)),
         3 => (0..60_usize).prop_map(Step::Delete),
-        1 => (keep, prop::option::of(0..9_usize)).prop_map(|(keep, about)| Step::Trim(keep, about)),
+        1 => (keep, prop::option::of(0..9_usize), refs).prop_map(|(keep, about, refs)| Step::Trim(keep, about, refs)),
         3 => (0..2_u8, 0..3_u8, 1..9_usize, any::<bool>()).prop_map(|(g, c, n, ack)| Step::Read(g, c, n, ack)),
         2 => (0..2_u8, 0..60_usize).prop_map(|(g, at)| Step::Ack(g, at)),
         2 => (0..2_u8, 0..3_u8, 0..60_usize).prop_map(|(g, c, at)| Step::Claim(g, c, at)),
+        2 => (0..2_u8, 0..3_u8, 1..5_usize, 0..9_u64).prop_map(|(g, c, n, idle)| Step::TakeOver(g, c, n, idle)),
+        2 => (0..2_u8, 0..60_usize, blame, prop::option::of(0..4_u64), any::<bool>())
+            .prop_map(|(g, at, blame, count, force)| Step::Release(g, at, blame, count, force)),
         1 => (0..2_u8, 0..3_u8).prop_map(|(g, c)| Step::Leave(g, c)),
         1 => (0..2_u8).prop_map(Step::Destroy),
     ]
+}
+
+/// Whether some group has still to be handed an entry, or to acknowledge it.
+fn is_held(stream: &Stream, id: Id) -> bool {
+    stream.groups.values().any(|group| group.last < id || group.pending.contains_key(&id))
 }
 
 /// An id that was added, or none there ever was.
@@ -54,11 +66,17 @@ fn check(stream: &Stream, model: &BTreeMap<Id, Fields>) {
         let pending = group.pending_in(Interval { from: Id::ZERO, to: Id::MAX }, None);
         let mut shares: Vec<Id> = group.consumers().flat_map(|one| one.pending.iter().copied()).collect();
         shares.sort_unstable();
-        assert!(pending.map(|(id, _)| id).eq(shares), "each is whose it says it is");
+        let held = pending.filter(|(_, pending)| pending.consumer().is_some());
+        assert!(held.map(|(id, _)| id).eq(shares), "each is whose it says it is");
         for (id, pending) in &group.pending {
-            assert!(group.consumer(&pending.consumer).unwrap().pending.contains(id));
+            let consumer = pending.consumer().map(|name| group.consumer(name).unwrap());
+            assert!(consumer.is_none_or(|consumer| consumer.pending.contains(id)));
         }
-        cost += name.len() + 160 + group.pending() * 128;
+        let ages: Vec<_> = group.by_age().map(|(id, pending)| (pending.age(), id)).collect();
+        assert!(ages.is_sorted() && ages.len() == group.pending(), "each is there in its turn");
+        let free = group.pending.values().filter(|pending| pending.consumer().is_none());
+        assert_eq!(free.count(), group.released());
+        cost += name.len() + 160 + group.pending() * 176;
         cost += group.consumers().map(|one| one.name.len() + 160).sum::<usize>();
     }
     assert_eq!(stream.cost(), cost);
@@ -150,19 +168,28 @@ proptest! {
                     let id = some_id(&all, at);
                     prop_assert_eq!(stream.delete(id), model.remove(&id).is_some());
                 }
-                Step::Trim(keep, about) => {
+                Step::Trim(keep, about, refs) => {
                     let most = model.len();
-                    let gone = stream.trim(Trim { keep, about });
+                    let held: Vec<Id> = model.keys().filter(|id| is_held(&stream, **id)).copied().collect();
+                    let gone = stream.trim(Trim { keep, about, refs });
                     let wanted = match keep {
                         Keep::Newest(many) => most.saturating_sub(many),
                         Keep::From(least) => model.range(..least).count(),
                     };
                     // About so many are those, or some fewer; and never more than they may be at once.
-                    let exact = about.is_none();
+                    let exact = about.is_none() && refs != Refs::Acked;
                     prop_assert!(gone == wanted || !exact && gone < wanted);
                     prop_assert!(about.is_none_or(|limit| limit == 0 || gone <= limit));
-                    for _ in 0..gone {
-                        model.pop_first();
+                    let is_there = |id: &Id| stream.get(*id).is_some();
+                    if refs == Refs::Acked {
+                        prop_assert!(held.iter().all(is_there), "what groups hold stays");
+                        model.retain(|id, _| is_there(id));
+                        prop_assert_eq!(model.len() + gone, most);
+                    } else {
+                        let trimmed: Vec<Id> = model.keys().take(gone).copied().collect();
+                        model.retain(|id, _| !trimmed.contains(id));
+                        let pending = |id: &Id| stream.groups.values().any(|group| group.pending.contains_key(id));
+                        prop_assert!(refs == Refs::Keep || !trimmed.iter().any(pending), "nobody holds what is gone");
                     }
                 }
                 Step::Read(group, consumer, most, no_ack) => {
@@ -195,6 +222,42 @@ proptest! {
                     if let Some(done) = stream.auto_claim(group, (claim, ids[0], 2), now) {
                         prop_assert!(done.claimed.iter().all(|id| model.contains_key(id)));
                         prop_assert!(done.gone.iter().all(|id| !model.contains_key(id)));
+                    }
+                }
+                Step::TakeOver(group, consumer, most, min_idle) => {
+                    let (group, consumer) = (groups[usize::from(group)], &consumers[usize::from(consumer)][..]);
+                    let is_left = |(id, pending): &(&Id, &super::super::Pending)| {
+                        stream.get(**id).is_some() && pending.idle(now) >= min_idle
+                    };
+                    let there = stream.groups.get(&group[..]).map(|group| &group.pending);
+                    let mut wanted: Vec<_> = there.into_iter().flatten().filter(is_left).collect();
+                    wanted.sort_by_key(|(id, pending)| (pending.age(), **id));
+                    let wanted: Vec<_> =
+                        wanted.into_iter().take(most).map(|(id, old)| (*id, old.idle(now), old.count())).collect();
+                    let read = Read { consumer, most, no_ack: false };
+                    let (taken, _) = stream.take_over(group, (read, min_idle), now).unwrap_or_default();
+                    let found = taken.iter().map(|taken| (taken.id, taken.idle, taken.count));
+                    prop_assert!(found.eq(wanted.iter().copied()));
+                    let is_mine = |id: Id| {
+                        let group = &stream.groups[&group[..]];
+                        group.pending[&id].consumer().is_some_and(|name| **name == *consumer)
+                    };
+                    prop_assert!(wanted.iter().all(|(id, ..)| is_mine(*id)));
+                }
+                Step::Release(group, at, blame, count, force) => {
+                    let (group, id) = (groups[usize::from(group)], some_id(&all, at));
+                    let before = stream.groups.get(&group[..]).and_then(|group| group.pending.get(&id));
+                    let (was, old) = (before.is_some(), before.map_or(0, super::super::Pending::count));
+                    let released = stream.release(group, (Release { blame, count, force }, &[id, id]));
+                    let is_new = force && model.contains_key(&id) && stream.groups.contains_key(&group[..]);
+                    prop_assert_eq!(released, if was || is_new { 2 } else { 0 });
+                    if let Some(last) = stream.groups.get(&group[..]).and_then(|group| group.pending.get(&id)) {
+                        let wanted = count.unwrap_or(match blame {
+                            Blame::Nobody => old.saturating_sub(2),
+                            Blame::Consumer => old,
+                            Blame::Entry => i64::MAX.cast_unsigned(),
+                        });
+                        prop_assert_eq!((last.consumer(), last.count()), (None, wanted));
                     }
                 }
                 Step::Leave(group, consumer) => {
