@@ -12,6 +12,7 @@ use crc32c::crc32c;
 
 use super::error::LogError;
 use super::frame::{self, Frame, Header, Kind};
+use super::gather::Gather;
 use super::layout::{self, Uuid};
 use super::state::{Extent, TopicState};
 use super::vfs::{OpenMode, Vfs, VfsFile};
@@ -89,7 +90,13 @@ impl<'a> SegmentWriter<'a> {
             self.roll(offset)?;
         }
         let header = Header { last: false, durable: 0, ..frame.header };
-        frame::push(&mut self.buffer, &header, frame.body, seed(self.uuid));
+        if frame.len >= PIECE {
+            // It is written from where it is.
+            self.flush()?;
+            self.write_large(&header, frame.body)?;
+        } else {
+            frame::push(&mut self.buffer, &header, frame.body, seed(self.uuid));
+        }
         if let Some(last) = self.extents.last_mut() {
             last.end = end;
             last.bytes += frame.len as u64;
@@ -128,17 +135,38 @@ impl<'a> SegmentWriter<'a> {
         Ok(())
     }
 
+    /// Writes a frame behind all that was flushed.
+    fn write_large(&mut self, header: &Header, body: &[u8]) -> Result<(), LogError> {
+        let Some(mut at) = self.extents.last().map(|last| last.bytes) else { return Ok(()) };
+        let mut frame = Gather::new(Vec::new());
+        frame.push_lent(header, body, seed(self.uuid));
+        for piece in frame.pieces() {
+            self.write(piece, at)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<(), LogError> {
         let Some(last) = self.extents.last().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
-        let (base, at) = (last.base, last.bytes - self.buffer.len() as u64);
-        if self.open.is_none() {
-            self.open = Some(self.open(base)?);
-        }
-        if let Some((file, path)) = &self.open {
-            file.write_all_at(&self.buffer, at).map_err(|error| LogError::io("write", path, error))?;
-        }
-        self.buffer.clear();
+        let (at, mut bytes) = (last.bytes - self.buffer.len() as u64, std::mem::take(&mut self.buffer));
+        self.write(&bytes, at)?;
+        bytes.clear();
+        self.buffer = bytes;
         Ok(())
+    }
+
+    /// Writes into the file of the last extent.
+    fn write(&mut self, bytes: &[u8], at: u64) -> Result<(), LogError> {
+        if let (None, Some(last)) = (&self.open, self.extents.last()) {
+            self.open = Some(self.open(last.base)?);
+        }
+        match &self.open {
+            Some((file, path)) => {
+                file.write_all_at(bytes, at).map_err(|error| LogError::io("write", path, error))
+            }
+            None => Ok(()),
+        }
     }
 
     fn open(&mut self, base: u64) -> Result<(Box<dyn VfsFile>, PathBuf), LogError> {

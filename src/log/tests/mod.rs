@@ -7,6 +7,7 @@ mod fixtures;
 mod flips;
 mod groups;
 pub(crate) mod hand;
+mod large;
 mod model;
 mod negative;
 mod noise;

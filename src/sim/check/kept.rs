@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
     /// Whoever begins with what comes next is given what is published from then on.
     fn on_confirmed(&mut self, topic: &'a Name, value: u64, offset: u64) {
         let notes = self.topic(topic);
-        notes.confirmed = notes.confirmed.max(offset + 1);
+        notes.confirmed = notes.confirmed.max(offset.saturating_add(1));
         let Some(tried) = notes.tried.get(&value).copied() else { return };
         for seat in self.seats.values_mut().filter(|seat| seat.topic == topic) {
             let later = seat.placed < tried && offset >= seat.live;
