@@ -49,6 +49,8 @@ for fsync in everysec always; do
     callboard=$!
     trap 'kill $redis $callboard 2>/dev/null; wait 2>/dev/null || true; rm -rf "$cache"' EXIT
     until redis-cli -p "$port" PING && redis-cli -p $((port + 1)) PING; do :; done >/dev/null 2>&1
+    # What these clients can ask at most: nothing above it can be told apart here.
+    line "$fsync PING c=64 P=1" 0 64 1 $((times * 30000)) PING
     for size in 100 1024; do
         value=$(head -c $size /dev/zero | tr '\0' x)
         for connections in 1 16 64; do
