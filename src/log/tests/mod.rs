@@ -7,6 +7,8 @@ mod fixtures;
 mod flips;
 mod groups;
 pub(crate) mod hand;
+#[cfg(feature = "server")]
+mod helping;
 mod model;
 mod negative;
 mod noise;
