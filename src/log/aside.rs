@@ -66,6 +66,13 @@ impl Aside {
         }
     }
 
+    /// Waits until nobody is at work any more, and begins nothing: nobody asks a disk again that has failed.
+    pub(crate) fn end(&mut self) {
+        if let Some(Running::Thread(thread)) = self.running.take() {
+            drop(thread.join());
+        }
+    }
+
     /// What came of it, once it is through.
     pub(crate) fn wait(&mut self) -> Option<Result<Turned, LogError>> {
         self.running.take().map(Running::finish)

@@ -12,6 +12,8 @@ use shuttle::sync::Arc;
 use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::thread;
 
+#[cfg(feature = "server")]
+use super::Chain;
 use super::request::{Queue, Request};
 use super::tests::hand::{DIR, records, small};
 use super::{Done, Log, LogError, Terms};
@@ -180,6 +182,47 @@ fn what_is_confirmed_can_be_read_at_once_and_the_last_handle_closes() {
         });
         askers.into_iter().for_each(|asker| asker.join().unwrap());
         assert_eq!(log.bounds(topic), Some((0, 4)));
+        drop(log);
+        driver.join().unwrap();
+    });
+}
+
+/// Whoever leaves something, and helps then, is answered: whether it was the driver who wrote that, or another who helped. And what
+/// each asked for is there in turn.
+#[cfg(feature = "server")]
+#[test]
+fn whoever_helps_beside_the_driver_is_answered_in_turn() {
+    explore(|| {
+        let (log, driver, ..) =
+            Log::open(std::sync::Arc::new(SimDisk::new(1)), Path::new(DIR), small(1)).unwrap();
+        let driver = thread::spawn(move || block_on(driver.run()));
+        let (say, hear) = channel();
+        let keeps = Terms { keeps: true, ..Terms::default() };
+        log.create_topic("one".into(), keeps, Done::new(move |topic| say.send(topic).unwrap()));
+        let topic = hear.recv().unwrap().unwrap();
+        // One waits for the disk, which is the driver's to do; the others do not.
+        let askers = [true, false, false].into_iter().zip(0..).map(|(syncs, who): (bool, u8)| {
+            let log = log.clone();
+            thread::spawn(move || {
+                let (say, hear) = channel();
+                for nth in 0..2 {
+                    let say = say.clone();
+                    let done = Done::new(move |result| say.send((nth, result)).unwrap());
+                    let parts = vec![(topic, records(&[&[who, nth]]))];
+                    log.append_all(parts, syncs && nth == 0, Chain::default(), done);
+                }
+                log.help();
+                for nth in 0..2 {
+                    assert!(matches!(hear.recv(), Ok((said, Ok(()))) if said == nth));
+                }
+            })
+        });
+        askers.collect::<Vec<_>>().into_iter().for_each(|asker| asker.join().unwrap());
+        let chunk = log.read(topic, 0, 1 << 16).unwrap();
+        let all: Vec<_> = chunk.records().map(|(_, record)| record.body.to_vec()).collect();
+        for who in 0..3 {
+            assert!(all.iter().filter(|body| body[0] == who).map(|body| body[1]).eq(0..2), "{all:?}");
+        }
         drop(log);
         driver.join().unwrap();
     });

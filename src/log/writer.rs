@@ -86,16 +86,12 @@ impl Writer {
             let room = usize::try_from(self.most_bytes()).unwrap_or(usize::MAX);
             let mut plan = plan::plan(&mut queue, &self.state, &mut self.owed, room);
             let (answers, closes) = (std::mem::take(&mut plan.answers), plan.closes);
-            if let Some(turned) = self.aside.poll()
-                && let Err(error) = self.turned(turned)
-            {
+            if let Err(error) = self.hear_aside(closes) {
                 // What lacked space is tried again when there is none.
                 self.poison_unless_full(error);
             }
             let result = self.carry_out(plan);
             if closes {
-                // Why unheard: all that was confirmed is in the journal.
-                drop(self.finish_aside());
                 // Whoever hears of it finds no file open, in whatever handles there still are; the lock goes last.
                 self.journal.slots.clear();
                 self.shelf.clear();
@@ -201,7 +197,7 @@ impl Writer {
             return Err(LogError::TooLarge { bytes, most });
         }
         if bytes > 0 {
-            self.make_room(bytes)?;
+            self.make_room(bytes, plan.closes)?;
             if plan.seals {
                 self.sync()?;
             }
@@ -264,7 +260,7 @@ impl Writer {
     }
 
     /// Sees to it that a commit of so many bytes has room in the current slot.
-    fn make_room(&mut self, bytes: usize) -> Result<(), LogError> {
+    fn make_room(&mut self, bytes: usize, closes: bool) -> Result<(), LogError> {
         // What announces a new slot must have room too.
         let with_slot = bytes + frame_len(0);
         if self.journal.has_room(with_slot) {
@@ -285,7 +281,8 @@ impl Writer {
             return Err(LogError::Unknown { why: "callboard bug: a turnover freed no slot".into() });
         }
         let free = self.journal.free(self.needed.turn) + SLOTS.saturating_sub(self.journal.slots.len());
-        if free < FREE_SLOTS && !self.aside.is_running() {
+        // The last word comes behind all that goes on, see `hear_aside`.
+        if free < FREE_SLOTS && !self.aside.is_running() && !closes {
             let turnover = self.turnover()?;
             self.aside.start(turnover);
         }
@@ -312,6 +309,22 @@ impl Writer {
         let slots = u32::try_from(self.journal.slots.len()).unwrap_or(u32::MAX);
         let plan = Plan { steps: vec![plan::Step::Other(Change::Slot { slots })], ..Plan::default() };
         self.write(&plan)
+    }
+
+    /// Hears what came of the turnover that goes on, if it is through; or waits for it, if the log closes.
+    ///
+    /// Why before the last word: a log that has one is opened without its checkpoint being written again, and so that must be on the disk.
+    fn hear_aside(&mut self, closes: bool) -> Result<(), LogError> {
+        match (closes, self.poisoned.is_some()) {
+            (true, false) => self.finish_aside(),
+            (false, false) => self.aside.poll().map_or(Ok(()), |turned| self.turned(turned)),
+            (true, true) => {
+                // Why: the directory is not free as long as somebody is at work in it.
+                self.aside.end();
+                Ok(())
+            }
+            (false, true) => Ok(()),
+        }
     }
 
     /// Waits for the turnover that goes on, if one does. That it lacked space is no error: it is tried again when there is none.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::hand::{DIR, Hand, records, small};
 use crate::log::request::Done;
 use crate::log::{EntryKind, Log, LogError, OpenMode, Terms, Vfs, VfsFile};
-use crate::sim::{CrashKind, SimDisk};
+use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 
 /// A disk on which whoever begins a segment says so, and waits for a word to go on. Without anybody to give it, nobody waits.
 #[derive(Debug)]
@@ -144,4 +144,89 @@ fn the_directory_is_free_once_what_moves_is_through() {
     opened.goes_on();
     closed.recv().unwrap().unwrap();
     assert!(again().unwrap().found.clean);
+}
+
+fn by_hand(disk: &SimDisk, entropy: u64) -> Result<Hand, LogError> {
+    Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(entropy))
+}
+
+/// A log in which something is about to move, but has not yet; and how many records it has.
+fn about_to_move(disk: &SimDisk) -> (Hand, u64) {
+    let mut log = by_hand(disk, 1).unwrap();
+    let topic = log.topic_with("kept", Terms { keeps: true, ..Terms::default() }).unwrap();
+    let mut many = 0;
+    while !log.writer.aside.is_running() {
+        log.append(topic, &[&[7; 1000]], true).unwrap();
+        many += 1;
+    }
+    (log, many)
+}
+
+/// So many records are there, and those that the next process adds stay too, whatever it takes anew of the journal.
+fn stays(disk: &SimDisk, many: u64, what: &str) {
+    for (kind, more) in [CrashKind::KeepAll, CrashKind::LoseAll]
+        .into_iter()
+        .flat_map(|kind| [16, 40].map(|more| (kind, more)))
+    {
+        let disk = disk.crash(kind);
+        let mut log = by_hand(&disk, 2).unwrap_or_else(|error| panic!("{what}, {kind:?}: {error}"));
+        let found = log.read(0).unwrap().len() as u64;
+        assert!((many..=many + 1).contains(&found), "{what}, {kind:?}: {found} of {many}");
+        (0..more).for_each(|_| assert!(log.append(0, &[&[8; 1000]], true).is_ok()));
+        drop(log);
+        let log = by_hand(&disk.crash(CrashKind::LoseAll), 3);
+        let log = log.unwrap_or_else(|error| panic!("{what}, {kind:?}, {more} more: {error}"));
+        assert_eq!(log.read(0).unwrap().len() as u64, found + more, "{what}, {kind:?}");
+    }
+}
+
+/// Calls of each kind, of which one fails: so many of these are made while something moves twice.
+fn calls() -> impl Iterator<Item = (DiskCall, u64)> {
+    let most = [
+        (DiskCall::Write, 40),
+        (DiskCall::Sync, 35),
+        (DiskCall::SyncDir, 8),
+        (DiskCall::Create, 6),
+        (DiskCall::CreateDir, 2),
+        (DiskCall::Rename, 3),
+    ];
+    most.into_iter().flat_map(|(call, most)| (1..=most).map(move |nth| (call, nth)))
+}
+
+/// A log that says it was closed in order is opened without its checkpoint being written again: so that must have been.
+#[test]
+fn a_log_closes_only_behind_what_moves() {
+    for (call, nth) in calls().filter(|(_, nth)| *nth <= 8) {
+        let disk = SimDisk::new(nth);
+        let (log, many) = about_to_move(&disk);
+        disk.fail(DiskFault::nth(nth).of(call));
+        let closed = log.close();
+        disk.heal();
+        stays(&disk, many, &format!("{call:?} {nth}, {closed:?}"));
+    }
+}
+
+#[test]
+fn whatever_fails_beside_commits_nothing_is_lost() {
+    for (call, nth) in calls() {
+        let disk = SimDisk::new(nth);
+        let (mut log, mut many) = about_to_move(&disk);
+        disk.fail(DiskFault::nth(nth).of(call));
+        let what = format!("{call:?} {nth}");
+        for _ in 0..26 {
+            match log.append(0, &[&[7; 1000]], true) {
+                Ok(_) => many += 1,
+                Err(LogError::Unknown { .. } | LogError::Poisoned { .. }) => break,
+                Err(error) => panic!("{what}: {error:?}"),
+            }
+        }
+        if log.writer.poisoned.is_some() {
+            let calls = disk.calls();
+            assert!(matches!(log.append(0, &[b"late"], true), Err(LogError::Poisoned { .. })), "{what}");
+            assert_eq!(disk.calls(), calls, "{what}: nobody asks a disk again that has failed");
+        }
+        drop(log);
+        disk.heal();
+        stays(&disk, many, &what);
+    }
 }

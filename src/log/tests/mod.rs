@@ -8,6 +8,8 @@ mod flips;
 mod groups;
 pub(crate) mod hand;
 mod large;
+#[cfg(feature = "server")]
+mod helping;
 mod model;
 mod negative;
 mod noise;

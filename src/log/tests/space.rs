@@ -53,6 +53,7 @@ fn nothing_is_found_of_a_commit_that_was_refused() {
             let disk = SimDisk::new(seed);
             let (was_refused, bodies) = until_refused(&disk, call, goes_on);
             refused += u64::from(was_refused);
+            disk.heal();
             for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(call.1)] {
                 let what = format!("seed {seed}, {call:?}, {kind:?}, goes on: {goes_on}");
                 let disk = disk.crash(kind);
@@ -90,6 +91,39 @@ fn nothing_of_a_commit_that_was_refused_follows_the_next_one() {
         let next = topics.map(|topic| log.writer.state.topics[&topic].next);
         assert_eq!(next, [1, 0], "seed {seed}");
     }
+}
+
+/// What is large is written by itself: whichever of these writes lacks space, all that was written before it goes too.
+#[test]
+fn nothing_stays_of_a_commit_that_was_written_in_pieces() {
+    let mut refused = 0;
+    for (seed, nth) in (0..20 * seeds(1)).flat_map(|seed| (1..=4).map(move |nth| (seed, nth))) {
+        let disk = SimDisk::new(seed);
+        let mut log = open(&disk);
+        let topics = ["one", "two", "three"].map(|name| log.topic(name).unwrap());
+        disk.fail(DiskFault::nth(nth).of(DiskCall::Write).with(ErrorKind::StorageFull));
+        let append = |at: usize, body: &[u8]| {
+            let (records, done) = (records(&[body]), Done::unheard());
+            Request::Append { topic: topics[at], records, sync: true, settles: None, done }
+        };
+        // Of which the large one, of the second topic, lies between the others.
+        let large = [append(0, &[1; 100]), append(2, &[0; 900]), append(1, &vec![seed as u8 % 2; 8203])];
+        log.writer.work_off(large.into());
+        assert!(log.writer.poisoned.is_none(), "seed {seed}");
+        let was_refused = log.writer.state.topics[&topics[0]].next == 0;
+        refused += u64::from(was_refused);
+        disk.heal();
+        // It ends where the large one began.
+        log.append(topics[0], &[&[1; 100]], true).unwrap();
+        drop(log);
+        for kind in [CrashKind::KeepAll, CrashKind::LoseAll, CrashKind::Random(nth)] {
+            let log = open(&disk.crash(kind));
+            let next = topics.map(|topic| log.writer.state.topics[&topic].next);
+            let wanted = if was_refused { [1, 0, 0] } else { [2, 1, 1] };
+            assert_eq!(next, wanted, "seed {seed}, write {nth}, {kind:?}");
+        }
+    }
+    assert!(refused >= 60, "{refused}");
 }
 
 fn used(disk: &SimDisk) -> u64 {
