@@ -67,6 +67,12 @@ impl Shared {
         &self.rt
     }
 
+    /// Lets memory be what is on the disk, where something was refused: once one client is told so, the others read what is.
+    pub(super) fn go_back(&self) {
+        // Why unheard: of what is for ever, the next tick hears too.
+        drop(self.world().keep_up(Now::of(&self.rt)));
+    }
+
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True
 from server_kit import CACHE, Client, Server, binary, check, cpu, faults, request, run, settled, there
 
 SEED = int(os.environ.get("CB_SEED", "1"))

@@ -22,7 +22,7 @@ CACHE = Path(os.environ.get("CB_GATES", Path(tempfile.gettempdir()) / "callboard
 SLOWEST = 2.0
 # What the server may take in memory, in MiB, beyond what it began with, and what a case says that it needs.
 MEMORY = 24
-faults = []
+faults, begun = [], []
 
 
 def check(is_so, what):
@@ -45,19 +45,28 @@ def binary():
 class Server:
     """One that was begun here."""
 
-    def __init__(self, *options, files=None, data=None):
-        self.options, self.files, self.data = options, files, data
-        self.begin()
+    def __init__(self, *options, files=None, file_size=None, data=None, begins=True):
+        self.options, self.files, self.file_size, self.data = options, files, file_size, data
+        self.begin(begins)
 
-    def begin(self):
+    def begin(self, begins=True):
         CACHE.mkdir(parents=True, exist_ok=True)
         keep = ["--data", self.data] if self.data else ["--memory"]
         command = [binary(), "serve", "--listen", "0", *keep, *self.options]
-        limit = self.files or resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        files = self.files or resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+            if self.file_size:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_size, resource.RLIM_INFINITY))
+
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=open(CACHE / "server.log", "ab"), text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),
+            command, stdout=subprocess.PIPE, stderr=open(CACHE / "server.log", "a") if begins else subprocess.PIPE,
+            text=True, preexec_fn=limit,
         )
+        begun.append(self)
+        if not begins:
+            return
         line = self.process.stdout.readline()
         assert "listens at" in line, f"it does not begin: {line!r}"
         self.port = int(line.rsplit(":", 1)[1])

@@ -1,4 +1,4 @@
-//! Can clients take what a server needs for its own files?
+//! What if the system allows a server few descriptors, or small files?
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -83,4 +83,24 @@ fn clients_leave_descriptors_for_what_they_write() {
     });
     assert!(again, "nobody is served any more");
     assert!(server.0.try_wait().unwrap().is_none());
+}
+
+/// The signal that comes with it would end the server, without a word.
+#[test]
+fn a_file_that_may_not_grow_is_no_room() {
+    let dir = TempDir::new();
+    let begin = |blocks: &str| {
+        Command::new("sh")
+            .args(["-c", "ulimit -f $2; exec \"$0\" serve --listen 0 --fsync no --data \"$1\""])
+            .arg(env!("CARGO_BIN_EXE_callboard"))
+            .arg(&dir.0)
+            .arg(blocks)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let refused = begin("100").wait_with_output().unwrap();
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!((refused.status.code(), text.contains("File too large")), (Some(2), true), "{text}");
 }

@@ -73,6 +73,8 @@ fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {
 
 async fn serve(builder: ServerBuilder, options: &Serve, out: &mut dyn Write) -> Result<End, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Who asks for it is not ended by it: a file that may not grow is a disk that is full.
+    let _grown = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let server = builder.serve().await?;
     writeln!(out, "callboard {} listens at {}", env!("CARGO_PKG_VERSION"), server.local_addr())?;
     match &options.keep {
