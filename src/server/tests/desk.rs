@@ -183,7 +183,11 @@ impl Desk {
 
     /// What is answered to the next request in some bytes, as a session has it, but for one that waits: that is over at once. `None`: none is
     /// whole yet.
-    pub(super) fn answer(&mut self, guest: &mut Guest, input: &mut &[u8]) -> Result<Option<Answered>, ProtocolError> {
+    pub(super) fn answer(
+        &mut self,
+        guest: &mut Guest,
+        input: &mut &[u8],
+    ) -> Result<Option<Answered>, ProtocolError> {
         let Some(request) = guest.decoder.decode(input)? else { return Ok(None) };
         let queued = guest.state.transaction.as_ref().map_or(&[][..], |transaction| &transaction.queued);
         let asked = || queued.iter().chain([&request]);

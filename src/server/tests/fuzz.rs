@@ -114,7 +114,10 @@ fn mangle(rng: &mut Rng, bytes: &mut Vec<u8>) {
         match rng.u8(0..6) {
             0 => bytes.truncate(at),
             1 => bytes.insert(at, rng.u8(..)),
-            2 => drop(bytes.splice(at..at, any(rng, &[&b"\r\n"[..], b"*1\r\n", b"$-1\r\n", b"\"", b"*99999999\r\n"]).to_vec())),
+            2 => drop(bytes.splice(
+                at..at,
+                any(rng, &[&b"\r\n"[..], b"*1\r\n", b"$-1\r\n", b"\"", b"*99999999\r\n"]).to_vec(),
+            )),
             3 => drop(bytes.drain(at..(at + rng.usize(0..20)).min(bytes.len()))),
             _ => bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << rng.u8(0..8)),
         }
@@ -256,7 +259,9 @@ fn whatever_is_sent_is_answered_or_refused() {
         seed += 1;
     }
     let Counts { rounds, asked, errors, unread, most } = counts;
-    println!("{rounds} rounds: {asked} commands, {errors} errors, {unread} not readable; {most} bytes in the longest answer");
+    println!(
+        "{rounds} rounds: {asked} commands, {errors} errors, {unread} not readable; {most} bytes in the longest answer"
+    );
     // Nonsense alone would show nothing.
     assert!(asked > 100 && errors < asked * 9 / 10, "{asked} commands, {errors} errors");
 }
