@@ -96,6 +96,9 @@ impl Slot {
         let written = there.iter().zip(bytes).take_while(|(there, byte)| there == byte).count();
         // Why no more than that: what lacks space for the rest of it may lack it for zeros too.
         if written >= HEADER {
+            // Nor zeros for zeros, which nobody wrote: beyond what there was room for they would be refused as the rest was.
+            let zeros = there.iter().take(written).rev().take_while(|byte| **byte == 0).count();
+            let written = written - zeros;
             self.file.write_all_at(&vec![0; written], at).map_err(fail("write"))?;
             self.file.sync_data().map_err(fail("sync"))?;
         }
@@ -354,5 +357,57 @@ impl Journal {
         }
         self.slots.push(Slot { file: file.into(), path, turn: Turn::NONE });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::base::sync::Mutex as Locked;
+
+    /// A file of zeros in which nothing is written beyond a place.
+    #[derive(Debug)]
+    struct Short(Locked<Vec<u8>>, u64);
+
+    impl VfsFile for Short {
+        fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+            let (bytes, at) = (self.0.lock().unwrap(), at as usize);
+            into.copy_from_slice(&bytes[at..at + into.len()]);
+            Ok(into.len())
+        }
+
+        fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+            let room = self.1.saturating_sub(at).min(bytes.len() as u64) as usize;
+            if room == 0 {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            self.0.lock().unwrap()[at as usize..][..room].copy_from_slice(&bytes[..room]);
+            Ok(room)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.lock().unwrap().len() as u64)
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    /// A commit that ends with zeros seems to be there as a whole, though there was no room for it.
+    #[test]
+    fn what_is_taken_back_needs_no_room_where_nothing_was_written() {
+        let file = Arc::new(Short(Locked::new(vec![0; 9000]), 5000));
+        let slot = Slot { file: file.clone(), path: "0.j".into(), turn: Turn::NONE };
+        let commit = [vec![7; 100], vec![0; 3000]].concat();
+        assert_eq!(slot.file.write_all_at(&commit, 4500).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        slot.take_back(&commit, 4500).unwrap();
+        assert_eq!(*file.0.lock().unwrap(), vec![0; 9000]);
     }
 }

@@ -91,6 +91,27 @@ impl Stream {
         }
     }
 
+    /// Whether it has one of the last descriptors that the process may have: behind it there are fewer than `spare`, or than half of all.
+    /// Systems give the least number that is free, so that the number alone says so, whatever else is open.
+    #[cfg(unix)]
+    pub(crate) fn is_among_the_last(&self, spare: u64) -> bool {
+        use std::os::fd::AsRawFd as _;
+        let number = match self {
+            #[cfg(feature = "tokio")]
+            Stream::Tokio(stream) => stream.as_raw_fd(),
+            #[cfg(feature = "smol")]
+            Stream::Smol(stream) => stream.as_raw_fd(),
+        };
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        most.is_some_and(|most| u64::try_from(number).unwrap_or(0) >= most - spare.min(most / 2))
+    }
+
+    /// Other systems have no such limit.
+    #[cfg(not(unix))]
+    pub(crate) fn is_among_the_last(&self, _spare: u64) -> bool {
+        false
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             #[cfg(feature = "tokio")]

@@ -70,7 +70,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many clients may be connected at a time. Default: 10,000. Others are refused, with an error that says so.
+    /// Sets how many clients may be connected at a time. Default: 10,000. Others are refused, with an error that says so;
+    /// and so they are, however few there are, where the process may have no more than 32 descriptors besides: those are left to the data
+    /// directory and whoever else is in the process.
     pub fn max_clients(mut self, clients: usize) -> ServerBuilder {
         self.config.max_clients = clients;
         self

@@ -359,6 +359,12 @@ impl Keys {
         }
     }
 
+    /// Whether any key ends by itself.
+    #[cfg(test)]
+    pub(super) fn has_ends(&self) -> bool {
+        !self.expiries.is_empty()
+    }
+
     /// About how many bytes of memory they take.
     pub(super) fn used(&self) -> usize {
         self.used

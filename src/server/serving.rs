@@ -21,6 +21,8 @@ use crate::runtime::{Listener, Rt};
 
 /// So often it looks for clients that are silent for too long, and for keys that are over.
 const TICK: Duration = Duration::from_millis(100);
+/// So many descriptors are left to what is written and read: a log that has none for its next file fails.
+const SPARE: u64 = 32;
 /// So long it waits when the process has no descriptor left for a connection, doubled up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -63,6 +65,12 @@ impl Shared {
 
     pub(super) fn rt(&self) -> &Rt {
         &self.rt
+    }
+
+    /// Lets memory be what is on the disk, where something was refused: once one client is told so, the others read what is.
+    pub(super) fn go_back(&self) {
+        // Why unheard: of what is for ever, the next tick hears too.
+        drop(self.world().keep_up(Now::of(&self.rt)));
     }
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
@@ -232,7 +240,8 @@ async fn accept(shared: Arc<Shared>, listener: Listener) {
                 let silent = Duration::from_secs(shared.world().config.keep_alive);
                 // Why unheard if it can't be: the client is gone again.
                 let _ = if silent.is_zero() { Ok(()) } else { stream.keep_alive(silent) };
-                welcome(&shared, stream, [Some(peer), own]);
+                let has_room = !stream.is_among_the_last(SPARE);
+                welcome(&shared, stream, [Some(peer), own], has_room);
             }
             // The client was gone again before it was taken.
             Err(error) if is_its_own(&error) => {}
@@ -254,8 +263,8 @@ fn is_its_own(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Begins a session, unless there are too many.
-fn welcome<S>(shared: &Arc<Shared>, mut stream: S, addresses: [Option<SocketAddr>; 2])
+/// Begins a session, unless there are too many, or no room for more.
+fn welcome<S>(shared: &Arc<Shared>, mut stream: S, addresses: [Option<SocketAddr>; 2], has_room: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -266,7 +275,7 @@ where
             return;
         }
         world.stats.connections += 1;
-        if world.clients.len() >= world.config.max_clients {
+        if !has_room || world.clients.len() >= world.config.max_clients {
             world.stats.rejected += 1;
             None
         } else {

@@ -104,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             drop(self.flush().await);
         }
         if let End::Unwritten(_) = end {
+            self.shared.go_back();
             // Nothing of what it was to be told is so.
             self.out.clear();
             self.tells = None;

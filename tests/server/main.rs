@@ -1,6 +1,8 @@
 //! Does a server take connections of real sockets, on tokio and on smol, and end in order?
 #![cfg(test)]
 
+#[cfg(unix)]
+mod crowded;
 mod kept;
 #[cfg(unix)]
 mod killed;

@@ -40,7 +40,7 @@ Options of serve (with the feature `server`)
   --fsync WHEN          with --data, when what is written is on the disk: always (default; a power cut loses nothing that was
                         replied), everysec (a second of it), no (when the system sees fit). SIGKILL loses nothing in any case
   --listen ADDR         IP:PORT, or a port of this machine alone. Default: 127.0.0.1:6379
-  --max-clients N       so many may be connected at a time. Default: 10000
+  --max-clients N       so many may be connected at a time. Default: 10000; fewer if the system allows fewer open files
   --memory-limit BYTES  so much memory keys may take: 100mb, 2gb. Default: no limit
   --password-file FILE  clients must send what its first line says
   --threads N           threads that read, answer and write; commands take turns. Default: 1

@@ -16,6 +16,7 @@ use super::{End, Failure};
 const DRAIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(options: &Serve, out: &mut dyn Write) -> Result<End, Failure> {
+    raise_limit();
     let builder = set_up(options)?;
     // Why one: commands take turns anyway, and with a second thread each takes one and a half times the processor's time.
     let mut tokio = match options.threads.map_or(1, NonZero::get) {
@@ -27,6 +28,15 @@ pub(crate) fn run(options: &Serve, out: &mut dyn Write) -> Result<End, Failure> 
         }
     };
     tokio.enable_all().build()?.block_on(serve(builder, options, out))
+}
+
+/// Has the system allow as many descriptors as it may: what it allows unasked is often a thousand, and each client has one.
+fn raise_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Why unheard: then there are fewer clients at a time, and each one too many is told.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {
@@ -63,6 +73,8 @@ fn set_up(options: &Serve) -> Result<ServerBuilder, Failure> {
 
 async fn serve(builder: ServerBuilder, options: &Serve, out: &mut dyn Write) -> Result<End, Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Who asks for it is not ended by it: a file that may not grow is a disk that is full.
+    let _grown = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let server = builder.serve().await?;
     writeln!(out, "callboard {} listens at {}", env!("CARGO_PKG_VERSION"), server.local_addr())?;
     match &options.keep {

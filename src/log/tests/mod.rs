@@ -7,9 +7,9 @@ mod fixtures;
 mod flips;
 mod groups;
 pub(crate) mod hand;
-mod large;
 #[cfg(feature = "server")]
 mod helping;
+mod large;
 mod model;
 mod negative;
 mod noise;

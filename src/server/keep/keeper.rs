@@ -124,6 +124,10 @@ impl Keeper {
 
     /// What a reply waits for that tells of all that is there by now, `touched` or written.
     pub(in crate::server) fn barrier(&self, touched: bool) -> Barrier {
+        if self.refuses.is_some() && !touched {
+            // Memory is what was in the log when it went back. Whether there is room is tried since, and tells nobody of anything.
+            return Barrier { sequence: 0, ..self.written };
+        }
         // Why not as of the next write, when that is made: memory may have gone back before it.
         Barrier { sequence: self.written.sequence + u64::from(touched), ..self.written }
     }

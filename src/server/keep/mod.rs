@@ -36,7 +36,7 @@ mod keeper;
 mod note;
 mod recover;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tracked;
 mod upkeep;
 

@@ -11,10 +11,11 @@ use crate::base::Moment;
 use crate::log::{Done, Log, LogError, Options};
 use crate::runtime::{Rt, Smol};
 use crate::server::client::{Client, Doom};
+use crate::server::command::{Flag, find};
 use crate::server::execute::execute;
 use crate::server::keep::{Barrier, DataError, Now, Recovered, Unwritten, recover};
-use crate::server::resp::{Decoder, Limits};
-use crate::server::state::State;
+use crate::server::resp::{Decoder, Limits, ProtocolError, Replies, Request};
+use crate::server::state::{ReplyMode, State, Waits};
 use crate::server::world::World;
 use crate::sim::SimDisk;
 
@@ -41,9 +42,23 @@ impl Guest {
         self.state.quits
     }
 
+    /// Whether each request has one answer.
+    pub(super) fn is_plain(&self) -> bool {
+        self.state.replies == ReplyMode::On
+    }
+
     pub(super) fn doomed(&self) -> Option<Doom> {
         self.client.doomed()
     }
+}
+
+/// An answer, and what of the question bounds it.
+pub(super) struct Answered {
+    pub(super) out: Vec<u8>,
+    /// Arguments, those of a transaction that it may run included.
+    pub(super) args: usize,
+    /// It may be none, or more than one.
+    pub(super) pushes: bool,
 }
 
 impl Desk {
@@ -90,11 +105,16 @@ impl Desk {
     /// Lets it try whether there is room on the disk again, and look at how that went.
     pub(in crate::server) fn try_again(&mut self) {
         for _ in 0..2 {
-            self.ahead += Duration::from_secs(1);
-            self.tick().unwrap();
+            self.begin_try();
             // Either way is an answer.
             let _ = self.wait(self.world.keeper.as_ref().unwrap().written());
         }
+    }
+
+    /// Lets time go by, so that it tries, or looks at how that went.
+    pub(in crate::server) fn begin_try(&mut self) {
+        self.ahead += Duration::from_secs(1);
+        self.tick().unwrap();
     }
 
     /// The names of the log's topics.
@@ -159,6 +179,44 @@ impl Desk {
             execute(&self.rt, &mut self.world, (&guest.client, &mut guest.state), request, &mut out);
         }
         shown(out)
+    }
+
+    /// What is answered to the next request in some bytes, as a session has it, but for one that waits: that is over at once. `None`: none is
+    /// whole yet.
+    pub(super) fn answer(
+        &mut self,
+        guest: &mut Guest,
+        input: &mut &[u8],
+    ) -> Result<Option<Answered>, ProtocolError> {
+        let Some(request) = guest.decoder.decode(input)? else { return Ok(None) };
+        let queued = guest.state.transaction.as_ref().map_or(&[][..], |transaction| &transaction.queued);
+        let asked = || queued.iter().chain([&request]);
+        let pushes = asked().any(|request| find(request).is_some_and(|command| command.is(Flag::Pushes)));
+        let args = asked().map(Request::len).sum();
+        let mut out = Vec::new();
+        let rest = execute(&self.rt, &mut self.world, (&guest.client, &mut guest.state), request, &mut out);
+        rest.into_iter().for_each(|request| guest.decoder.recycle(request));
+        guest.decoder.set_authenticated(guest.state.authenticated);
+        if let Some(Waits { number, silent, .. }) = guest.state.waits.take() {
+            let left = self.world.waiting.remove(number).is_some();
+            match guest.client.take_answer() {
+                _ if silent => {}
+                Some((answer, _)) => out.extend(answer),
+                None if left => Replies::new(&mut out, guest.state.protocol).null_array(),
+                None => {}
+            }
+        }
+        // Nobody hears it.
+        guest.client.take(&mut Vec::new(), usize::MAX);
+        Ok(Some(Answered { out, args, pushes }))
+    }
+
+    /// One that goes, and another one that comes.
+    pub(super) fn renew(&mut self, guest: &mut Guest) {
+        self.world.pubsub.leave_all(&guest.client, &mut guest.state.interests);
+        self.world.watched.leave(&mut guest.state.watch);
+        self.world.clients.remove(&guest.client.id);
+        *guest = self.guest();
     }
 
     /// What others sent to a guest.

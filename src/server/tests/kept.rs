@@ -15,7 +15,10 @@ struct Stage {
 }
 
 fn stage(disk: &SimDisk) -> Stage {
-    let mut desk = Desk::kept(disk).unwrap();
+    stage_of(Desk::kept(disk).unwrap())
+}
+
+fn stage_of(mut desk: Desk) -> Stage {
     let place = Place::with(std::mem::take(&mut desk.world));
     Stage { place, desk }
 }
@@ -71,26 +74,31 @@ fn no_reply_is_sent_before_all_that_it_may_tell_of_is_in_the_log() {
 #[test]
 fn whoever_waits_for_what_is_refused_hears_so_and_is_cut_off() {
     let disk = SimDisk::new(1);
-    let Stage { place, mut desk } = stage(&disk);
+    let Stage { place, desk: _desk } = stage_of(Desk::kept_by_thread(&disk).unwrap());
     let executor = LocalExecutor::new();
     let (session, _, mut other) = place.session(1 << 12);
+    let (reads, _, mut reader) = place.session(1 << 12);
     let ends = executor.spawn(session.run());
+    executor.spawn(reads.run()).detach();
     smol::block_on(executor.run(async {
         disk.set_free(0);
         let value = "x".repeat(3_000);
-        for at in 1..100 {
+        let (mut at, mut heard) = (0, [0; 1]);
+        while heard != *b"-" {
+            at += 1;
             say(&mut other, &format!("XADD s {at} f {value}")).await;
-            rest().await;
-            desk.work();
-            if place.shared.world().keeper.as_ref().unwrap().confirmed().failed().is_some() {
-                break;
+            other.read_exact(&mut heard).await.unwrap();
+            if heard == *b"$" {
+                hear(&mut other, &format!("{}\r\n{at}-0\r\n", format!("{at}-0").len())).await;
             }
-            hear(&mut other, &format!("${}\r\n{at}-0\r\n", format!("{at}-0").len())).await;
         }
+        // Whoever reads from then on sees what was confirmed, and hears it.
+        say(&mut reader, "XLEN s").await;
+        hear(&mut reader, &format!(":{}\r\n", at - 1)).await;
         let mut heard = String::new();
         other.read_to_string(&mut heard).await.unwrap();
         assert!(
-            heard.starts_with("-MISCONF Errors writing to the disk") && heard.matches("\r\n").count() == 1,
+            heard.starts_with("MISCONF Errors writing to the disk") && heard.matches("\r\n").count() == 1,
             "{heard}"
         );
         assert!(matches!(ends.await, End::Unwritten(_)));

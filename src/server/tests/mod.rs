@@ -3,6 +3,7 @@
 mod commands;
 pub(super) mod desk;
 mod edges;
+mod fuzz;
 mod kept;
 mod later;
 mod refused;

@@ -6,7 +6,7 @@ use crate::server::tests::desk::{Desk, Guest};
 use crate::sim::{CrashKind, SimDisk};
 
 /// What some client asks for next.
-fn line(dice: &mut Dice, at: u64) -> String {
+pub(in crate::server) fn line(dice: &mut Dice, at: u64) -> String {
     let key = ["a", "b", "c"][dice.below(3) as usize];
     let other = ["a", "b", "c"][dice.below(3) as usize];
     let group = ["g", "h"][dice.below(2) as usize];

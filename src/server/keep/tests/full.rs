@@ -71,6 +71,33 @@ fn a_disk_that_fails_ends_the_server() {
     assert_eq!(view(&desk.world.keys).len(), 1);
 }
 
+/// What is tried is nobody's: who reads meanwhile does not wait for it, and is not cut off since it fails.
+#[test]
+fn reads_go_on_while_it_is_tried_whether_there_is_room() {
+    let disk = SimDisk::new(1);
+    let mut desk = Desk::kept_by_thread(&disk).unwrap();
+    let mut guest = desk.guest();
+    disk.set_free(0);
+    let value = "x".repeat(900);
+    for at in 1.. {
+        desk.say(&mut guest, &format!("XADD s {at} f {value}"));
+        let barrier = desk.write();
+        if desk.wait(barrier).is_err() {
+            break;
+        }
+    }
+    desk.tick().unwrap();
+    for round in 0..6 {
+        desk.begin_try();
+        let heard = desk.say(&mut guest, "XLEN s");
+        let told = desk.world.barrier();
+        assert!(heard.starts_with(':') && desk.wait(told).is_ok(), "round {round}");
+        let _ = desk.wait(desk.world.keeper.as_ref().unwrap().written());
+        let told = desk.world.barrier();
+        assert!(desk.wait(told).is_ok(), "round {round}, once it has failed");
+    }
+}
+
 /// Hours without room change nothing, whatever is asked for meanwhile.
 #[test]
 fn a_disk_that_is_full_for_long_leaves_nothing_behind() {

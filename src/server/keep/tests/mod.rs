@@ -1,7 +1,7 @@
 //! Is what a reply told there again, whatever happened to the disk and the process; and nothing else?
 
-mod crash;
+pub(in crate::server) mod crash;
 mod full;
 mod noise;
 mod plain;
-mod view;
+pub(in crate::server) mod view;

@@ -9,10 +9,10 @@ use crate::server::tests::desk::Desk;
 /// A stream: its entries, and all else but for when consumers asked last.
 type Seen = (Vec<(Id, Fields)>, Vec<Change>, u64, bool);
 
-pub(super) type View = BTreeMap<(usize, Vec<u8>), Seen>;
+pub(in crate::server) type View = BTreeMap<(usize, Vec<u8>), Seen>;
 
 /// All streams, by where they are.
-pub(super) fn view(keys: &Keys) -> View {
+pub(in crate::server) fn view(keys: &Keys) -> View {
     let mut all = View::new();
     for db in 0..3 {
         for name in keys.names(db, None) {
