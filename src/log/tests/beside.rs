@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use super::hand::{DIR, Hand, records, small};
 use crate::log::request::Done;
@@ -144,6 +145,38 @@ fn the_directory_is_free_once_what_moves_is_through() {
     opened.goes_on();
     closed.recv().unwrap().unwrap();
     assert!(again().unwrap().found.clean);
+}
+
+/// Whatever moves, is trimmed, and is unlinked while they read.
+#[test]
+fn readers_find_what_was_written_wherever_it_is_by_now() {
+    let mut opened = Opened::new();
+    opened.goes_on();
+    let readers = [1, 300].map(|behind| {
+        let (log, topic) = (opened.log.clone(), opened.topic);
+        thread::spawn(move || {
+            let mut read = 0;
+            loop {
+                let (floor, next) = log.bounds(topic).unwrap();
+                if next == 1500 {
+                    return read;
+                }
+                let from = next.saturating_sub(behind).max(floor);
+                let chunks = [log.read(topic, from, 3000), log.read_back(topic, next, 3000)];
+                for (at, body) in chunks.iter().flat_map(|chunk| chunk.as_ref().unwrap().records()) {
+                    assert_eq!(body.body[..8], at.to_le_bytes());
+                    read += 1;
+                }
+            }
+        })
+    });
+    for nth in 0..1500 {
+        opened.append(nth).unwrap();
+        if nth % 40 == 39 {
+            opened.log.trim(opened.topic, nth.saturating_sub(100));
+        }
+    }
+    assert!(readers.into_iter().all(|reader| reader.join().unwrap() > 0));
 }
 
 fn by_hand(disk: &SimDisk, entropy: u64) -> Result<Hand, LogError> {
