@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use super::hand::{DIR, Hand, records, small};
 use crate::log::request::Done;
@@ -144,6 +145,63 @@ fn the_directory_is_free_once_what_moves_is_through() {
     opened.goes_on();
     closed.recv().unwrap().unwrap();
     assert!(again().unwrap().found.clean);
+}
+
+/// Whatever moves, is trimmed, and is unlinked while they read.
+#[test]
+fn readers_find_what_was_written_wherever_it_is_by_now() {
+    let mut opened = Opened::new();
+    opened.goes_on();
+    let (log, topic, alive) = (opened.log.clone(), opened.topic, Arc::new(()));
+    thread::scope(|threads| {
+        for behind in [1, 300] {
+            let (log, writes) = (&log, Arc::downgrade(&alive));
+            threads.spawn(move || {
+                while writes.strong_count() > 0 {
+                    let (floor, next) = log.bounds(topic).unwrap();
+                    let from = next.saturating_sub(behind).max(floor);
+                    let chunks = [log.read(topic, from, 3000), log.read_back(topic, next, 3000)];
+                    for (at, record) in chunks.iter().flat_map(|chunk| chunk.as_ref().unwrap().records()) {
+                        assert_eq!(record.body[..8], at.to_le_bytes());
+                    }
+                }
+            });
+        }
+        // However this ends, they do.
+        let _alive = alive;
+        for nth in 0..1500 {
+            opened.append(nth).unwrap();
+            if nth % 40 == 39 {
+                opened.log.trim(topic, nth.saturating_sub(100));
+            }
+        }
+    });
+}
+
+/// As on a disk that the log fills while nothing moves (`space.rs`): whoever moves, and whoever makes a slot, want the same room.
+#[test]
+fn what_is_settled_makes_room_for_a_log_with_threads() {
+    for room in (0..24).map(|at| (20 << 10) + at * 4111) {
+        let disk = SimDisk::new(room);
+        let (log, driver, ..) = Log::open(Arc::new(disk.clone()), Path::new(DIR), small(1)).unwrap();
+        driver.spawn().unwrap();
+        let topic = ask(|done| log.create_topic("orders".into(), Terms::default(), done)).unwrap();
+        ask(|done| log.create_group(topic, (0, "audit".into()), (0, Vec::new()), done)).unwrap();
+        disk.set_free(room);
+        let append = |len: usize| {
+            let body = vec![7; len];
+            ask(|done| log.append((topic, records(&[&body])), None, true, done))
+        };
+        for again in 0..4 {
+            while append(900).is_ok() {}
+            while append(1).is_ok() {}
+            let next = log.bounds(topic).unwrap().1;
+            log.mark(topic, 0, super::hand::done(&[(0, next)]), Done::unheard());
+            let appended = append(900);
+            assert!(appended.is_ok(), "{room} bytes, {again}: all was settled, and {appended:?}");
+        }
+        ask(|done| log.close(true, done)).unwrap();
+    }
 }
 
 fn by_hand(disk: &SimDisk, entropy: u64) -> Result<Hand, LogError> {

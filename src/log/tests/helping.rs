@@ -69,20 +69,21 @@ fn a_caller_writes_what_is_little_and_leaves_all_else_to_the_driver() {
 fn each_is_answered_in_turn_whoever_writes_it() {
     let (log, driver, disk) = open();
     driver.spawn().unwrap();
-    let callers = [0_u8, 1, 2].map(|who| {
-        let log = log.clone();
-        thread::spawn(move || {
-            for nth in 0..400_u16 {
-                let body = [&[who][..], &nth.to_le_bytes(), &[9; 60]].concat();
-                let (first, second) = (leave(&log, &body, nth % 50 == 49), leave(&log, &[who, 255], false));
-                log.help();
-                for hear in [first, second] {
-                    hear.recv_timeout(LONG).expect("each is answered").unwrap();
+    thread::scope(|threads| {
+        for who in 0..3_u8 {
+            let log = &log;
+            threads.spawn(move || {
+                for nth in 0..400_u16 {
+                    let body = [&[who][..], &nth.to_le_bytes(), &[9; 60]].concat();
+                    let heard = [leave(log, &body, nth % 50 == 49), leave(log, &[who, 255], false)];
+                    log.help();
+                    for hear in heard {
+                        hear.recv_timeout(LONG).expect("each is answered").unwrap();
+                    }
                 }
-            }
-        })
+            });
+        }
     });
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
     let check = |all: Vec<Vec<u8>>| {
         for who in 0..3 {
             let own = all.iter().filter(|body| body[0] == who).collect::<Vec<_>>();
@@ -105,8 +106,7 @@ fn one_who_panics_while_it_helps_ends_the_log_and_nobody_waits() {
     let done = Done::new(|_| panic!("a caller panics"));
     log.append_all(vec![(0, records(&[b"one"]))], false, Chain::default(), done);
     let other = leave(&log, b"two", false);
-    let helps = log.clone();
-    let helped = thread::spawn(move || helps.help()).join();
+    let helped = thread::scope(|threads| threads.spawn(|| log.help()).join());
     if helped.is_err() {
         assert!(other.recv_timeout(LONG).is_ok(), "it is answered, in whatever way");
         let late = leave(&log, b"three", false);
@@ -117,5 +117,5 @@ fn one_who_panics_while_it_helps_ends_the_log_and_nobody_waits() {
     // What was told is there, and the directory is free, once the driver has gone.
     let again = || Hand::open(Arc::new(disk.clone()), Path::new(DIR), small(3));
     let found = std::iter::repeat_with(again).find(|again| !matches!(again, Err(LogError::Locked { .. })));
-    assert!(found.unwrap().unwrap().read(0).unwrap().len() >= 1);
+    assert!(!found.unwrap().unwrap().read(0).unwrap().is_empty());
 }

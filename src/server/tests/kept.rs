@@ -1,12 +1,15 @@
 //! Does a client hear nothing before it is in the log, also of what others did; and that it is not, where it can't be?
 
+use std::time::Duration;
+
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::LocalExecutor;
 
 use super::desk::Desk;
 use super::sessions::{Pipe, Place};
+use crate::server::keep::{Fsync, Now};
 use crate::server::session::End;
-use crate::sim::SimDisk;
+use crate::sim::{CrashKind, SimDisk};
 
 /// Sessions over a world whose log works when it is asked to.
 struct Stage {
@@ -146,4 +149,46 @@ fn one_that_ends_itself_hears_so_once_what_it_did_is_in_the_log() {
             assert!(matches!(ends.await, End::Gone));
         }));
     }
+}
+
+/// Where nobody waits for the disk, no other thread is woken for what is little; and what the sessions write is synced in time.
+#[test]
+fn one_session_writes_what_all_have_left() {
+    let disk = SimDisk::new(1);
+    let Stage { place, mut desk } = stage(&disk);
+    place.shared.world().keeper.as_mut().unwrap().set_fsync(Fsync::EverySecond);
+    let executor = LocalExecutor::new();
+    let mut pipes = [0; 3].map(|_| {
+        let (session, _, other) = place.session(1 << 12);
+        executor.spawn(session.run()).detach();
+        other
+    });
+    smol::block_on(executor.run(async {
+        let [one, two, three] = &mut pipes;
+        // A stream begins: that is the log's to do.
+        say(one, "XADD s 1-1 f v").await;
+        rest().await;
+        assert_eq!(one.waiting(), 0);
+        desk.work();
+        hear(one, "$3\r\n1-1\r\n").await;
+        let calls = disk.calls();
+        say(one, "XADD s 2-1 f v\r\nXADD s 2-2 f v").await;
+        say(two, "MULTI\r\nXADD s 3-1 f v\r\nXADD s 3-2 f v\r\nEXEC").await;
+        say(three, "XLEN s").await;
+        hear(one, "$3\r\n2-1\r\n$3\r\n2-2\r\n").await;
+        hear(two, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$3\r\n3-1\r\n$3\r\n3-2\r\n").await;
+        hear(three, ":5\r\n").await;
+        assert_eq!(disk.calls(), calls + 1, "all of it in one write");
+    }));
+    let there = |disk: &SimDisk| {
+        let mut desk = Desk::kept(disk).unwrap();
+        let mut guest = desk.guest();
+        desk.say(&mut guest, "XLEN s")
+    };
+    assert_eq!(there(&disk.durable_copy()), ":0");
+    let now = Now::of(place.shared.rt());
+    let later = Now { moment: now.moment + Duration::from_secs(1), ..now };
+    place.shared.world().keep_up(later).unwrap();
+    desk.work();
+    assert_eq!(there(&disk.crash(CrashKind::LoseAll)), ":5");
 }
