@@ -125,7 +125,7 @@ fn mangle(rng: &mut Rng, bytes: &mut Vec<u8>) {
 }
 
 /// Takes a whole reply from the front. Panics if there is none.
-fn take_reply<'a>(bytes: &'a [u8], depth: usize) -> &'a [u8] {
+fn take_reply(bytes: &[u8], depth: usize) -> &[u8] {
     assert!(depth < 12, "a reply as deep as {depth}");
     let end = bytes.windows(2).position(|two| two == b"\r\n").expect("a line that has not ended");
     let (line, mut rest) = (std::str::from_utf8(&bytes[1..end]), &bytes[end + 2..]);
@@ -245,6 +245,7 @@ fn round(seed: u64, counts: &mut Counts) {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a budget of real time")]
 fn whatever_is_sent_is_answered_or_refused() {
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let budget = Duration::from_secs(number("CB_FUZZ_SECONDS").unwrap_or(1));
