@@ -92,7 +92,6 @@ impl Log {
     }
 
     /// Tells the log that something waits.
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server leaves something"))]
     pub(crate) fn wake(&self) {
         self.0.queue.wake();
     }
@@ -106,7 +105,6 @@ impl Log {
         }
     }
 
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server leaves something"))]
     fn try_to_help(&self) -> bool {
         let Some(writer) = self.0.writer.upgrade() else { return false };
         let Ok(mut writer) = writer.try_lock() else { return false };
