@@ -18,7 +18,7 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-from server_kit import CACHE, Client, Server, binary, check, cpu, faults, request, run, settled, there
+from server_kit import CACHE, MEMORY, Client, Server, binary, check, cpu, faults, request, run, settled, there
 
 SEED = int(os.environ.get("CB_SEED", "1"))
 BULK, ARGS, LINE = 512 << 20, 1 << 20, 64 << 10

@@ -4,7 +4,7 @@
 //! it; a failure names its seed, and `CB_FUZZ_SEED=7` begins with that.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -249,12 +249,13 @@ fn round(seed: u64, counts: &mut Counts) {
 fn whatever_is_sent_is_answered_or_refused() {
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let budget = Duration::from_secs(number("CB_FUZZ_SECONDS").unwrap_or(1));
-    let (began, mut counts) = (Instant::now(), Counts::default());
+    let (clock, mut counts) = (Desk::new(), Counts::default());
+    let began = clock.now();
     let mut seed = number("CB_FUZZ_SEED").unwrap_or(0);
     loop {
         let done = catch_unwind(AssertUnwindSafe(|| round(seed, &mut counts)));
         assert!(done.is_ok(), "CB_FUZZ_SEED={seed} shows it again");
-        if began.elapsed() >= budget {
+        if clock.now().since(began) >= budget {
             break;
         }
         seed += 1;
