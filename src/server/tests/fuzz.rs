@@ -245,7 +245,6 @@ fn round(seed: u64, counts: &mut Counts) {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a budget of real time")]
 fn whatever_is_sent_is_answered_or_refused() {
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let budget = Duration::from_secs(number("CB_FUZZ_SECONDS").unwrap_or(1));
