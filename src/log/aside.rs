@@ -84,10 +84,10 @@ impl Running {
         let cell = Arc::new(Mutex::new(Some(turnover)));
         let theirs = cell.clone();
         let thread = thread::Builder::new().name("callboard-log-turnover".into());
-        match (thread.spawn(move || run(take(&theirs))), &cell) {
-            (Ok(thread), _) => Running::Thread(thread),
+        match thread.spawn(move || run(take(&theirs))) {
+            Ok(thread) => Running::Thread(thread),
             // Without a thread it runs here, as well as it can.
-            (Err(_), cell) => take(cell).map_or_else(|| Running::Done(run(None)), Running::Waits),
+            Err(_) => take(&cell).map_or_else(|| Running::Done(run(None)), Running::Waits),
         }
     }
 

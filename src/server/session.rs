@@ -276,12 +276,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Some(((confirmed, log), of)) = self.shared.confirmed().zip(self.tells) else { return Ok(()) };
         // What others have to write meanwhile goes with it: to write is dear, and to write more is not.
         give_way().await;
-        let mut barrier = of;
-        if !confirmed.has(of) {
-            // Why the lesser: what seemed to be something to write may have been nothing.
-            barrier = of.min(self.shared.world().leave_to_log(self.shared.rt()));
-            log.help();
-        }
+        let barrier = match confirmed.has(of) {
+            true => of,
+            false => {
+                let left = self.shared.world().leave_to_log(self.shared.rt());
+                log.help();
+                // Why the lesser: what seemed to be something to write may have been nothing.
+                of.min(left)
+            }
+        };
         let (mut wait, client) = (confirmed.wait(barrier), &self.client);
         let confirming = std::future::poll_fn(|cx| match wait.poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(End::Unwritten)),

@@ -80,7 +80,7 @@ fn numbered_ids(
     not_positive: &'static str,
     too_few: &'static str,
 ) -> Result<(usize, usize), Failure> {
-    let many = crate::server::resp::parse_i64(cx.arg(at)).and_then(|many| usize::try_from(many).ok());
+    let many = usize::try_from(number(cx, at, not_positive)?).ok();
     let many = many.filter(|many| *many > 0).ok_or(Failure::err(not_positive))?;
     let end = (at + 1).checked_add(many).filter(|end| *end <= cx.request.len());
     Ok((at + 1, end.ok_or(Failure::err(too_few))?))
