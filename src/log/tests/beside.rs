@@ -1,58 +1,27 @@
 //! Do commits go on while what is of use moves to segments? Does nobody else get the directory before that is through?
 
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::hand::{DIR, Hand, records, small};
+use super::hooked::Hooked;
 use crate::log::request::Done;
-use crate::log::{EntryKind, Log, LogError, OpenMode, Terms, Vfs, VfsFile};
+use crate::log::{Log, LogError, OpenMode, Terms, Vfs};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 
 /// A disk on which whoever begins a segment says so, and waits for a word to go on. Without anybody to give it, nobody waits.
-#[derive(Debug)]
-struct Gated {
-    disk: SimDisk,
-    says: Sender<()>,
-    waits: Mutex<Receiver<()>>,
-}
-
-impl Vfs for Gated {
-    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Box<dyn VfsFile>> {
+fn gated(disk: &SimDisk, says: Sender<()>, waits: Receiver<()>) -> Hooked {
+    let waits = Mutex::new(waits);
+    Hooked::new(disk, move |disk, path, how| {
         if path.extension().is_some_and(|end| end == "seg") && how != OpenMode::Read {
             // A test that has seen enough hears of nothing more, and gives no word.
-            let _ = self.says.send(());
-            let _ = self.waits.lock().unwrap().recv();
+            let _ = says.send(());
+            let _ = waits.lock().unwrap().recv();
         }
-        self.disk.open(path, how)
-    }
-    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
-        self.disk.kind(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        self.disk.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_file(path)
-    }
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.remove_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn fmt::Debug + Send + Sync>> {
-        self.disk.lock(path)
-    }
+        disk.open(path, how)
+    })
 }
 
 struct Opened {
@@ -73,7 +42,7 @@ fn ask<T: Send + 'static>(request: impl FnOnce(Done<T>)) -> Result<T, LogError> 
 impl Opened {
     fn new() -> Opened {
         let (disk, (says, begun), (go_on, waits)) = (SimDisk::new(1), channel(), channel());
-        let gated = Gated { disk: disk.clone(), says, waits: Mutex::new(waits) };
+        let gated = gated(&disk, says, waits);
         let (log, driver, ..) = Log::open(Arc::new(gated), Path::new(DIR), small(1)).unwrap();
         driver.spawn().unwrap();
         let keeps = Terms { keeps: true, ..Terms::default() };

@@ -9,6 +9,7 @@ mod groups;
 pub(crate) mod hand;
 #[cfg(feature = "server")]
 mod helping;
+mod hooked;
 mod large;
 mod model;
 mod negative;

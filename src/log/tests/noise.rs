@@ -15,23 +15,17 @@ use proptest::prelude::*;
 use super::crash::seeds;
 use super::flips::{fill, nothing_moves};
 use super::hand::{DIR, Hand, small};
+use super::hooked::Hooked;
 use crate::log::change::Change;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::frame::{self, ALIGN, Frame, Header, Kind};
 use crate::log::journal::{SLOT_START, read_turn};
 use crate::log::scan::Scan;
-use crate::log::{EntryKind, LogError, OpenMode, Vfs, VfsFile, layout};
+use crate::log::{LogError, OpenMode, Vfs, VfsFile, layout};
 use crate::sim::SimDisk;
 
 /// The most that is read at once from a small log: a piece of a file, not what a header asks for.
 const MOST_READ: usize = 1 << 20;
-
-/// A disk that knows how much was asked of it at once: that has a place in memory before it is read.
-#[derive(Clone, Debug)]
-struct Watched {
-    disk: SimDisk,
-    most: Arc<AtomicUsize>,
-}
 
 struct WatchedFile {
     file: Box<dyn VfsFile>,
@@ -64,41 +58,19 @@ impl VfsFile for WatchedFile {
     }
 }
 
-impl Vfs for Watched {
-    fn open(&self, path: &Path, how: OpenMode) -> io::Result<Box<dyn VfsFile>> {
-        let (file, most) = (self.disk.open(path, how)?, self.most.clone());
+/// A disk that knows how much was asked of it at once: that has a place in memory before it is read.
+fn watched(disk: &SimDisk, most: &Arc<AtomicUsize>) -> Hooked {
+    let most = most.clone();
+    Hooked::new(disk, move |disk, path, how| {
+        let (file, most) = (disk.open(path, how)?, most.clone());
         Ok(Box::new(WatchedFile { file, most }))
-    }
-    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
-        self.disk.kind(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        self.disk.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_file(path)
-    }
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.remove_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn fmt::Debug + Send + Sync>> {
-        self.disk.lock(path)
-    }
+    })
 }
 
 /// Opens what is there, and if it opens uses it: all that may come of that is an error.
 fn live_with(disk: SimDisk) -> Result<(), LogError> {
     let most = Arc::new(AtomicUsize::new(0));
-    let watched = Watched { disk, most: most.clone() };
+    let watched = watched(&disk, &most);
     let lived = use_it(Arc::new(watched));
     let most = most.load(Ordering::Relaxed);
     assert!(most <= MOST_READ, "{most} bytes at once");
@@ -280,7 +252,7 @@ proptest! {
         }
         let (disk, most) = (SimDisk::new(1), Arc::new(AtomicUsize::new(0)));
         disk.write_file("/noise", bytes).unwrap();
-        let watched = Watched { disk, most: most.clone() };
+        let watched = watched(&disk, &most);
         let file = watched.open(Path::new("/noise"), OpenMode::Read).unwrap();
         let len = file.len().unwrap();
         let mut scan = Scan::new(&*file, 0, end.min(len));

@@ -37,6 +37,15 @@ async fn rest() {
     }
 }
 
+/// Serves three clients, whose ends of their connections these are.
+fn three_clients(place: &Place, executor: &LocalExecutor<'_>) -> [Pipe; 3] {
+    [0; 3].map(|_| {
+        let (session, _, other) = place.session(1 << 12);
+        executor.spawn(session.run()).detach();
+        other
+    })
+}
+
 async fn hear(pipe: &mut Pipe, wanted: &str) {
     let mut heard = vec![0; wanted.len()];
     pipe.read_exact(&mut heard).await.unwrap();
@@ -47,11 +56,7 @@ async fn hear(pipe: &mut Pipe, wanted: &str) {
 fn no_reply_is_sent_before_all_that_it_may_tell_of_is_in_the_log() {
     let Stage { place, mut desk } = stage(&SimDisk::new(1));
     let executor = LocalExecutor::new();
-    let mut pipes = [0; 3].map(|_| {
-        let (session, _, other) = place.session(1 << 12);
-        executor.spawn(session.run()).detach();
-        other
-    });
+    let mut pipes = three_clients(&place, &executor);
     smol::block_on(executor.run(async {
         let [writer, reader, waiter] = &mut pipes;
         say(waiter, "XREAD BLOCK 0 STREAMS s $").await;
@@ -158,11 +163,7 @@ fn one_session_writes_what_all_have_left() {
     let Stage { place, mut desk } = stage(&disk);
     place.shared.world().keeper.as_mut().unwrap().set_fsync(Fsync::EverySecond);
     let executor = LocalExecutor::new();
-    let mut pipes = [0; 3].map(|_| {
-        let (session, _, other) = place.session(1 << 12);
-        executor.spawn(session.run()).detach();
-        other
-    });
+    let mut pipes = three_clients(&place, &executor);
     smol::block_on(executor.run(async {
         let [one, two, three] = &mut pipes;
         // A stream begins: that is the log's to do.

@@ -2,8 +2,22 @@
 
 use super::view::view;
 use crate::log::{Done, Terms};
-use crate::server::tests::desk::Desk;
+use crate::server::tests::desk::{Desk, Guest};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
+
+/// Leaves the disk no room, and adds entries until one is refused, and memory has gone back.
+fn fill(disk: &SimDisk, desk: &mut Desk, guest: &mut Guest) {
+    disk.set_free(0);
+    let value = "x".repeat(900);
+    for at in 1.. {
+        desk.say(guest, &format!("XADD s {at} f {value}"));
+        let barrier = desk.write();
+        if desk.wait(barrier).is_err() {
+            break;
+        }
+    }
+    desk.tick().unwrap();
+}
 
 /// What finds no room has not happened: memory goes back to what is on the disk, and commands that write are refused until there is room.
 #[test]
@@ -77,16 +91,7 @@ fn reads_go_on_while_it_is_tried_whether_there_is_room() {
     let disk = SimDisk::new(1);
     let mut desk = Desk::kept_by_thread(&disk).unwrap();
     let mut guest = desk.guest();
-    disk.set_free(0);
-    let value = "x".repeat(900);
-    for at in 1.. {
-        desk.say(&mut guest, &format!("XADD s {at} f {value}"));
-        let barrier = desk.write();
-        if desk.wait(barrier).is_err() {
-            break;
-        }
-    }
-    desk.tick().unwrap();
+    fill(&disk, &mut desk, &mut guest);
     for round in 0..6 {
         desk.begin_try();
         let heard = desk.say(&mut guest, "XLEN s");
@@ -107,16 +112,7 @@ fn a_disk_that_is_full_for_long_leaves_nothing_behind() {
     desk.say(&mut guest, "XGROUP CREATE s g 0 MKSTREAM");
     let barrier = desk.write();
     desk.wait(barrier).unwrap();
-    disk.set_free(0);
-    let value = "x".repeat(900);
-    for at in 1.. {
-        desk.say(&mut guest, &format!("XADD s {at} f {value}"));
-        let barrier = desk.write();
-        if desk.wait(barrier).is_err() {
-            break;
-        }
-    }
-    desk.tick().unwrap();
+    fill(&disk, &mut desk, &mut guest);
     let kept = |desk: &Desk| {
         let keeper = desk.world.keeper.as_ref().unwrap();
         let (_, next) = keeper.log().bounds(keeper.notes).unwrap();
