@@ -17,6 +17,7 @@ use super::ranges::Ranges;
 use super::state::{Extent, GroupState, KnownKey, State, TopicState};
 use super::vfs::{OpenMode, Vfs};
 use super::writer::SLOTS;
+use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::base::varint::{Take, put_bytes, put_u64};
 use crate::base::{Bug, planted};
 
@@ -98,6 +99,21 @@ impl Checkpoint {
         if let Ok(file) = vfs.open(&layout::checkpoint_new(dir), OpenMode::CreateNew) {
             drop(file.write_all_at(&zeros, 0));
         }
+    }
+}
+
+/// Whoever writes a checkpoint, and then holds room for the next, has the disk's last room to himself: who makes a slot meanwhile waits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Room(Arc<Mutex<()>>);
+
+impl Room {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.try_lock().is_err()
     }
 }
 

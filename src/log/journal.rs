@@ -12,7 +12,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::checkpoint::unsynced;
+use super::checkpoint::{Room, unsynced};
 use super::error::LogError;
 use super::frame::{self, Frame, HEADER, Header, Kind, NoFrame, frame_len};
 use super::gather::Gather;
@@ -78,6 +78,7 @@ pub(crate) struct Journal {
     dirty: bool,
     /// The next turn was begun, or a part of it, and then there was no room. Nothing more is written in this one.
     half_begun: bool,
+    pub(crate) room: Room,
 }
 
 impl Slot {
@@ -179,9 +180,7 @@ impl Journal {
         slot_bytes: u64,
         seed: u32,
     ) -> Result<Journal, LogError> {
-        let (slots, at) = (Vec::new(), SLOT_START);
-        let mut journal =
-            Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false, half_begun: false };
+        let mut journal = Journal::at(vfs, dir, uuid, slot_bytes);
         journal.add_slot()?;
         journal.begin(0, Turn { number: 1, first_lsn: 0, seed })?;
         journal.sync()?;
@@ -190,8 +189,9 @@ impl Journal {
 
     /// One that is there, none of whose slots is open yet.
     pub(crate) fn at(vfs: Arc<dyn Vfs>, dir: PathBuf, uuid: Uuid, slot_bytes: u64) -> Journal {
-        let (slots, at) = (Vec::new(), SLOT_START);
-        Journal { vfs, dir, uuid, slot_bytes, slots, current: 0, at, dirty: false, half_begun: false }
+        let (slots, current, at) = (Vec::new(), 0, SLOT_START);
+        let (dirty, half_begun, room) = (false, false, Room::default());
+        Journal { vfs, dir, uuid, slot_bytes, slots, current, at, dirty, half_begun, room }
     }
 
     /// Opens the slots that are there, up to this many, and reads their turns.
@@ -329,6 +329,8 @@ impl Journal {
 
     /// Makes one more slot, full of zeros, on the disk with its name. What there is no room for takes none.
     pub(crate) fn add_slot(&mut self) -> Result<(), LogError> {
+        let room = self.room.clone();
+        let _room = room.lock();
         self.fill_slot().inspect_err(|error| {
             if error.is_full() {
                 self.vfs.give_up(&layout::slot_path(&self.dir, self.slots.len()));

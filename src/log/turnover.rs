@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Room};
 use super::error::LogError;
 use super::frame::Kind;
 use super::journal::{Position, SLOT_START, Slot};
@@ -29,6 +29,7 @@ pub(crate) struct Turnover {
     pub(crate) from: Position,
     /// The slots with that, in the order of their turns.
     pub(crate) slots: Vec<Slot>,
+    pub(crate) room: Room,
     /// Look for files that nobody names any more.
     pub(crate) sweep: bool,
     /// The directory is its log's until it is through.
@@ -59,6 +60,7 @@ impl Turnover {
             unlink.extend(gone.map(|extent| layout::segment(&self.dir, *number, extent.base)));
             topic.segments = extents;
         }
+        let _room = self.room.lock();
         self.checkpoint.save(&self.vfs, &self.dir)?;
         // Why unheard: what stays is swept later, and does no harm but for its space.
         for path in unlink {

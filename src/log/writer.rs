@@ -359,6 +359,7 @@ impl Writer {
             checkpoint: Checkpoint { uuid, slot_bytes, lsn, next, state },
             from: self.needed,
             slots,
+            room: self.journal.room.clone(),
             sweep: std::mem::take(&mut self.unswept),
             lock: self.lock.clone(),
         })

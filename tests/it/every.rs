@@ -43,16 +43,7 @@ pub(crate) fn runtime<F>(body: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    for (name, run) in REAL_RUNTIMES {
-        if chosen_runtime(name) {
-            let body: BoxFuture = Box::pin(body());
-            let end = watched(LIMIT, move || run(body));
-            report(name, &format!("CB_RUNTIME={name}"), end);
-        }
-    }
-    if chosen_runtime(SIM) {
-        seed(SEEDS, |_| body());
-    }
+    each_runtime(&|| Box::pin(body()));
 }
 
 /// Runs the test `body` on every runtime; and then with its topics on disk, on one real runtime and on a few seeds.
@@ -61,21 +52,9 @@ pub(crate) fn memory_and_disk<F>(body: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    runtime(&body);
-    let (name, run) = ON_DISK;
-    if chosen_runtime(name) {
-        let body: BoxFuture = Box::pin(body());
-        let end = watched(LIMIT, move || disk::enter(|| run(body)));
-        report(&format!("disk, {name}"), &format!("CB_RUNTIME={name}"), end);
-    }
-    if chosen_runtime(SIM) {
-        for seed in chosen_seeds(DISK_SEEDS) {
-            let sim = Sim::new(seed);
-            let body: BoxFuture = Box::pin(body());
-            let end = watched(LIMIT, move || disk::enter(|| simulate(&sim, body)));
-            report(&format!("disk, sim, seed {seed}"), &format!("CB_SEED={seed}"), end);
-        }
-    }
+    let body = || -> BoxFuture { Box::pin(body()) };
+    each_runtime(&body);
+    each_on_disk(&body);
 }
 
 /// Runs the test `body` under the seeds from 0 to `seeds`, each on a simulator of its own.
@@ -86,23 +65,61 @@ pub(crate) fn seed<F>(seeds: u64, body: impl Fn(Sim) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    for seed in chosen_seeds(seeds) {
-        let sim = Sim::new(seed);
-        let body: BoxFuture = Box::pin(body(sim.clone()));
-        let end = watched(LIMIT, move || simulate(&sim, body));
-        report(&format!("sim, seed {seed}"), &format!("CB_SEED={seed}"), end);
-    }
+    each_seed(seeds, &|sim| Box::pin(body(sim)));
 }
 
 /// Runs the test `body` on tokio beside three workers, on a thread of its own: for tests that block some of them.
 #[track_caller]
 pub(crate) fn threads(body: impl Future<Output = ()> + Send + 'static) {
+    let body: BoxFuture = Box::pin(body);
     let run = move || {
         let tokio = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
         tokio.block_on(body);
         tokio.shutdown_timeout(Duration::from_secs(1));
     };
     report("tokio-3", "", watched(LIMIT, run));
+}
+
+/// Why boxed bodies: so that this and what is below is compiled once, and not for each of a thousand tests, as a third of all code was.
+#[track_caller]
+fn each_runtime(body: &dyn Fn() -> BoxFuture) {
+    for (name, run) in REAL_RUNTIMES {
+        if chosen_runtime(name) {
+            let body = body();
+            let end = watched(LIMIT, move || run(body));
+            report(name, &format!("CB_RUNTIME={name}"), end);
+        }
+    }
+    if chosen_runtime(SIM) {
+        each_seed(SEEDS, &|_| body());
+    }
+}
+
+#[track_caller]
+fn each_on_disk(body: &dyn Fn() -> BoxFuture) {
+    let (name, run) = ON_DISK;
+    if chosen_runtime(name) {
+        let body = body();
+        let end = watched(LIMIT, move || disk::enter(|| run(body)));
+        report(&format!("disk, {name}"), &format!("CB_RUNTIME={name}"), end);
+    }
+    if chosen_runtime(SIM) {
+        for seed in chosen_seeds(DISK_SEEDS) {
+            let (sim, body) = (Sim::new(seed), body());
+            let end = watched(LIMIT, move || disk::enter(|| simulate(&sim, body)));
+            report(&format!("disk, sim, seed {seed}"), &format!("CB_SEED={seed}"), end);
+        }
+    }
+}
+
+#[track_caller]
+fn each_seed(seeds: u64, body: &dyn Fn(Sim) -> BoxFuture) {
+    for seed in chosen_seeds(seeds) {
+        let sim = Sim::new(seed);
+        let body = body(sim.clone());
+        let end = watched(LIMIT, move || simulate(&sim, body));
+        report(&format!("sim, seed {seed}"), &format!("CB_SEED={seed}"), end);
+    }
 }
 
 /// Answers the runtime that the test runs in, by the crate's own rule.
@@ -126,7 +143,6 @@ pub(crate) fn spawn<T: Send + 'static>(
     async move { end.await.unwrap_or_else(|_| panic!("the task `{name}` panicked or was dropped")) }
 }
 
-/// Why boxed bodies: so that these functions are compiled once, and not for each test.
 type RunBody = fn(BoxFuture);
 
 const REAL_RUNTIMES: [(&str, RunBody); 3] = [

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use super::hand::{DIR, Hand, records, small};
 use super::hooked::Hooked;
+use crate::log::checkpoint::Room;
+use crate::log::layout;
 use crate::log::request::Done;
 use crate::log::{Log, LogError, OpenMode, Terms, Vfs};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
@@ -171,6 +173,35 @@ fn what_is_settled_makes_room_for_a_log_with_threads() {
         }
         ask(|done| log.close(true, done)).unwrap();
     }
+}
+
+/// Else a slot takes what was held for the checkpoint while that is written anew, and what is settled makes no room any more.
+#[test]
+fn whoever_writes_a_checkpoint_or_makes_a_slot_has_the_last_room_to_himself() {
+    let (room, opened) = (Arc::new(OnceLock::<Room>::new()), Arc::new(Mutex::new(Vec::new())));
+    let disk = SimDisk::new(1);
+    let hook = {
+        let (room, opened) = (room.clone(), opened.clone());
+        move |disk: &SimDisk, path: &Path, how| {
+            // How a slot and a checkpoint begin, and how room is held for the next one.
+            if let (Some(room), OpenMode::Replace | OpenMode::CreateNew) = (room.get(), how) {
+                opened.lock().unwrap().push((path.to_path_buf(), room.is_taken()));
+            }
+            disk.open(path, how)
+        }
+    };
+    let mut log = Hand::open(Arc::new(Hooked::new(&disk, hook)), Path::new(DIR), small(1)).unwrap();
+    room.set(log.writer.journal.room.clone()).unwrap();
+    let topic = log.topic_with("kept", Terms { keeps: true, ..Terms::default() }).unwrap();
+    (0..60).for_each(|_| assert!(log.append(topic, &[&[7; 1000]], true).is_ok()));
+    let opened = opened.lock().unwrap();
+    let alone = |path: &Path| -> Vec<bool> {
+        opened.iter().filter(|(opened, _)| opened == path).map(|(_, alone)| *alone).collect()
+    };
+    assert_eq!(alone(&layout::slot_path(&layout::journal(Path::new(DIR)), 2)), [true]);
+    let checkpoints = alone(&layout::checkpoint_new(Path::new(DIR)));
+    // Each is written, and then its room is held.
+    assert!(checkpoints.len() >= 4 && checkpoints.iter().all(|alone| *alone), "{checkpoints:?}");
 }
 
 fn by_hand(disk: &SimDisk, entropy: u64) -> Result<Hand, LogError> {
