@@ -20,6 +20,7 @@
 //! - **Pub/Sub** (`pubsub.rs`) sends to whoever listens at the moment. What waits for a client is bounded; one that reads too slowly
 //!   is sent away.
 //! - **Streams** (`stream/`) are a model that answers at once; **clients that wait** (`waiting.rs`) are served in turn.
+//! - **The process itself** (`within/`) is a client without a socket.
 //! - **What is kept** (`keep/`) is written to a log, and no reply is sent before all that it may tell of is in there.
 //!
 //! # Rules
@@ -28,6 +29,7 @@
 //!   announces.
 //! - The server is a layer over the broker, and the broker knows nothing of it.
 
+mod alarms;
 mod builder;
 mod client;
 mod command;
@@ -51,9 +53,13 @@ mod stream;
 mod tests;
 mod waiting;
 mod watch;
+mod within;
 mod world;
 
 pub(crate) use builder::REDIS_VERSION;
 pub use builder::{ServeError, Server, ServerBuilder};
 pub use keep::{DataError, Fsync};
 pub use serving::{ServerReport, Serving};
+pub use within::{
+    Reply, ServedConsumer, ServedDelivery, ServedError, ServedGroup, ServedStream, StreamEntry,
+};

@@ -11,8 +11,10 @@ use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::client::{Client, Doom};
-use super::keep::{Confirmed, DataError, Now};
-use super::session::{End, Session};
+use super::keep::{Barrier, Confirmed, Confirming, DataError, Now};
+use super::resp::Request;
+use super::session::{End, Session, give_way};
+use super::within::{Reply, ServedError, ServedStream, Visit};
 use super::world::World;
 use crate::base::sync::{Mutex, MutexGuard, PoisonError};
 use crate::broker::answered;
@@ -35,13 +37,13 @@ pub(super) struct Shared {
     /// Hears why nothing can be written any more.
     fails: async_channel::Sender<DataError>,
     /// Closed when the server is to stop.
-    stop: async_channel::Receiver<()>,
+    pub(super) stop: async_channel::Receiver<()>,
     /// Held by each session: closed when the last one has ended.
     _alive: async_channel::Sender<()>,
 }
 
 impl Shared {
-    fn new(rt: Rt, world: World) -> (Arc<Shared>, Ends) {
+    pub(super) fn new(rt: Rt, world: World) -> (Arc<Shared>, Ends) {
         let (stop, stopping) = async_channel::bounded(1);
         let (alive, ended) = async_channel::bounded(1);
         let (fails, failed) = async_channel::bounded(1);
@@ -52,15 +54,26 @@ impl Shared {
         (Arc::new(shared), Ends { stop, ended, failed })
     }
 
-    /// For a session alone.
-    #[cfg(test)]
-    pub(super) fn alone(rt: Rt, world: World) -> Arc<Shared> {
-        Shared::new(rt, world).0
+    /// Whether streams are written down.
+    pub(super) fn keeps(&self) -> bool {
+        self.confirmed.is_some()
     }
 
-    /// What sessions wait for, and the log that says so.
-    pub(super) fn confirmed(&self) -> Option<&(Arc<Confirmed>, Log)> {
-        self.confirmed.as_ref()
+    /// Begins to wait until all is in the log that a barrier stands for. `None`: nothing is written down.
+    pub(super) async fn confirming(&self, of: Barrier) -> Option<Confirming<'_>> {
+        let (confirmed, log) = self.confirmed.as_ref()?;
+        // What others have to write meanwhile goes with it: to write is dear, and to write more is not.
+        give_way().await;
+        let barrier = match confirmed.has(of) {
+            true => of,
+            false => {
+                let left = self.world().leave_to_log(&self.rt);
+                log.help();
+                // Why the lesser: what seemed to be something to write may have been nothing.
+                of.min(left)
+            }
+        };
+        Some(confirmed.wait(barrier))
     }
 
     pub(super) fn rt(&self) -> &Rt {
@@ -86,7 +99,8 @@ impl Drop for Shared {
     }
 }
 
-struct Ends {
+/// What is heard of what sessions share, and said to them. Dropped, they stop.
+pub(super) struct Ends {
     /// Makes the server stop, by being closed.
     stop: async_channel::Sender<()>,
     /// Closed when it has.
@@ -137,6 +151,40 @@ impl Serving {
     /// Returns the address that it listens at: with the port that it was given, if it asked for any.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Names a stream, to publish to it and to consume from it in this process, beside the server's clients.
+    pub fn stream(&self, name: impl AsRef<[u8]>) -> ServedStream {
+        ServedStream::new(self.shared.clone(), name.as_ref())
+    }
+
+    /// Runs a command as if a client connected, had said who it is, asked this, read the answer, and went: all that clients can do and has no
+    /// method here. What only changes a connection (`SELECT`, `SUBSCRIBE`) is of no use so; what waits (`XREAD BLOCK`) waits.
+    ///
+    /// # Errors
+    /// [`ServedError`]: it was not done.
+    ///
+    /// # Cancel safety
+    /// Dropped before it was polled nothing happened; after that it may be done or not.
+    ///
+    /// # Examples
+    /// ```
+    /// use callboard::server::{Reply, Server};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder().listen("127.0.0.1:0".parse()?).serve().await?;
+    /// let id = server.command(["XADD", "cues", "MAXLEN", "~", "1000", "5-1", "light", "blue"]).await?;
+    /// assert_eq!(id, Reply::Bytes(b"5-1".to_vec()));
+    /// # Ok(()) }
+    /// ```
+    pub async fn command<A: AsRef<[u8]>>(
+        &self,
+        command: impl IntoIterator<Item = A>,
+    ) -> Result<Reply, ServedError> {
+        let args: Vec<A> = command.into_iter().collect();
+        let request = Request::of(args.iter().map(AsRef::as_ref));
+        Visit::begin(&self.shared)?.ask(request).await
     }
 
     /// Waits until nothing can be written to the data directory any more, and answers why: the disk failed. All that was

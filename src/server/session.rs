@@ -17,13 +17,13 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
+use super::alarms::{Alarms, Next};
 use super::client::{Client, Doom};
 use super::execute::execute;
 use super::keep::{Barrier, Unwritten};
 use super::resp::{Decoder, Limits, Replies};
 use super::serving::Shared;
 use super::state::{State, Waits};
-use super::waiting::look;
 use crate::base::Moment;
 
 /// What is read at a time.
@@ -67,14 +67,6 @@ pub(super) enum End {
     /// What it sent is no request.
     Protocol(super::resp::ProtocolError),
     Io(io::Error),
-}
-
-/// What to do when a command has waited.
-#[derive(Clone, Copy)]
-enum Next {
-    GoOn,
-    /// There may be something for it.
-    Look,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -167,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             turn += 1;
             if turn >= TURN {
                 turn = 0;
-                if self.shared.confirmed().is_some() {
+                if self.shared.keeps() {
                     self.shared.world().write_down(self.shared.rt());
                 }
                 give_way().await;
@@ -183,56 +175,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Waits for what a command waits for; nothing that the client sent behind it is looked at before.
     async fn wait_for_others(&mut self, waits: Waits) -> Result<(), End> {
-        let Waits { number, until, mut look, silent } = waits;
+        let mut look = waits.look;
         let waited = loop {
-            match self.poll_others(until, look).await {
-                Ok(Next::Look) => look = self.look(number),
+            match self.poll_others(waits.until, look).await {
+                Ok(Next::Look) => look = waits.look(&self.shared),
                 Ok(Next::GoOn) => break Ok(()),
                 Err(end) => break Err(end),
             }
         };
-        // Nobody answers any more once it is out.
-        let left = self.shared.world().waiting.remove(number).is_some();
-        let answer = self.client.take_answer();
+        // Why also of one that goes: nobody is to answer it any more.
+        let mut answer = Vec::new();
+        let of = waits.end((&self.shared, &self.client), self.state.protocol, &mut answer);
         waited?;
-        match answer {
-            _ if silent => {}
-            Some((answer, of)) => {
-                of.into_iter().for_each(|of| self.tell(of));
-                self.out.extend_from_slice(&answer);
-            }
-            None if left => Replies::new(&mut self.out, self.state.protocol).null_array(),
-            None => {}
-        }
+        of.into_iter().for_each(|of| self.tell(of));
+        self.out.append(&mut answer);
         Ok(())
-    }
-
-    /// Looks whether there is something by now for those who wait to claim. Answers when it is to look again.
-    fn look(&self, number: u64) -> Option<Moment> {
-        let (rt, mut world) = (self.shared.rt(), self.shared.world());
-        world.tidy(rt.now());
-        let wait = look(&mut world, number, rt.wall_millis())?;
-        Some(rt.now() + wait)
     }
 
     /// Waits for an answer, or until it is time to look for one, or to go on without.
     async fn poll_others(&mut self, until: Option<Moment>, look: Option<Moment>) -> Result<Next, End> {
-        let alarm = |at: Option<Moment>| at.map(|at| Box::pin(self.shared.rt().sleep_until(at)));
-        let (mut alarm, mut look) = (alarm(until), alarm(look));
+        let mut alarms = Alarms::new(&self.shared, until, look);
         loop {
             self.take_messages(WRITE);
             self.flush().await?;
             let ready = std::future::poll_fn(|cx| {
-                if let Poll::Ready(doom) = self.client.poll_doom(cx) {
-                    return Poll::Ready(Err(End::Doomed(doom)));
-                }
-                if self.client.has_answer() {
-                    return Poll::Ready(Ok(Some(Next::GoOn)));
-                }
-                for (alarm, next) in [(&mut alarm, Next::GoOn), (&mut look, Next::Look)] {
-                    if alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready()) {
-                        return Poll::Ready(Ok(Some(next)));
-                    }
+                if let Poll::Ready(next) = alarms.poll(&self.client, cx) {
+                    return Poll::Ready(next.map(Some).map_err(End::Doomed));
                 }
                 if self.client.poll_news(cx).is_ready() {
                     return Poll::Ready(Ok(None));
@@ -273,19 +241,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Waits until all is in the log that what was written may tell of.
     async fn confirm(&mut self) -> Result<(), End> {
-        let Some(((confirmed, log), of)) = self.shared.confirmed().zip(self.tells) else { return Ok(()) };
-        // What others have to write meanwhile goes with it: to write is dear, and to write more is not.
-        give_way().await;
-        let barrier = match confirmed.has(of) {
-            true => of,
-            false => {
-                let left = self.shared.world().leave_to_log(self.shared.rt());
-                log.help();
-                // Why the lesser: what seemed to be something to write may have been nothing.
-                of.min(left)
-            }
-        };
-        let (mut wait, client) = (confirmed.wait(barrier), &self.client);
+        let Some(of) = self.tells else { return Ok(()) };
+        let Some(mut wait) = self.shared.confirming(of).await else { return Ok(()) };
+        let client = &self.client;
         let confirming = std::future::poll_fn(|cx| match wait.poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(End::Unwritten)),
             Poll::Pending => client.poll_cut_off(cx).map(|doom| Err(End::Doomed(doom))),
@@ -302,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Moves what others sent behind what was written, until that is about so many bytes. It tells of what they did.
     fn take_messages(&mut self, about: usize) {
-        if self.shared.confirmed().is_none() || self.client.waiting().0 == 0 {
+        if !self.shared.keeps() || self.client.waiting().0 == 0 {
             return self.client.take(&mut self.out, about);
         }
         // Why under the lock: memory does not go back between these.
@@ -360,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 /// Lets other tasks have a turn.
-fn give_way() -> impl Future<Output = ()> {
+pub(super) fn give_way() -> impl Future<Output = ()> {
     let mut gave = false;
     std::future::poll_fn(move |cx| {
         if std::mem::replace(&mut gave, true) {

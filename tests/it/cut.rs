@@ -319,15 +319,24 @@ const FUTURES: &[(&str, Make)] = &[
 ];
 
 /// What users implement, what is not theirs to drop, and what can't be had inside of this world.
-const NOT_HERE: [(&str, &str); 11] = [
+const NOT_HERE: [(&str, &str); 20] = [
     ("actor::traits::Actor::handle", "implemented by users"),
     ("actor::traits::Actor::started", "implemented by users"),
     ("actor::traits::Actor::stopping", "implemented by users"),
     ("broker::handler::Consumer::handle", "implemented by users"),
     ("broker::handler::Consumer::started", "implemented by users"),
     ("server::builder::ServerBuilder::serve", "needs sockets: tests/server"),
+    ("server::serving::Serving::command", "needs sockets: tests/server"),
     ("server::serving::Serving::failure", "needs sockets: tests/server"),
     ("server::serving::Serving::stop", "needs sockets: tests/server"),
+    ("server::within::consumer::ServedGroup::consumer", "needs sockets: tests/server"),
+    ("server::within::delivery::ServedDelivery::ack", "needs sockets: tests/server"),
+    ("server::within::delivery::ServedDelivery::dead_letter", "needs sockets: tests/server"),
+    ("server::within::delivery::ServedDelivery::extend", "needs sockets: tests/server"),
+    ("server::within::delivery::ServedDelivery::nack", "needs sockets: tests/server"),
+    ("server::within::delivery::ServedDelivery::release", "needs sockets: tests/server"),
+    ("server::within::stream::ServedStream::browse", "needs sockets: tests/server"),
+    ("server::within::stream::ServedStream::publish", "needs sockets: tests/server"),
     ("sim::handle::Sim::spawn", "takes a future, is none"),
     ("sim::kit::cut::cut", "is what drops the others"),
     ("sim::kit::test_broker::TestBroker::advance", "is `Sim::sleep`, then `Sim::settle`"),

@@ -6,6 +6,7 @@ mod crowded;
 mod kept;
 #[cfg(unix)]
 mod killed;
+mod within;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -40,7 +40,7 @@ pub(super) mod tests;
 mod tracked;
 mod upkeep;
 
-pub(super) use confirmed::{Barrier, Confirmed, Unwritten};
+pub(super) use confirmed::{Barrier, Confirmed, Confirming, Unwritten};
 pub use keeper::Fsync;
 pub(super) use keeper::{Keeper, Now};
 pub use recover::DataError;

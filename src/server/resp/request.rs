@@ -27,6 +27,16 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Of a command's name and its arguments.
+    pub(crate) fn of<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Request {
+        let mut request = Request::default();
+        for arg in args {
+            request.bytes.extend_from_slice(arg);
+            request.end_arg();
+        }
+        request
+    }
+
     /// Returns how many arguments there are, the command's name among them. Never 0 in what a decoder gives.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()

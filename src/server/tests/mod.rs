@@ -10,3 +10,4 @@ mod refused;
 mod sessions;
 mod streams;
 mod waiting;
+mod within;

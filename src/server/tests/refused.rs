@@ -14,14 +14,14 @@ use crate::server::session::End;
 use crate::sim::{DiskCall, DiskFault, SimDisk};
 
 /// A desk, and sessions over its world, on a disk whose log has a thread.
-struct Stage {
+pub(super) struct Stage {
     disk: SimDisk,
     desk: Desk,
-    place: Place,
+    pub(super) place: Place,
 }
 
 impl Stage {
-    fn new() -> Stage {
+    pub(super) fn new() -> Stage {
         let disk = SimDisk::new(1);
         let mut desk = Desk::kept_by_thread(&disk).unwrap();
         let place = Place::with(std::mem::take(&mut desk.world));
@@ -29,7 +29,7 @@ impl Stage {
     }
 
     /// Does something at the desk, which has the world meanwhile.
-    fn at_desk<R>(&mut self, work: impl FnOnce(&mut Desk) -> R) -> R {
+    pub(super) fn at_desk<R>(&mut self, work: impl FnOnce(&mut Desk) -> R) -> R {
         let mut world = self.place.shared.world();
         std::mem::swap(&mut *world, &mut self.desk.world);
         let done = work(&mut self.desk);
@@ -38,7 +38,7 @@ impl Stage {
     }
 
     /// What is written next has no room.
-    fn refuse_next(&self) {
+    pub(super) fn refuse_next(&self) {
         let full = std::io::ErrorKind::StorageFull;
         self.disk.fail(DiskFault::nth(1).of(DiskCall::Write).with(full));
     }
@@ -64,7 +64,7 @@ impl Stage {
         self.go_back();
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         let Stage { mut desk, place, .. } = self;
         desk.world = std::mem::take(&mut *place.shared.world());
         desk.close();

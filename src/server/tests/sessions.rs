@@ -12,7 +12,7 @@ use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use crate::base::Moment;
 use crate::runtime::{Rt, Smol};
 use crate::server::client::{Client, Doom};
-use crate::server::serving::Shared;
+use crate::server::serving::{Ends, Shared};
 use crate::server::session::{End, Session};
 use crate::server::world::World;
 
@@ -105,6 +105,8 @@ impl Drop for Pipe {
 
 pub(super) struct Place {
     pub(super) shared: Arc<Shared>,
+    /// Held, so that nobody is told to stop.
+    _ends: Ends,
 }
 
 impl Place {
@@ -113,7 +115,8 @@ impl Place {
     }
 
     pub(super) fn with(world: World) -> Place {
-        Place { shared: Shared::alone(Rt::new(Smol::global()), world) }
+        let (shared, _ends) = Shared::new(Rt::new(Smol::global()), world);
+        Place { shared, _ends }
     }
 
     /// A session with a pipe of so much room, and the other end.
