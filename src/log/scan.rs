@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::frame::{self, ALIGN, Frame, HEADER, NoFrame};
+use super::frame::{self, ALIGN, Frame, HEADER, MAGIC, NoFrame};
 use super::vfs::VfsFile;
 
 /// So much is read at a time.
@@ -66,11 +66,10 @@ impl<'a> Scan<'a> {
             if rest.len() < HEADER {
                 return Ok(false);
             }
-            let found = (0..=rest.len() - HEADER)
-                .step_by(ALIGN)
-                .find(|at| frame::may_begin(rest.get(*at..).unwrap_or_default()));
-            if let Some(found) = found {
-                self.at += found;
+            // As far as a whole header may begin.
+            let begins = rest.get(..rest.len() - HEADER + MAGIC.len()).unwrap_or(rest);
+            if let Some(found) = begins.chunks(ALIGN).position(frame::may_begin) {
+                self.at += found * ALIGN;
                 return Ok(true);
             }
             let whole = (rest.len() - HEADER) / ALIGN * ALIGN + ALIGN;
@@ -94,7 +93,10 @@ impl<'a> Scan<'a> {
         self.kept = 0;
         let left = usize::try_from(self.end - self.start).unwrap_or(usize::MAX);
         let size = (self.at + bytes).max(CHUNK).min(left).max(self.filled);
-        if self.buffer.len() < size {
+        if self.buffer.is_empty() {
+            // Why apart: the system gives these zeros, where `resize` writes them.
+            self.buffer = vec![0; size];
+        } else if self.buffer.len() < size {
             self.buffer.resize(size, 0);
         }
         let into = self.buffer.get_mut(self.filled..size).unwrap_or_default();
