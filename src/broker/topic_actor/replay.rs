@@ -326,7 +326,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         replay.take_unread(base);
         let (topic, name) = (&self.actor.name, &link.name);
         self.actor.watched.show(|| Sight::Offered { topic, group: name, base, open });
-        drop(link.to.control(GroupWord::Unread(Box::new(unread))));
+        drop(link.to.control(GroupWord::Unread(Arc::new(unread))));
     }
 
     fn replay_at(&self, at: usize) -> Option<&Replay> {

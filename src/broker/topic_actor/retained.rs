@@ -134,6 +134,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Some(store) = &self.actor.store else { return self.show_kept() };
         // What a group has still to settle stays, however old.
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
+        let oldest = oldest.into_iter().chain(self.unread.first()).min();
         let oldest = oldest.filter(|_| !planted(Bug::TrimsUnsettled));
         let floor = floor.min(oldest.unwrap_or(u64::MAX));
         let step = self

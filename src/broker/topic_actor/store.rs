@@ -357,6 +357,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let none = self.links.is_empty() && self.history.is_none();
         let Some(store) = self.actor.store.as_ref().filter(|_| none) else { return };
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
+        let oldest = oldest.into_iter().chain(self.unread.first()).min();
         store.keeper.disk.log.trim(store.keeper.number, oldest.unwrap_or(self.books.next_offset()));
     }
 }

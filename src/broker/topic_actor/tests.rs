@@ -1,0 +1,178 @@
+//! What becomes of what a topic finds on the disk and can't read any more? (G8, G11, G17, G21)
+
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _};
+
+use crate::base::Fault;
+use crate::broker::{
+    Broker, Codec, DeadLetter, DeadReason, Event, Group, GroupStats, Retry, Start, Topic, WhyBlocked,
+};
+use crate::sim::{Sim, SimDisk};
+
+/// Numbers, of which it can't read those that are divisible by one.
+struct Numbers(u64);
+
+const ALL: u64 = u64::MAX;
+
+impl Codec<u64> for Numbers {
+    fn name(&self) -> &'static str {
+        "numbers/1"
+    }
+    fn encode(&self, number: &u64, into: &mut Vec<u8>) -> Result<(), Fault> {
+        into.extend(number.to_le_bytes());
+        Ok(())
+    }
+    fn decode(&self, bytes: &[u8], _: u32) -> Result<u64, Fault> {
+        let number = u64::from_le_bytes(bytes.try_into()?);
+        if number.is_multiple_of(self.0) { Err(Fault::new("no number any more")) } else { Ok(number) }
+    }
+}
+
+/// Runs it on some seeds; a wait that does not end is a failure.
+fn seeds(body: impl AsyncFn(Sim, SimDisk)) {
+    for seed in 0..8 {
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let late = sim.sleep(Duration::from_secs(3600));
+            let body = std::pin::pin!(body(sim.clone(), SimDisk::new(seed)));
+            let ended = futures::future::select(body, late).await;
+            assert!(matches!(ended, futures::future::Either::Left(_)), "seed {seed}: it hangs");
+        });
+    }
+}
+
+async fn open(disk: &SimDisk, unreadable: u64) -> (Broker, Topic<u64>) {
+    let broker = Broker::builder().data_dir("/data").journal_file_bytes(64 << 10).on(disk.clone());
+    let broker = broker.open().await.unwrap();
+    let topic = broker.topic::<u64>("t").durable(Numbers(unreadable)).capacity(4).open().await.unwrap();
+    (broker, topic)
+}
+
+async fn until(group: &Group, wanted: impl Fn(&GroupStats) -> bool) -> GroupStats {
+    loop {
+        let stats = group.stats().await.unwrap();
+        if wanted(&stats) {
+            assert_eq!(stats.entered, stats.settled() + stats.unsettled(), "{stats:?}");
+            return stats;
+        }
+        Sim::current().unwrap().sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// G11, G17: a group begins also if its dead letters have no room for what can't be read: that is parked, and seen.
+#[test]
+fn what_cannot_be_read_is_parked_and_holds_up_no_opening() {
+    seeds(async |_, disk| {
+        let (broker, topic) = open(&disk, ALL).await;
+        drop(topic.group("g").stream().await.unwrap());
+        topic.publish_all(1..=4).await.unwrap();
+        broker.shutdown().await;
+
+        let run = async |topic: &Topic<u64>| {
+            topic.group("g").dead_letter_capacity(1).run(async |_| Ok(())).await.unwrap()
+        };
+        let (broker, topic) = open(&disk, 1).await;
+        let mut events = broker.events();
+        let group = run(&topic).await;
+        let stats = until(&group, |stats| stats.dead_lettered == 1 && stats.parked == 3).await;
+        assert_eq!((stats.entered, stats.lag), (4, 3), "{stats:?}");
+        let told: Vec<Event> = std::iter::from_fn(|| events.next().now_or_never().flatten()).collect();
+        assert!(told.iter().any(|event| matches!(event, Event::Parked { .. })), "{told:?}");
+        // Nobody waits for what is parked; it holds its places.
+        topic.settled().await.unwrap();
+        assert_eq!(topic.stats().await.unwrap().unsettled, 3);
+        topic.publish(7).await.unwrap();
+        topic.settled().await.unwrap();
+        let stats = topic.stats().await.unwrap();
+        assert_eq!((stats.unsettled, group.stats().await.unwrap().acked), (3, 1), "{stats:?}");
+        broker.shutdown().await;
+
+        // The same in the next process, until there is room.
+        let (broker, topic) = open(&disk, 1).await;
+        let group = run(&topic).await;
+        let stats = until(&group, |stats| stats.parked == 3).await;
+        assert_eq!((stats.entered, stats.lag), (3, 3), "{stats:?}");
+        let dead = broker.topic::<DeadLetter>("t.g.dead").open().await.unwrap();
+        let mut clerk = dead.group("clerk").stream().await.unwrap();
+        for offset in 0..4 {
+            let letter = clerk.next().await.unwrap();
+            assert!(matches!(letter.reason(), DeadReason::Undecodable(_)));
+            assert_eq!((letter.original_id().offset(), letter.attempts()), (offset, 0));
+            letter.ack().unwrap();
+        }
+        until(&group, |stats| stats.parked == 0 && stats.dead_lettered == 3).await;
+        assert_eq!(topic.stats().await.unwrap().unsettled, 0);
+        drop(clerk);
+        broker.shutdown().await;
+
+        let (broker, topic) = open(&disk, ALL).await;
+        let group = run(&topic).await;
+        topic.settled().await.unwrap();
+        assert_eq!(group.stats().await.unwrap().entered, 0, "none of them comes again");
+        broker.shutdown().await;
+    });
+}
+
+/// G17: publishers that wait for such places are told for what.
+#[test]
+fn a_topic_that_is_full_of_what_cannot_be_read_says_so() {
+    seeds(async |sim, disk| {
+        let (broker, topic) = open(&disk, ALL).await;
+        drop(topic.group("g").stream().await.unwrap());
+        topic.publish_all(1..=4).await.unwrap();
+        broker.shutdown().await;
+
+        let (broker, topic) = open(&disk, 1).await;
+        let group = topic.group("g").dead_letter_capacity(1).retry(Retry::none());
+        let group = group.run(async |_| Err(Fault::new("bad"))).await.unwrap();
+        let stats = until(&group, |stats| stats.parked == 3).await;
+        assert!(stats.oldest.is_some(), "{stats:?}");
+        topic.publish(5).await.unwrap();
+        let mut waits = Box::pin(topic.publish(6));
+        assert!((&mut waits).now_or_never().is_none());
+        sim.sleep(Duration::from_secs(11)).await;
+        let by = topic.stats().await.unwrap().blocked_by.unwrap();
+        assert_eq!((by.group.as_ref(), by.why), (Some(group.name()), WhyBlocked::DeadLettersFull));
+        let dead = broker.topic::<DeadLetter>("t.g.dead").open().await.unwrap();
+        let mut clerk = dead.group("clerk").stream().await.unwrap();
+        clerk.next().await.unwrap().ack().unwrap();
+        waits.await.unwrap();
+        drop(clerk);
+        broker.shutdown().await;
+    });
+}
+
+/// G8, G11: what its handling came to before is in the letter.
+#[test]
+fn a_letter_of_what_cannot_be_read_says_how_often_it_was_tried() {
+    seeds(async |_, disk| {
+        let (broker, topic) = open(&disk, ALL).await;
+        let retry = Retry::fixed(Duration::from_secs(1000));
+        let group = topic.group("g").retry(retry.clone());
+        let group = group.run(async |_| Err(Fault::new("no paper"))).await.unwrap();
+        topic.publish(1).await.unwrap();
+        until(&group, |stats| stats.delayed == 1).await;
+        group.pause().await.unwrap();
+        topic.publish(2).await.unwrap();
+        broker.shutdown_within(Duration::ZERO).await;
+
+        let (broker, topic) = open(&disk, 1).await;
+        let mut events = broker.events();
+        let group = topic.group("g").retry(retry).run(async |_| Ok(())).await.unwrap();
+        until(&group, |stats| stats.dead_lettered == 2).await;
+        let dead = broker.topic::<DeadLetter>("t.g.dead").open().await.unwrap();
+        let mut letters = dead.browse(Start::Earliest);
+        for (attempts, error) in [(1, Some("no paper")), (0, None)] {
+            let letter = letters.next().await.unwrap().unwrap();
+            assert_eq!((letter.attempts(), letter.error()), (attempts, error));
+        }
+        let told = std::iter::from_fn(|| events.next().now_or_never().flatten());
+        let attempts = told.filter_map(|event| match event {
+            Event::DeadLetter { attempts, .. } => Some(attempts),
+            _ => None,
+        });
+        assert_eq!(attempts.collect::<Vec<_>>(), [1, 0]);
+        broker.shutdown().await;
+    });
+}
