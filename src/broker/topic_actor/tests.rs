@@ -6,7 +6,8 @@ use futures::{FutureExt as _, StreamExt as _};
 
 use crate::base::Fault;
 use crate::broker::{
-    Broker, Codec, DeadLetter, DeadReason, Event, Group, GroupStats, Retry, Start, Topic, WhyBlocked,
+    Broker, Codec, DeadLetter, DeadReason, Event, Group, GroupStats, InvalidMessage, MessageId, PublishError,
+    Retry, Start, Topic, WhyBlocked,
 };
 use crate::sim::{Sim, SimDisk};
 
@@ -175,4 +176,44 @@ fn a_letter_of_what_cannot_be_read_says_how_often_it_was_tried() {
         assert_eq!(attempts.collect::<Vec<_>>(), [1, 0]);
         broker.shutdown().await;
     });
+}
+
+/// G1: a repeat takes no id, whether or not it was given one, on disk as in memory.
+#[test]
+fn a_repeat_uses_no_id_up() {
+    for durable in [false, true] {
+        seeds(async |_, disk| {
+            let broker = Broker::builder().data_dir("/data").on(disk).open().await.unwrap();
+            let topic = broker.topic::<u64>("t");
+            let topic = if durable { topic.durable(Numbers(ALL)) } else { topic }.open().await.unwrap();
+            let id = |n| MessageId::from_parts(1 << 60, n);
+            let first = topic.message(1).id(id(5)).dedup_key("k").publish().await.unwrap();
+            assert_eq!((first.id, first.repeated), (id(5), false));
+            for given in [id(9), id(3), id(9)] {
+                let again = topic.message(1).id(given).dedup_key("k").publish().await.unwrap();
+                assert_eq!((again.id, again.repeated), (id(5), true));
+            }
+            assert!(topic.message(1).dedup_key("k").publish().await.unwrap().repeated);
+            assert_eq!(topic.publish(2).await.unwrap(), id(6), "on disk: {durable}");
+            topic.message(1).id(id(20)).dedup_key("k").publish().await.unwrap();
+            assert_eq!(topic.message(3).id(id(7)).publish().await.unwrap().id, id(7));
+            // Beside others, that are on their way.
+            let (one, two, three, four) = futures::future::join4(
+                topic.message(4).id(id(30)).dedup_key("l").publish(),
+                topic.message(4).id(id(40)).dedup_key("l").publish(),
+                topic.message(4).id(id(50)).dedup_key("k").publish(),
+                topic.publish(5),
+            )
+            .await;
+            let three = three.unwrap();
+            let repeated = [one.as_ref(), two.as_ref(), Ok(&three)].map(|one| one.unwrap().repeated);
+            assert_eq!((repeated, three.id), ([false, true, true], id(5)), "on disk: {durable}");
+            assert_eq!(four.unwrap(), id(31), "on disk: {durable}");
+            let error = topic.message(6).id(id(31)).publish().await.unwrap_err();
+            assert!(
+                matches!(error, PublishError::Invalid(6, InvalidMessage::Id { above }) if above == id(31))
+            );
+            broker.shutdown().await;
+        });
+    }
 }
