@@ -423,7 +423,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         let topic = &self.actor.name;
         self.actor.watched.show(|| Sight::InLine { topic, base: next, messages: line });
         let nobodys = if self.links.is_empty() { self.books.unsettled() + line } else { 0 };
-        let left = |link: &Link<T>| (link.group, link.withheld() + link.start.among(next, line));
+        let left = |link: &Link<T>| {
+            (link.group, link.withheld() + link.start.among((next, line), self.actor.tally.is_named()))
+        };
         let withheld = self.links.iter().map(left).collect();
         let reply = self.over.take();
         let counted = [next + line, self.evicted, self.expired];

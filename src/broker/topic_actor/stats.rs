@@ -42,7 +42,8 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn group_stats(&self, group: GroupId, mut stats: GroupStats) -> GroupStats {
         if let Some(link) = self.links.iter().find(|link| link.group == group) {
             let waiting = self.waiting() as u64;
-            stats.lag = self.books.open(group) + link.start.among(self.books.next_offset(), waiting);
+            let named = self.actor.tally.is_named();
+            stats.lag = self.books.open(group) + link.start.among((self.books.next_offset(), waiting), named);
             stats.lag += link.unread + link.replay.as_ref().map_or(0, Replay::lag);
             stats.oldest = self.age(self.books.oldest_of(group), self.unread.oldest(Some(group)));
         }

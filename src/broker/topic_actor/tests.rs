@@ -1,13 +1,14 @@
-//! What becomes of what a topic finds on the disk and can't read any more? (G8, G11, G17, G21)
+//! What becomes of what a topic finds on the disk and can't read any more, of repeats, and of what is spilled? (G8, G11, G17, G21)
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 
 use crate::base::Fault;
 use crate::broker::{
-    Broker, Codec, DeadLetter, DeadReason, Event, Group, GroupStats, InvalidMessage, MessageId, PublishError,
-    Retry, Start, Topic, WhyBlocked,
+    Broker, Codec, DeadLetter, DeadReason, Event, Group, GroupStats, InvalidMessage, MessageId, Overflow,
+    PublishError, Retry, Start, Topic, WhyBlocked,
 };
 use crate::sim::{Sim, SimDisk};
 
@@ -213,6 +214,56 @@ fn a_repeat_uses_no_id_up() {
             assert!(
                 matches!(error, PublishError::Invalid(6, InvalidMessage::Id { above }) if above == id(31))
             );
+            broker.shutdown().await;
+        });
+    }
+}
+
+/// G4: wherever a group begins in what is spilled, it is handed nothing before that.
+#[test]
+fn a_group_begins_within_what_is_spilled_where_it_was_told() {
+    for named in [false, true] {
+        seeds(async |sim, disk| {
+            let broker = Broker::start().unwrap();
+            let topic = broker.topic::<u64>("t").capacity(8).overflow(Overflow::Spill { bytes: 1 << 20 });
+            let topic = topic.spill_on("/", Numbers(ALL), disk).open().await.unwrap();
+            let mut ids = Vec::new();
+            for n in 1..=120 {
+                sim.sleep(Duration::from_millis(1)).await;
+                let message = topic.message(n);
+                let message =
+                    if named { message.id(MessageId::from_parts(n / 7, 1000 + n)) } else { message };
+                ids.push(message.publish().await.unwrap().id);
+            }
+            assert!(topic.stats().await.unwrap().spilled > 80);
+            topic.hold();
+            let id = ids[79];
+            let from_text: MessageId = id.to_string().parse().unwrap();
+            let starts = [
+                ("offset", Start::Offset(80), 81),
+                ("after", Start::After(id), 81),
+                ("text", Start::After(from_text), 81),
+                ("time", Start::UnixMillis(id.unix_millis()), if named { 77 } else { 80 }),
+            ];
+            let mut groups = Vec::new();
+            for (name, start, first) in starts {
+                let seen = Arc::<Mutex<Vec<u64>>>::default();
+                let group = topic.group(name).start_at(start).with(seen.clone());
+                let group = group.run(async |n, seen| {
+                    seen.lock().unwrap().push(*n);
+                    Ok(())
+                });
+                groups.push((group.await.unwrap(), seen, first));
+            }
+            topic.release();
+            topic.settled().await.unwrap();
+            assert!(topic.browse(Start::After(from_text)).next().await.is_none(), "all of it has left");
+            for (group, seen, first) in groups {
+                let stats = until(&group, |stats| stats.lag == 0).await;
+                let name = group.name();
+                assert_eq!(*seen.lock().unwrap(), (first..=120).collect::<Vec<_>>(), "{name}, ids: {named}");
+                assert_eq!((stats.entered, stats.skipped), (121 - first, 0), "{name}: {stats:?}");
+            }
             broker.shutdown().await;
         });
     }
