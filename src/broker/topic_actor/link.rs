@@ -176,6 +176,7 @@ impl<T: Send + Sync + 'static> Link<T> {
     pub(super) fn why(&self, books: &Books<Arc<Batch<T>>>) -> WhyBlocked {
         match () {
             () if self.news.failed => WhyBlocked::Failed,
+            () if self.replay.as_ref().is_some_and(Replay::has_failed) => WhyBlocked::HistoryUnreadable,
             () if self.news.paused => WhyBlocked::Paused,
             () if !self.news.running => WhyBlocked::NoConsumer,
             () if books.open(self.group) + self.unread == self.news.parked => WhyBlocked::DeadLettersFull,

@@ -44,6 +44,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             let waiting = self.waiting() as u64;
             let named = self.actor.tally.is_named();
             stats.lag = self.books.open(group) + link.start.among((self.books.next_offset(), waiting), named);
+            stats.history_error = link.replay.as_ref().and_then(Replay::error);
             stats.lag += link.unread + link.replay.as_ref().map_or(0, Replay::lag);
             stats.oldest = self.age(self.books.oldest_of(group), self.unread.oldest(Some(group)));
         }

@@ -1,4 +1,4 @@
-//! What becomes of what a topic finds on the disk and can't read any more, of repeats, and of what is spilled? (G8, G11, G17, G21)
+//! What becomes of what a topic finds on the disk and can't read any more, of repeats, and of what is spilled? (G1, G4, G8, G11, G17, G21)
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,8 +7,8 @@ use futures::{FutureExt as _, StreamExt as _};
 
 use crate::base::Fault;
 use crate::broker::{
-    Broker, Codec, DeadLetter, DeadReason, Event, Group, GroupStats, InvalidMessage, MessageId, Overflow,
-    PublishError, Retry, Start, Topic, WhyBlocked,
+    Broker, BrowseError, Codec, DeadLetter, DeadReason, Event, Group, GroupStats, InvalidMessage, MessageId,
+    Overflow, PublishError, Raw, Retain, Retry, Start, Topic, WhyBlocked,
 };
 use crate::sim::{Sim, SimDisk};
 
@@ -267,4 +267,67 @@ fn a_group_begins_within_what_is_spilled_where_it_was_told() {
             broker.shutdown().await;
         });
     }
+}
+
+/// G17, G21: a group that comes to damage in the history stands still before it, says where it is, and disturbs nobody.
+#[test]
+fn damage_in_the_history_is_seen_and_holds_up_the_group_that_reads_it_alone() {
+    seeds(async |sim, disk| {
+        let broker = Broker::builder().data_dir("/data").journal_file_bytes(64 << 10).on(disk.clone());
+        let broker = broker.open().await.unwrap();
+        let topic = broker.topic::<String>("t").durable(Raw).retain(Retain::all()).capacity(8);
+        let topic = topic.open().await.unwrap();
+        for n in 0..600 {
+            topic.publish(format!("{n:0>1000}")).await.unwrap();
+        }
+        let is_segment = |path: &std::path::Path| path.extension().is_some_and(|end| end == "seg");
+        let (path, bytes) = disk.files().into_iter().find(|(path, _)| is_segment(path)).unwrap();
+        disk.flip(&path, bytes / 2, 1).unwrap();
+        let names_it = |text: &str| text.contains(&format!("{} is damaged at byte ", path.display()));
+
+        let mut events = broker.events();
+        let other = topic.group("other").start_at(Start::Latest).run(async |_| Ok(())).await.unwrap();
+        let seen = Arc::<Mutex<Vec<u64>>>::default();
+        let late = topic.group("late").with(seen.clone());
+        let late = late.run(async |text, seen| {
+            seen.lock().unwrap().push(text.parse()?);
+            Ok(())
+        });
+        let late = late.await.unwrap();
+        let stats = until(&late, |stats| stats.history_error.is_some()).await;
+        assert!(names_it(stats.history_error.as_ref().unwrap()), "{stats:?}");
+        sim.sleep(Duration::from_secs(5)).await;
+        topic.settled().await.unwrap();
+        let so_far = seen.lock().unwrap().len() as u64;
+        assert!(so_far < 600 && seen.lock().unwrap().iter().copied().eq(0..so_far), "{so_far}");
+        let told: Vec<Event> = std::iter::from_fn(|| events.next().now_or_never().flatten()).collect();
+        let told = told.iter().filter(|event| {
+            matches!(event, Event::HistoryUnreadable { group, error, .. } if group == late.name() && names_it(error))
+        });
+        assert_eq!(told.count(), 1, "once, however often it is tried");
+        let shown: Vec<_> = topic.browse(Start::Earliest).collect().await;
+        let (last, whole) = shown.split_last().unwrap();
+        assert!(whole.iter().all(Result::is_ok) && whole.len() as u64 == so_far);
+        let error = last.as_ref().err().unwrap();
+        assert!(matches!(error, BrowseError::Storage(_)) && names_it(&error.to_string()), "{error}");
+
+        // Until the capacity is used up nobody else notices; and then it is told why.
+        for n in 600..608 {
+            topic.publish(n.to_string()).await.unwrap();
+        }
+        other.drain().await.unwrap();
+        assert_eq!(other.stats().await.unwrap().acked, 8);
+        let mut waits = Box::pin(topic.publish("608".to_string()));
+        assert!((&mut waits).now_or_never().is_none());
+        sim.sleep(Duration::from_secs(11)).await;
+        let by = topic.stats().await.unwrap().blocked_by.unwrap();
+        assert_eq!((by.group.as_ref(), by.why), (Some(late.name()), WhyBlocked::HistoryUnreadable));
+
+        // Nothing was passed over: once it can be read, it goes on where it was.
+        disk.flip(&path, bytes / 2, 1).unwrap();
+        waits.await.unwrap();
+        let stats = until(&late, |stats| stats.lag == 0).await;
+        assert!(stats.history_error.is_none() && seen.lock().unwrap().iter().copied().eq(0..609));
+        broker.shutdown().await;
+    });
 }
