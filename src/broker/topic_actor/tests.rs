@@ -1,5 +1,6 @@
-//! What becomes of what a topic finds on the disk and can't read any more, of repeats, and of what is spilled? (G1, G4, G8, G11, G17, G21)
+//! What becomes of what a topic finds on the disk and can't read any more, of repeats, and of what is spilled? (G1, G2, G4, G8, G11, G17, G21)
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -328,6 +329,72 @@ fn damage_in_the_history_is_seen_and_holds_up_the_group_that_reads_it_alone() {
         waits.await.unwrap();
         let stats = until(&late, |stats| stats.lag == 0).await;
         assert!(stats.history_error.is_none() && seen.lock().unwrap().iter().copied().eq(0..609));
+        broker.shutdown().await;
+    });
+}
+
+/// A payload that counts those of its kind that are alive, and the most that were.
+struct Counted(u64, Arc<[AtomicUsize; 2]>);
+
+impl Counted {
+    fn new(n: u64, alive: &Arc<[AtomicUsize; 2]>) -> Counted {
+        let now = alive[0].fetch_add(1, Ordering::Relaxed) + 1;
+        alive[1].fetch_max(now, Ordering::Relaxed);
+        Counted(n, alive.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1[0].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Counts(Arc<[AtomicUsize; 2]>);
+
+impl Codec<Counted> for Counts {
+    fn name(&self) -> &'static str {
+        "counted/1"
+    }
+    fn encode(&self, counted: &Counted, into: &mut Vec<u8>) -> Result<(), Fault> {
+        into.extend(counted.0.to_le_bytes());
+        Ok(())
+    }
+    fn decode(&self, bytes: &[u8], _: u32) -> Result<Counted, Fault> {
+        Ok(Counted::new(u64::from_le_bytes(bytes.try_into()?), &self.0))
+    }
+}
+
+/// G2: with a disk at its limit, and one message of each batch that is not settled, memory has what is stated and no more.
+#[test]
+fn a_topic_that_spills_has_no_more_in_memory_than_is_stated() {
+    const CAPACITY: usize = 64;
+    seeds(async |sim, disk| {
+        let alive = Arc::<[AtomicUsize; 2]>::default();
+        let broker = Broker::start().unwrap();
+        let topic =
+            broker.topic::<Counted>("t").capacity(CAPACITY).overflow(Overflow::Spill { bytes: 10_000 });
+        let topic = topic.spill_on("/", Counts(alive.clone()), disk).open().await.unwrap();
+        let publish = async |numbers: std::ops::Range<u64>| {
+            for n in numbers {
+                topic.publish(Counted::new(n, &alive)).await.unwrap();
+            }
+        };
+        publish(0..200).await;
+        let group = topic.group("g").retry(Retry::fixed(Duration::from_secs(100)));
+        let group = group.run(async |counted| match counted.0 % 20 {
+            0 if counted.attempt() == 1 => Err(Fault::new("not now")),
+            _ => Ok(()),
+        });
+        let group = group.await.unwrap();
+        publish(200..4000).await;
+        topic.settled().await.unwrap();
+        until(&group, |stats| stats.acked == 4000).await;
+        let most = alive[1].load(Ordering::Relaxed);
+        // Three times the capacity as in any topic; on the way to the disk once more, and the reserve; and what a publisher holds.
+        assert!(most <= 4 * CAPACITY + CAPACITY + 1, "{most} of {CAPACITY}");
+        assert_eq!(alive[0].load(Ordering::Relaxed), 0);
+        drop(sim);
         broker.shutdown().await;
     });
 }
