@@ -152,7 +152,7 @@ fn a_letter_of_what_cannot_be_read_says_how_often_it_was_tried() {
     seeds(async |_, disk| {
         let (broker, topic) = open(&disk, ALL).await;
         let retry = Retry::fixed(Duration::from_secs(1000));
-        let group = topic.group("g").retry(retry.clone());
+        let group = topic.group("g").retry(retry);
         let group = group.run(async |_| Err(Fault::new("no paper"))).await.unwrap();
         topic.publish(1).await.unwrap();
         until(&group, |stats| stats.delayed == 1).await;
@@ -323,6 +323,13 @@ fn damage_in_the_history_is_seen_and_holds_up_the_group_that_reads_it_alone() {
         sim.sleep(Duration::from_secs(11)).await;
         let by = topic.stats().await.unwrap().blocked_by.unwrap();
         assert_eq!((by.group.as_ref(), by.why), (Some(late.name()), WhyBlocked::HistoryUnreadable));
+
+        // Who does without what can't be read says so.
+        let behind = topic.group("behind").run(async |_| Ok(())).await.unwrap();
+        until(&behind, |stats| stats.history_error.is_some()).await;
+        behind.seek(Start::Offset(599)).await.unwrap();
+        let stats = until(&behind, |stats| stats.lag == 0).await;
+        assert!(stats.history_error.is_none() && stats.acked >= 9, "{stats:?}");
 
         // Nothing was passed over: once it can be read, it goes on where it was.
         disk.flip(&path, bytes / 2, 1).unwrap();

@@ -14,7 +14,7 @@ use crate::broker::record::Known;
 use crate::broker::unread::Unread;
 use crate::broker::witness::Sight;
 
-/// Those that hold a place, by offset. Limit: they held one in the process before.
+/// Those that hold a place, by offset. Limit: they held one in the process before, or one among its delayed messages.
 #[derive(Default)]
 pub(super) struct Unreadable(BTreeMap<u64, Held>);
 
@@ -65,7 +65,7 @@ impl Unreadable {
     fn pick(&mut self, group: GroupId, start: Start) -> Vec<Arc<Unread>> {
         let takes = |held: &&mut Held| start.takes(held.unread.id) && held.unread.again().is_none();
         let picked = self.0.values_mut().filter(takes);
-        picked.map(|held| held.open.insert(group).then(|| held.unread.clone())).flatten().collect()
+        picked.filter_map(|held| held.open.insert(group).then(|| held.unread.clone())).collect()
     }
 
     /// A group is done with one. Answers whether it had it; and whether it was the last that had.
