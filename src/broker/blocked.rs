@@ -40,6 +40,9 @@ pub enum WhyBlocked {
     NoGroup,
     /// The group has failed: its consumers could not be built.
     Failed,
+    /// The group is to read history first, and that can't be read: look at its
+    /// [`history_error`](super::GroupStats::history_error).
+    HistoryUnreadable,
     /// The group is paused: resume it.
     Paused,
     /// The group has no consumer.
@@ -58,6 +61,7 @@ impl fmt::Display for WhyBlocked {
             WhyBlocked::Held => "the topic is held",
             WhyBlocked::NoGroup => "the topic has no group",
             WhyBlocked::Failed => "the group has failed",
+            WhyBlocked::HistoryUnreadable => "the group can't read its history",
             WhyBlocked::Paused => "the group is paused",
             WhyBlocked::NoConsumer => "the group has no consumer",
             WhyBlocked::DeadLettersFull => "the dead-letter topic is full",

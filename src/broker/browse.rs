@@ -198,7 +198,10 @@ impl<T: Send + Sync + 'static> Browser<T> {
             let found = blocking(&self.topic.core.rt, "find an id", find).await;
             return Ok(found.ok_or(BrowseError::Closed)??);
         }
-        Ok(self.topic.find(id, next).await?)
+        // What is behind all that is here is spilled, or to come, and not shown.
+        let end = if self.back { None } else { Some(next) };
+        let found = self.topic.find(id, next).await?;
+        Ok(found.unwrap_or_else(|here| end.unwrap_or(here)))
     }
 
     /// Asks the topic for the nearest batch.
@@ -240,17 +243,17 @@ impl<T: Send + Sync + 'static> Browser<T> {
 
 /// What the topic has in memory.
 impl<T: Send + Sync + 'static> TopicShared<T> {
-    /// The offset of the first message there, of those below `next`, that has this id or a later one; or of the end.
-    pub(super) async fn find(&self, id: (u64, u64), next: u64) -> Result<u64, LogError> {
+    /// The offset of the first message there, of those below `next`, that has this id or a later one; or else of the end.
+    pub(super) async fn find(&self, id: (u64, u64), next: u64) -> Result<Result<u64, u64>, LogError> {
         let mut at = 0;
         while let Some(Seen { batch, which }) = self.peek(at, false, next).await? {
             if let Some(found) = which.iter().find(|index| batch.own_id(*index).parts() >= id) {
-                return Ok((batch.base() + u64::from(found)).min(next));
+                return Ok(Ok((batch.base() + u64::from(found)).min(next)));
             }
             at = batch.base() + u64::from(batch.len());
         }
         // Why not `next`: what was spilled lies between.
-        Ok(if self.settings.spill_dir.is_some() { at } else { next })
+        Ok(Err(if self.settings.spill_dir.is_some() { at } else { next }))
     }
 
     async fn peek(&self, at: u64, back: bool, next: u64) -> Result<Option<Seen<T>>, LogError> {

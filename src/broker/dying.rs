@@ -30,7 +30,7 @@ type Sole<T> = Slice<Arc<Batch<T>>>;
 pub(crate) enum Gone<T> {
     Message(Sole<T>),
     /// What is on the disk of one that nobody can read.
-    Bytes(Unread),
+    Bytes(Arc<Unread>),
 }
 
 type Dead<T> = (Gone<T>, Past, DeadReason);
@@ -279,7 +279,7 @@ impl<T> Gone<T> {
     fn id(&self) -> MessageId {
         match self {
             Gone::Message(slice) => slice.batch.id(slice.from),
-            Gone::Bytes(unread) => unread.id,
+            Gone::Bytes(unread) => unread.known_as(),
         }
     }
 }

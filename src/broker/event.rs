@@ -154,6 +154,17 @@ pub enum Event {
         /// The group.
         group: Name,
     },
+    /// What a group is to read of its topic's history can't be read: the disk refuses, or what is there is damaged. The group stands
+    /// still before that place, and tries again each second; nothing else does. Told once until it goes on. See
+    /// [`GroupStats::history_error`](super::GroupStats::history_error).
+    HistoryUnreadable {
+        /// The topic.
+        topic: Name,
+        /// The group.
+        group: Name,
+        /// Why, and of damage in which file and where.
+        error: Arc<str>,
+    },
     /// A message came back to its group from the dead letters.
     Redriven {
         /// The topic.
@@ -285,6 +296,9 @@ impl Event {
             Event::Parked { topic, group } => {
                 warn!(target: "callboard::broker", %topic, %group, "parked: the dead-letter topic is full");
             }
+            Event::HistoryUnreadable { topic, group, error } => {
+                error!(target: "callboard::broker", %topic, %group, %error, "history unreadable: the group stands still");
+            }
             Event::Redriven { topic, group, id, redrives } => {
                 info!(target: "callboard::broker", %topic, %group, %id, redrives, "redriven");
             }
@@ -356,6 +370,9 @@ impl fmt::Display for Event {
             }
             Event::Parked { topic, group } => {
                 write!(f, "{topic}.{group} parks what it gives up: its dead-letter topic is full")
+            }
+            Event::HistoryUnreadable { topic, group, error } => {
+                write!(f, "{topic}.{group} stands still, as it can't read its history: {error}")
             }
             Event::Redriven { topic, group, id, redrives } => {
                 write!(f, "{id} came back to {topic}.{group}, redrive {redrives}")

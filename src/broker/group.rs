@@ -35,15 +35,13 @@ pub struct GroupBuilder<T: Send + Sync + 'static> {
     pub(super) weigher: Option<Weigher<T>>,
     /// Where it begins, if that had to be looked up.
     pub(super) found: Option<Start>,
-    /// So many messages became dead letters of its as it was opened.
-    buried: u64,
 }
 
 impl<T: Send + Sync + 'static> GroupBuilder<T> {
     pub(crate) fn new(topic: Topic<T>, name: &str) -> GroupBuilder<T> {
         let (name, settings) = (name.to_string(), GroupSettings::default());
         let (forwards_to, weigher, found) = (None, None, None);
-        GroupBuilder { topic, name, settings, unset: true, forwards_to, weigher, found, buried: 0 }
+        GroupBuilder { topic, name, settings, unset: true, forwards_to, weigher, found }
     }
 
     pub(super) fn set(mut self, change: impl FnOnce(&mut GroupSettings)) -> GroupBuilder<T> {
@@ -346,7 +344,6 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         self.prepare().await?;
         loop {
             let Opened { shared, linked } = self.open()?;
-            self.count_buried(&shared);
             let (port, stream) = reply();
             drop(shared.sender.control(GroupWord::AddStream(port)));
             let stream = stream.await;
@@ -374,7 +371,6 @@ impl<T: Send + Sync + 'static> GroupBuilder<T> {
         self.prepare().await?;
         loop {
             let Opened { shared, linked } = self.open()?;
-            self.count_buried(&shared);
             let (port, done) = reply();
             drop(shared.sender.control(GroupWord::AddHandlers { count, spawn: spawn.clone(), done: port }));
             let done = done.await;

@@ -200,8 +200,7 @@ impl<T: Send + Sync + 'static> Life<T> {
                 self.ledger.on_evicted_before(base, which, &mut self.effects);
             }
             GroupWord::Skipped(messages) => self.ledger.on_skipped_before(messages),
-            GroupWord::Unread(unread) => self.on_unread(*unread),
-            GroupWord::BuriedBefore(messages) => self.ledger.on_buried_before(messages),
+            GroupWord::Unread(unread) => self.on_unread(unread),
             GroupWord::Remember(all) => self.ledger.remember(all),
             GroupWord::WhenKept(port) => self.tell_kept(port),
             GroupWord::Halted => self.on_stopped(),

@@ -44,10 +44,8 @@ pub(crate) enum GroupWord<T> {
     },
     /// So many messages are gone that the topic had for the group, and did not hand it.
     Skipped(u64),
-    /// A message of its history can't be read: it is to give it up.
-    Unread(Box<Unread>),
-    /// So many messages were given up before it was opened.
-    BuriedBefore(u64),
+    /// A message can't be read: it is to give it up.
+    Unread(Arc<Unread>),
     /// The topic is durable; this is known of messages that it is about to hand out.
     Remember(BTreeMap<u64, Remembered>),
     /// Be steered.

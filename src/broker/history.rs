@@ -162,11 +162,11 @@ impl<B: Page> History<B> {
         self.pages.get(at.checked_sub(1)?).cloned()
     }
 
-    /// The first offset with these milliseconds or later, if there is one.
-    pub(crate) fn find_millis(&self, millis: u64) -> Option<u64> {
-        let earlier = |page: &B| page.len().checked_sub(1).is_some_and(|last| page.millis(last) < millis);
+    /// The first offset of which this holds, as it does of all behind it; if there is one.
+    pub(crate) fn find(&self, is_there: impl Fn(&B, u16) -> bool) -> Option<u64> {
+        let earlier = |page: &B| page.len().checked_sub(1).is_some_and(|last| !is_there(page, last));
         let page = self.pages.get(self.pages.partition_point(earlier))?;
-        let at = (0..page.len()).find(|at| page.millis(*at) >= millis)?;
+        let at = (0..page.len()).find(|at| is_there(page, *at))?;
         Some(page.base() + u64::from(at))
     }
 }
@@ -287,7 +287,7 @@ mod tests {
             [0, 5, 5, 8, 8].map(|base| (base > 0).then_some(base))
         );
         assert_eq!(
-            [0, 10, 11, 13, 21].map(|millis| history.find_millis(millis)),
+            [0, 10, 11, 13, 21].map(|millis| history.find(|page, at| page.millis(at) >= millis)),
             [Some(5), Some(5), Some(7), Some(9), None]
         );
         assert_eq!(within(&Made(5, vec![1; 3]), 6, 99), Bits::range(1, 3));

@@ -78,11 +78,6 @@ impl<T> Item<T> {
         self
     }
 
-    /// Whether its id keeps it out, unless it is a repeat.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.extra.as_ref().is_some_and(|extra| extra.behind.is_some())
-    }
-
     /// Why it was kept out, if its id was.
     pub(crate) fn take_behind(&mut self) -> Option<MessageId> {
         self.extra.as_mut()?.behind.take().map(|behind| *behind)
@@ -136,15 +131,26 @@ impl<T> Item<T> {
         self.extra.get_or_insert_default().record = Some(Box::new(record));
     }
 
-    /// Whether it may come in behind the message with this id. Without an id of its own it may, with its time as its own.
-    pub(crate) fn come_after(&mut self, last: MessageId) -> bool {
-        match self.seq() {
-            Some(seq) => (self.millis, seq) > last.parts(),
-            None => {
-                self.millis = self.millis.max(last.unix_millis());
-                true
+    /// Comes in behind the message with these milliseconds, and this sequence if its id was given, or came after one that was.
+    ///
+    /// # Errors
+    /// What its own id is not above.
+    pub(crate) fn come_after(&mut self, last: Option<(u64, Option<u64>)>) -> Result<(), MessageId> {
+        let given = self.extra.as_ref().and_then(|extra| extra.id);
+        match (given, last) {
+            // Why the last of its millisecond: ids that are given are not between those of the topic's own.
+            (Some(id), Some((millis, seq))) if is_behind(id, (millis, seq.unwrap_or(u64::MAX))) => {
+                return Err(MessageId::from_parts(millis, seq.unwrap_or(u64::MAX)));
             }
+            (Some((millis, _)), _) => self.millis = millis,
+            (None, Some((millis, Some(seq)))) => {
+                let id = next_id((millis, seq), self.millis);
+                (self.millis, self.extra.get_or_insert_default().id) = (id.0, Some(id));
+            }
+            (None, Some((millis, None))) => self.millis = self.millis.max(millis),
+            (None, None) => {}
         }
+        Ok(())
     }
 
     /// Who waits to hear that it is stored.
@@ -187,7 +193,7 @@ pub(crate) struct IdStamp {
     /// Made with the first key.
     window: Option<Box<Window>>,
     tally: Arc<Tally>,
-    /// The topic is durable: what is accepted here is not stored yet, and what becomes of keys is decided then.
+    /// The topic is durable: what is accepted here is not stored yet, and ids and what becomes of keys are decided then.
     stored: bool,
 }
 
@@ -198,44 +204,30 @@ impl IdStamp {
 
     /// For a durable topic, with its last id.
     pub(crate) fn stored(self, last: Option<MessageId>, named: bool) -> IdStamp {
-        let (millis, own) = (last.map_or(0, MessageId::unix_millis), last.filter(|_| named));
-        if own.is_some() {
+        if named {
             self.tally.on_named();
         }
-        IdStamp { millis, begun: last.is_some(), own: own.map(MessageId::parts), stored: true, ..self }
-    }
-
-    /// Nothing of what came in after this message is kept: what was given to others can be given again.
-    pub(crate) fn go_back(&mut self, last: Option<MessageId>) {
-        if self.own.is_some() {
-            (self.own, self.begun) = (last.map(MessageId::parts), last.is_some());
-            self.millis = last.map_or(0, MessageId::unix_millis);
-        }
+        // Where publishers give ids, those say nothing of the clock.
+        let millis = last.filter(|_| !named).map_or(0, MessageId::unix_millis);
+        IdStamp { millis, stored: true, ..self }
     }
 
     /// What an id that a publisher gives must be above.
     fn above(&self) -> Option<(u64, u64)> {
-        // Why the last of its millisecond: which offset came last is known to the log alone, in a durable topic.
+        // Why the last of its millisecond: as on disk, where which offset came last is known to the log alone.
         self.own.or_else(|| self.begun.then_some((self.millis, u64::MAX)))
     }
 
     #[cold]
     fn keep_out(&self, extra: &mut Extra, id: (u64, u64)) -> bool {
-        let above = self.above().filter(|above| id <= *above && !planted(Bug::StaleId));
+        let above = self.above().filter(|above| is_behind(id, *above));
         extra.behind = above.map(|(millis, seq)| Box::new(MessageId::from_parts(millis, seq)));
-        // Why let in with a key, where it is to be stored: it may repeat what is there, which is known only then.
-        above.is_some() && !(self.stored && extra.dedup.is_some())
+        above.is_some()
     }
 
     /// The id of a message that has one of its own, or comes after one that had.
     fn name(&mut self, its: &mut Option<Box<Extra>>, offset: u64) -> MessageId {
         let given = its.as_ref().and_then(|extra| extra.id);
-        if let Some((extra, (millis, seq))) = its.as_ref().zip(given)
-            && extra.behind.is_some()
-        {
-            // It is a repeat, or not to stay.
-            return MessageId::from_parts(millis, seq);
-        }
         let Some((millis, seq)) = given.or_else(|| self.own.map(|last| next_id(last, self.millis))) else {
             return MessageId::new(self.millis, offset);
         };
@@ -265,10 +257,11 @@ impl IdStamp {
 
     #[cold]
     fn stamp_extra(&mut self, its: &mut Option<Box<Extra>>, offset: u64) -> MessageId {
-        let id = self.name(its, offset);
-        if !self.stored {
-            self.accept(its, id);
+        if self.stored {
+            return MessageId::new(self.millis, offset);
         }
+        let id = self.name(its, offset);
+        self.accept(its, id);
         id
     }
 
@@ -285,6 +278,10 @@ impl IdStamp {
             self.window.get_or_insert_default().insert(&self.dedup, key, id, now);
         }
     }
+}
+
+fn is_behind(id: (u64, u64), last: (u64, u64)) -> bool {
+    id <= last && !planted(Bug::StaleId)
 }
 
 /// The id behind `last` that a topic gives by itself, in this millisecond. There is always one, see [`InvalidMessage::Id`].
@@ -319,8 +316,8 @@ impl<T: 'static> Stamp<Item<T>> for IdStamp {
     #[inline]
     fn keeps_out(&mut self, item: &mut Item<T>) -> bool {
         match item.extra.as_mut().and_then(|extra| Some((extra.id?, extra))) {
-            Some((id, extra)) => self.keep_out(extra, id),
-            None => false,
+            Some((id, extra)) if !self.stored => self.keep_out(extra, id),
+            _ => false,
         }
     }
 

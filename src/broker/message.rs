@@ -135,6 +135,11 @@ impl<T> Batch<T> {
         item.map(Item::key)
     }
 
+    /// Whether publishers give the topic's messages ids.
+    pub(crate) fn is_named(&self) -> bool {
+        self.origin.tally.is_named()
+    }
+
     /// Whether some message of the topic has, or had, a trace context.
     pub(crate) fn may_be_traced(&self) -> bool {
         self.origin.tally.is_traced()

@@ -97,9 +97,9 @@ impl<'a, T: Send + Sync + 'static> MessageBuilder<'a, T> {
     ///
     /// An id that is not above all others, or is of the last millisecond that there is, makes the publish fail, with
     /// [`InvalidMessage::Id`](super::InvalidMessage::Id) or [`LastId`](super::InvalidMessage::LastId), and the message; unless it is
-    /// a repeat by its [dedup key](MessageBuilder::dedup_key), which is answered as one. A delayed message can't have one. On
-    /// disk, an id of a message that was [refused](PublishError::NotStored) may be given again, unless others came in behind it
-    /// meanwhile.
+    /// a repeat by its [dedup key](MessageBuilder::dedup_key), which is answered as one, and uses no id up. A delayed message can't
+    /// have one. On disk, an id of a message that was [refused](PublishError::NotStored) may be given again, unless others came in
+    /// behind it meanwhile.
     ///
     /// # Examples
     /// ```

@@ -61,6 +61,7 @@
 //! | info | dead letter, redriven* | topic, group, id, reason, attempts; topic, group, id, redrives |
 //! | debug | messages dropped* | topic, group, why, messages |
 //! | warn | parked: the dead-letter topic is full* | topic, group |
+//! | error | history unreadable: the group stands still* | topic, group, error |
 //! | warn | publishers blocked*; info: publishers unblocked* | topic, group, why; topic |
 //! | warn | breaker opened*; info: breaker closed* | topic, group, pause; topic, group |
 //! | info | group paused, group resumed* | topic, group |

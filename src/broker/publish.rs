@@ -107,11 +107,6 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         }
     }
 
-    /// Publishes what is a message already.
-    pub(super) fn publish_item(&self, item: Item<T>) -> Publish<'_, T, Published> {
-        self.publishing(item, None)
-    }
-
     #[inline]
     fn publishing<A>(&self, item: Item<T>, invalid: Option<Box<InvalidMessage>>) -> Publish<'_, T, A> {
         let (item, stored) =

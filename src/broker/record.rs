@@ -203,10 +203,6 @@ impl<T> Kept<T> {
         self.recovered.groups.iter().map(|(id, known)| (known.name.clone(), *id)).collect()
     }
 
-    pub(crate) fn take_unread(&mut self) -> Vec<Unread> {
-        std::mem::take(&mut self.recovered.unread)
-    }
-
     pub(crate) fn split(self) -> (Store, Recovered<T>) {
         (self.store, self.recovered)
     }
@@ -242,7 +238,7 @@ impl Known {
     }
 
     /// Whether it has still to settle a message that it was there for.
-    fn wants(&self, offset: u64) -> bool {
+    pub(crate) fn wants(&self, offset: u64) -> bool {
         offset >= self.since && !self.done.contains(offset)
     }
 
@@ -354,11 +350,7 @@ pub(crate) fn recover<T: 'static>(
         }
         Ok::<(), LogError>(())
     })?;
-    let ReadItems { runs, mut unread, .. } = items;
-    for unread in &mut unread {
-        let open = groups.iter().filter(|(_, known)| known.wants(unread.id.offset()));
-        unread.groups = open.map(|(id, _)| *id).collect();
-    }
+    let ReadItems { runs, unread, .. } = items;
     Ok(Recovered { next, last, named, runs, unread, groups, unsure, outline })
 }
 

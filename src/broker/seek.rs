@@ -73,10 +73,11 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         let is_time = matches!(start, Start::UnixMillis(_));
         let keeper = self.keeper.clone().filter(|_| self.settings.retain.is_some() || !is_time);
         let Some(keeper) = keeper else {
-            return Ok(if is_time {
+            // What is spilled can't be looked through: each batch of it is, as it comes back.
+            return Ok(if is_time || self.settings.spill_dir.is_some() {
                 start
             } else {
-                Start::Offset(self.find(id, self.sender.accepted()).await?)
+                Start::Offset(self.find(id, self.sender.accepted()).await?.unwrap_or_else(|end| end))
             });
         };
         let next = self.sender.accepted();

@@ -46,6 +46,10 @@ pub enum Overflow {
     /// says where, and by which codec. The topic stays one in memory: what is spilled ends with the process, and nothing is left
     /// of its files. Groups get all messages in the order in which they were accepted, whatever lay where.
     /// [`TopicStats::spilled`](super::TopicStats::spilled) counts what is waiting there. Where the disk refuses, the topic waits as one without it.
+    ///
+    /// Memory: groups have at most the capacity between them, as in any topic. On their way to the disk there may be, while that is slow,
+    /// refuses or is at its limit, as many again, and a reserve: another capacity, but at least 64 and at most 8,192 messages. So that
+    /// is up to three times the capacity, or for a small one twice and 64; with a limit in bytes up to three times that.
     Spill {
         /// The most bytes on the disk, at least 1; what is on its way there may exceed it a little.
         bytes: u64,

@@ -19,8 +19,7 @@ pub enum Start {
     /// From this offset on, that one included.
     Offset(u64),
     /// From the message after this one. Where publishers [give ids](super::MessageBuilder::id): from the first whose id is greater,
-    /// among those that are there; if there is none, as [`Start::Latest`]. What is [spilled](super::Overflow::Spill) is not looked
-    /// through: whoever begins within it begins with the first of it.
+    /// among those that are there; if there is none, as [`Start::Latest`].
     After(MessageId),
     /// From the first message that came in at this time, in milliseconds since 1970, or later.
     UnixMillis(u64),
@@ -62,6 +61,8 @@ impl Start {
             Start::Earliest => 0,
             Start::Latest => len,
             Start::Offset(offset) => index(batch, offset),
+            // Where it was looked up it is an offset by now; not so in what is spilled.
+            Start::After(id) if batch.is_named() => (0..len).find(|at| batch.own_id(*at) > id).unwrap_or(len),
             Start::After(id) => index(batch, id.offset().saturating_add(1)),
             // Ids only grow, so the wanted ones are at the end.
             Start::UnixMillis(millis) => {
@@ -100,10 +101,11 @@ impl Start {
     }
 
     /// How many of the messages from the offset `next` on, of which there are `waiting`, it picks: as far as offsets
-    /// tell.
-    pub(crate) fn among(self, next: u64, waiting: u64) -> u64 {
+    /// tell, which they do of no id in a topic where these are `named`.
+    pub(crate) fn among(self, (next, waiting): (u64, u64), named: bool) -> u64 {
         let first = match self {
             Start::Offset(offset) => offset,
+            Start::After(_) if named => next,
             Start::After(id) => id.offset().saturating_add(1),
             Start::Earliest | Start::Latest | Start::UnixMillis(_) => next,
         };

@@ -1,5 +1,6 @@
 //! What a topic and a group count.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Blocked, BreakerStats, RateLimit};
@@ -51,6 +52,10 @@ pub struct GroupStats {
         serde(rename = "oldest_ms", serialize_with = "crate::base::millis_if_any")
     )]
     pub oldest: Option<Duration>,
+    /// Why the group does not go on reading its topic's history: the disk refuses, or what is there is damaged, and then this says in
+    /// which file and where. It is tried again each second, and nothing is passed over. `None` if it can be read. What to do:
+    /// `docs/durability.md`.
+    pub history_error: Option<Arc<str>>,
     /// Attempts that failed: errors, panics, deadlines, dropped deliveries.
     pub failures: u64,
     /// Attempts that could not go on since something further down was full, which is no failure.
@@ -233,6 +238,7 @@ impl GroupStats {
             // Until the topic has looked at it, which knows more.
             lag: counts.backlog + counts.ready + counts.in_flight + counts.delayed + counts.parked,
             oldest: None,
+            history_error: None,
             failures: counts.failures,
             no_room: counts.no_room,
             redeliveries: counts.redeliveries,

@@ -20,7 +20,6 @@ use super::schedule::Schedule;
 use super::settings::TopicSettings;
 use super::tally::Tally;
 use super::topic_actor::{Quiet, TopicActor, TopicWord};
-use super::unread::Unread;
 use super::{
     Closed, DeleteError, Event, Group, GroupBuilder, MessageBuilder, MessageId, OpenError, PublishAllError,
     PublishError, TopicReport, TopicSink, TopicStats,
@@ -50,8 +49,6 @@ pub(crate) struct TopicShared<T> {
     /// Present if it is durable.
     pub(crate) keeper: Option<Keeper>,
     pub(crate) pages: Option<Arc<PageReader<T>>>,
-    /// What was there, and its codec can't read.
-    pub(super) unread: Vec<Unread>,
     pub(super) schedule: Schedule<T>,
     groups: Mutex<Groups<T>>,
     pub(super) ending: Mutex<Option<Ending<TopicReport>>>,
@@ -75,7 +72,6 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
         };
         let known = kept.as_ref().map(|kept| kept.groups()).unwrap_or_default();
         let next_group = kept.as_ref().map_or(0, |kept| kept.next_group);
-        let unread = kept.as_mut().map(Kept::take_unread).unwrap_or_default();
         let keeper = kept.as_ref().map(|kept| kept.store.keeper.clone());
         let delayed = kept.as_mut().and_then(|kept| kept.delayed.take());
         let (store, recovered) = kept.map(Kept::split).unzip();
@@ -123,7 +119,6 @@ impl<T: Send + Sync + 'static> TopicShared<T> {
             next_group,
             keeper,
             pages,
-            unread,
             schedule: Schedule::default(),
             groups,
             ending,

@@ -11,11 +11,13 @@ mod show;
 mod spilled;
 mod stats;
 mod store;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::Event as Told;
 use super::bits::Bits;
 use super::blocked::Watch;
 use super::books::{Books, GroupId};
@@ -31,7 +33,6 @@ use super::spill::Spiller;
 use super::tally::Tally;
 use super::ttls::Ttls;
 use super::witness::{Sight, Watched};
-use super::{Blocked, Event as Told, WhyBlocked};
 use crate::base::{Bug, Name, planted};
 use crate::mailbox::{Event, Receiver, Reply};
 use crate::runtime::Clock;
@@ -47,6 +48,7 @@ use spilled::Spilled;
 pub(crate) use spilled::{BlockRead, reserve};
 use store::OnTheWay;
 pub(crate) use store::Store;
+use unread::Unreadable;
 
 pub(crate) struct TopicActor<T> {
     pub(crate) name: Name,
@@ -98,6 +100,7 @@ struct Life<T> {
     on_the_way: OnTheWay<T>,
     /// Groups that the log has and nobody opened. Limit: they were opened before.
     dormant: BTreeMap<GroupId, Known>,
+    unread: Unreadable,
     /// An earlier process may have handed out what is before this.
     unsure: u64,
     /// Present if what is settled stays.
@@ -137,6 +140,7 @@ impl<T: Send + Sync + 'static> TopicActor<T> {
             wanted: Vec::new(),
             on_the_way: OnTheWay::default(),
             dormant: BTreeMap::new(),
+            unread: Unreadable::default(),
             unsure: 0,
         };
         life.recover();
@@ -231,6 +235,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         if !self.actor.held {
             let freed = self.books.sweep(from);
             self.free(freed);
+            self.sweep_unread();
         }
     }
 
@@ -257,6 +262,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             TopicWord::Stored(result) => self.on_stored(result),
             TopicWord::Settled { group, base, which } => {
                 let which = self.settle_replayed(group, base, which);
+                let which = self.settle_unread(group, base, which);
                 self.hear_claims(base, which);
                 let freed = self.books.on_settled(group, base, which);
                 self.free(freed);
@@ -288,7 +294,8 @@ impl<T: Send + Sync + 'static> Life<T> {
                     self.actor.watched.show(|| Sight::Left { topic, group });
                 }
                 let freed = self.books.on_group_gone(group, self.actor.held);
-                self.free(freed);
+                let unread = self.unread.on_group_gone(group, self.actor.held);
+                self.free(freed + unread);
                 if self.links.is_empty() && self.history.is_none() {
                     self.begin_expiry();
                 }
@@ -380,23 +387,6 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 
-    /// Who, and what, keeps publishers waiting; if they have waited for long.
-    fn blocked_by(&self) -> Option<Blocked> {
-        if !self.actor.watch.is_blocked() {
-            return None;
-        }
-        if self.actor.held {
-            return Some(Blocked { group: None, why: WhyBlocked::Held });
-        }
-        let holds = |link: &&Link<T>| self.books.holds_oldest(link.group);
-        let holders = self.links.iter().filter(holds).map(|link| (link.why(&self.books), &link.name));
-        // The gravest reason comes first.
-        Some(match holders.min() {
-            Some((why, group)) => Blocked { group: Some(group.clone()), why },
-            None => Blocked { group: None, why: WhyBlocked::NoGroup },
-        })
-    }
-
     fn answer_if_quiet(&mut self) {
         // Why look whether something waits: a mailbox whose budget is spent is pending too.
         let rest = self.rest();
@@ -433,7 +423,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         let topic = &self.actor.name;
         self.actor.watched.show(|| Sight::InLine { topic, base: next, messages: line });
         let nobodys = if self.links.is_empty() { self.books.unsettled() + line } else { 0 };
-        let left = |link: &Link<T>| (link.group, link.withheld() + link.start.among(next, line));
+        let left = |link: &Link<T>| {
+            (link.group, link.withheld() + link.start.among((next, line), self.actor.tally.is_named()))
+        };
         let withheld = self.links.iter().map(left).collect();
         let reply = self.over.take();
         let counted = [next + line, self.evicted, self.expired];
@@ -444,3 +436,6 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,14 +152,6 @@ impl<M, C, S> Receiver<M, C, S> {
         locked.accepted = locked.accepted.saturating_sub(messages);
     }
 
-    /// Lets the stamp be amended, unless a message waits here, or was taken out and not handed on, that it has marked.
-    pub(crate) fn amend_stamp(&mut self, amend: impl FnOnce(&mut S)) {
-        let mut locked = self.shared.lock();
-        if self.burst.is_empty() && locked.queue.is_empty() {
-            amend(&mut locked.stamp);
-        }
-    }
-
     /// Gives back the places of `messages` messages that were handed out.
     ///
     /// Whoever waits in line is told. The hint that says whether anybody does is read without a fence, so it may

@@ -100,7 +100,6 @@ impl<T: Send + Sync + 'static> Life<T> {
                     | GroupWord::EvictedBefore { .. }
                     | GroupWord::Skipped(_)
                     | GroupWord::Unread(_)
-                    | GroupWord::BuriedBefore(_)
             );
             if said {
                 self.hear(word, now);

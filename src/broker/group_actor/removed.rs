@@ -45,7 +45,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     /// Nobody can read it: it goes to the dead letters at once.
-    pub(super) fn on_unread(&mut self, unread: Unread) {
+    pub(super) fn on_unread(&mut self, unread: Arc<Unread>) {
         let past = self.ledger.on_unread(unread.id.offset());
         let reason = unread.reason();
         self.actor.dying.push(Gone::Bytes(unread), past, reason);

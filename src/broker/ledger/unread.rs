@@ -18,10 +18,4 @@ impl<B: Clone + BatchHandle> Ledger<B> {
         self.counts.dead += 1;
         effects.push(Effect::Settled { base: offset, which: Bits::range(0, 1) });
     }
-
-    /// So many became dead letters before the group was here.
-    pub(crate) fn on_buried_before(&mut self, messages: u64) {
-        self.counts.entered += messages;
-        self.counts.dead += messages;
-    }
 }

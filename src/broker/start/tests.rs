@@ -67,6 +67,6 @@ fn of_what_waits_those_from_its_place_on_are_expected() {
         (after(u64::MAX), 0),
     ];
     for (start, expected) in cases {
-        assert_eq!(start.among(10, 5), expected, "{start:?} of 10..15");
+        assert_eq!(start.among((10, 5), false), expected, "{start:?} of 10..15");
     }
 }

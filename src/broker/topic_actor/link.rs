@@ -43,6 +43,8 @@ pub(super) struct Link<T> {
     pub(super) door: SendSink<Handout<T>, GroupWord<T>>,
     /// What it has to read first of what is settled. What comes meanwhile is withheld.
     pub(super) replay: Option<Replay>,
+    /// Messages that can't be read, and that it has not settled.
+    pub(super) unread: u64,
     /// It is handed nothing until it is told where to begin anew.
     pub(super) halted: bool,
     /// Those who wait until it is done with all before an offset; from when it has all that. Limit: each is a future somewhere.
@@ -69,6 +71,7 @@ impl<T: Send + Sync + 'static> Link<T> {
             late,
             door,
             replay,
+            unread: 0,
             halted,
             drains,
         }
@@ -146,7 +149,7 @@ impl<T: Send + Sync + 'static> Link<T> {
             || self.late.is_empty()
                 && !self.halted
                 && self.replay.as_ref().is_none_or(|replay| replay.rests(rest))
-                && books.open(self.group) + out == self.withheld() + self.news.parked
+                && books.open(self.group) + self.unread + out == self.withheld() + self.news.parked
     }
 
     /// It has all that there is for it by now.
@@ -173,9 +176,10 @@ impl<T: Send + Sync + 'static> Link<T> {
     pub(super) fn why(&self, books: &Books<Arc<Batch<T>>>) -> WhyBlocked {
         match () {
             () if self.news.failed => WhyBlocked::Failed,
+            () if self.replay.as_ref().is_some_and(Replay::has_failed) => WhyBlocked::HistoryUnreadable,
             () if self.news.paused => WhyBlocked::Paused,
             () if !self.news.running => WhyBlocked::NoConsumer,
-            () if books.open(self.group) == self.news.parked => WhyBlocked::DeadLettersFull,
+            () if books.open(self.group) + self.unread == self.news.parked => WhyBlocked::DeadLettersFull,
             () if self.news.breaker => WhyBlocked::BreakerOpen,
             () => WhyBlocked::Slow,
         }

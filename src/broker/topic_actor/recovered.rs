@@ -16,6 +16,7 @@ use crate::broker::ledger::Slice;
 use crate::broker::message::Batch;
 use crate::broker::note::of_note;
 use crate::broker::record::{Clocks, Known, Recovered};
+use crate::broker::unread::Unread;
 use crate::broker::weight::Weighed as _;
 use crate::broker::witness::Sight;
 use crate::log::{Done, Log, LogError, Marks, Ranges};
@@ -24,14 +25,19 @@ use crate::mailbox::Reply;
 /// A batch, and what of it a group is handed.
 pub(super) type Offered<T> = (Arc<Batch<T>>, Bits);
 
+/// What a group is handed, what is given to it that can't be read, and from where on it is handed all that lies there.
+pub(super) type Given<'a, T> = (&'a [Offered<T>], &'a [Arc<Unread>], u64);
+
 impl<T: Send + Sync + 'static> Life<T> {
     /// Takes in what was there.
     pub(super) fn recover(&mut self) {
         let Some(recovered) = self.actor.recovered.take() else { return };
-        let Recovered { next, runs, groups, unsure, .. } = recovered;
+        let Recovered { next, runs, groups, unsure, unread, .. } = recovered;
         self.books.resume(next, groups.keys().copied());
         self.unsure = unsure;
-        let (mut held, mut weight) = (0, 0);
+        self.unread.recover(unread, &groups);
+        // What a message weighs that can't be read nobody knows.
+        let (mut held, mut weight) = (self.unread.count(), 0);
         for (base, items) in runs {
             let batch = Arc::new(Batch::recovered(
                 &self.origin,
@@ -96,6 +102,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             for (batch, open) in self.books.open_of(group) {
                 self.offer(&mut link, batch, open);
             }
+            self.hand_unread(&mut link, self.unread_of(group));
             self.links.push(link);
             let _ = done.send(Ok(()));
             self.feed(group);
@@ -106,15 +113,16 @@ impl<T: Send + Sync + 'static> Life<T> {
         let handouts = self.books.on_group(group, |batch, _, kept| {
             batch.first_time(start.pick(batch, kept)).and(within(batch, 0, first))
         });
-        let from = self.begins_at(start);
+        let (from, unread) = (self.begins_at(start), self.pick_unread(group, start));
         self.show_begin(&link, (start, link.latest), false);
         if self.actor.store.is_some() {
             drop(link.to.control(GroupWord::Remember(BTreeMap::new())));
         }
-        self.create_in_log(&link, (&handouts, from), done);
+        self.create_in_log(&link, (&handouts, &unread, from), done);
         for (batch, open) in handouts {
             self.offer(&mut link, batch, open);
         }
+        self.hand_unread(&mut link, unread);
         // Why behind these: they are older, and what comes from here on waits for it.
         link.replay = Replay::new(from, self.books.next_offset(), Ranges::default(), 0);
         self.links.push(link);
@@ -135,7 +143,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 
     /// Lets the log know of a new group, and what it passes by of what is kept.
-    fn create_in_log(&self, link: &Link<T>, what: (&[Offered<T>], u64), done: Reply<Result<(), LogError>>) {
+    fn create_in_log(&self, link: &Link<T>, what: Given<'_, T>, done: Reply<Result<(), LogError>>) {
         // One of that name may be at its end still: for the log there is one at a time.
         let same = self.links.iter().find(|other| other.name == link.name);
         same.iter().for_each(|old| self.delete_from_log(old.group));
@@ -149,7 +157,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     pub(super) fn place_in_log(
         &self,
         link: &Link<T>,
-        (handouts, from): (&[Offered<T>], u64),
+        what: Given<'_, T>,
         done: Reply<Result<(), LogError>>,
         tell: impl FnOnce(&Log, u32, (u64, Vec<u8>), Done<()>),
     ) {
@@ -157,7 +165,7 @@ impl<T: Send + Sync + 'static> Life<T> {
             let _ = done.send(Ok(()));
             return;
         };
-        let (first, passed) = passed_by(handouts, from);
+        let (first, passed) = passed_by(what);
         let next = self.books.next_offset();
         let since = if self.history.is_some() { next } else { 0 };
         let about = Known::about(since, if link.latest { 0 } else { link.start.ahead(next) });
@@ -188,17 +196,23 @@ impl<T: Send + Sync + 'static> Life<T> {
 }
 
 /// From which offset on a group reads that is handed these, and then what lies from `from` on; and what it passes by behind that.
-fn passed_by<T>(handouts: &[Offered<T>], from: u64) -> (u64, Vec<(u64, u64)>) {
+fn passed_by<T>((handouts, unread, from): Given<'_, T>) -> (u64, Vec<(u64, u64)>) {
+    let of_batch = |(batch, open): &Offered<T>| {
+        let base = batch.base();
+        open.runs()
+            .map(move |(start, end)| (base + u64::from(start), base + u64::from(end)))
+            .collect::<Vec<_>>()
+    };
+    let mut runs: Vec<_> = handouts.iter().flat_map(of_batch).collect();
+    runs.extend(unread.iter().map(|unread| (unread.id.offset(), unread.id.offset() + 1)));
+    runs.sort_unstable();
     let (mut first, mut at, mut passed) = (from, None, Vec::new());
-    for (batch, open) in handouts {
-        for (start, end) in open.runs() {
-            let (start, end) = (batch.base() + u64::from(start), batch.base() + u64::from(end));
-            match at {
-                None => first = start,
-                Some(at) => passed.push((at, start)),
-            }
-            at = Some(end);
+    for (start, end) in runs {
+        match at {
+            None => first = start,
+            Some(at) => passed.push((at, start)),
         }
+        at = Some(end);
     }
     passed.extend(at.map(|at| (at, from)));
     (first, passed)

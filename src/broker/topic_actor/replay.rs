@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::link::Link;
-use super::{Life, TopicWord};
+use super::{Life, Told, TopicWord};
 use crate::base::{Bug, planted};
 use crate::broker::bits::Bits;
 use crate::broker::books::GroupId;
@@ -42,8 +42,8 @@ pub(super) struct Replay {
     many: u64,
     /// A read of the disk is on its way.
     reads: bool,
-    /// The last read did not succeed.
-    failed: bool,
+    /// Why the last read did not succeed, if so.
+    failed: Option<Arc<str>>,
 }
 
 /// What lets replays rest: the topic is held, or so many messages are with the group.
@@ -56,7 +56,7 @@ pub(super) struct Rest {
 impl Replay {
     /// `None` if there is nothing to replay.
     pub(super) fn new(from: u64, end: u64, done: Ranges, unsure: u64) -> Option<Replay> {
-        let (out, many, reads, failed) = (BTreeMap::new(), 0, false, false);
+        let (out, many, reads, failed) = (BTreeMap::new(), 0, false, None);
         (from < end).then_some(Replay { from, cursor: from, end, done, unsure, out, many, reads, failed })
     }
 
@@ -77,12 +77,17 @@ impl Replay {
 
     /// It hands out nothing, whatever is to come of it, before something changes that is not up to the topic.
     pub(super) fn rests(&self, Rest { held, window }: Rest) -> bool {
-        held || self.failed || self.is_read() || self.many >= window
+        held || self.has_failed() || self.is_read() || self.many >= window
     }
 
     /// The disk could not be read.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed
+        self.failed.is_some()
+    }
+
+    /// Why not.
+    pub(super) fn error(&self) -> Option<Arc<str>> {
+        self.failed.clone()
     }
 
     fn is_over(&self) -> bool {
@@ -291,13 +296,16 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Pages { batches, unread, next } = match read {
             Ok(pages) => pages,
             Err(error) => {
-                replay.failed = true;
-                tracing::error!(target: "callboard::broker", %topic, group = %name, %error, "history can't be read");
+                let error = Arc::<str>::from(error.to_string());
+                if replay.failed.replace(error.clone()).is_none() {
+                    let group = name.clone();
+                    self.actor.teller.tell(Told::HistoryUnreadable { topic, group, error });
+                }
                 self.try_later();
                 return;
             }
         };
-        replay.failed = false;
+        replay.failed = None;
         let floor = self.floor();
         if cursor < floor {
             self.skip(at, floor);
@@ -326,7 +334,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         replay.take_unread(base);
         let (topic, name) = (&self.actor.name, &link.name);
         self.actor.watched.show(|| Sight::Offered { topic, group: name, base, open });
-        drop(link.to.control(GroupWord::Unread(Box::new(unread))));
+        drop(link.to.control(GroupWord::Unread(Arc::new(unread))));
     }
 
     fn replay_at(&self, at: usize) -> Option<&Replay> {

@@ -134,6 +134,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let Some(store) = &self.actor.store else { return self.show_kept() };
         // What a group has still to settle stays, however old.
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
+        let oldest = oldest.into_iter().chain(self.unread.first()).min();
         let oldest = oldest.filter(|_| !planted(Bug::TrimsUnsettled));
         let floor = floor.min(oldest.unwrap_or(u64::MAX));
         let step = self
@@ -191,9 +192,15 @@ impl<T: Send + Sync + 'static> Life<T> {
             Start::Earliest => floor,
             Start::Latest => next,
             Start::Offset(offset) => offset,
+            // Elsewhere it was looked up before, see `TopicShared::look_up`.
+            Start::After(id) if self.actor.spiller.is_some() && self.actor.tally.is_named() => {
+                history.pages.find(|page, at| page.own_id(at) > id).unwrap_or(next)
+            }
             Start::After(id) => id.offset().saturating_add(1),
-            // On disk it was looked up before, see `TopicShared::look_up`.
-            Start::UnixMillis(millis) => history.pages.find_millis(millis).unwrap_or(next),
+            // On disk it was looked up before.
+            Start::UnixMillis(millis) => {
+                history.pages.find(|page, at| Page::millis(page, at) >= millis).unwrap_or(next)
+            }
         };
         from.clamp(floor, next.max(floor))
     }

@@ -65,6 +65,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.show_revoked(at, &came);
         self.show_placed(at, (start, begin.latest), true);
         let (from, first) = (self.begins_at(start), self.first_in_history());
+        let unread = self.pick_unread(group, start);
         let (handouts, freed) = self.books.on_seek(group, |batch, _, kept| {
             batch.first_time(start.pick(batch, kept)).and(within(batch, 0, first))
         });
@@ -73,13 +74,14 @@ impl<T: Send + Sync + 'static> Life<T> {
         if planted(Bug::UnwrittenSeek) {
             let _ = done.send(Ok(()));
         } else {
-            self.place_in_log(&link, (&handouts, from), done, |log, topic, place, told| {
+            self.place_in_log(&link, (&handouts, &unread, from), done, |log, topic, place, told| {
                 log.seek(topic, group.0, place, told);
             });
         }
         for (batch, open) in handouts {
             self.offer(&mut link, batch, open);
         }
+        self.hand_unread(&mut link, unread);
         link.replay = Replay::new(from, self.books.next_offset(), Ranges::default(), 0);
         self.links.insert(at, link);
         self.free(freed);

@@ -19,7 +19,9 @@ impl<T: Send + Sync + 'static> Life<T> {
             let capacity = (settings.places() + back) as u64;
             let limit = settings.capacity_bytes.map_or(u64::MAX, |bytes| times * bytes as u64);
             let (load, waiting_load) = (mailbox.load(), mailbox.waiting_load() + their_load + line_load);
+            let unread = self.unread.count();
             let said = |waiting, (unsettled, pinned, weight)| {
+                let unsettled = unsettled + unread;
                 let bytes = Bytes { limit, load, waiting: waiting_load, unsettled: weight };
                 TopicCounts { capacity, held, waiting: waiting as u64, unsettled, pinned, bytes }
             };

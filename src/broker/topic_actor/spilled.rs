@@ -6,7 +6,8 @@
 //! ```
 //! The order is that of acceptance, whatever is where. Offsets are given in it, so what is in the line has its offsets already.
 //! Places: the mailbox has a reserve of them beside the capacity, for what is on its way to the disk. A disk that is slow, or full, or
-//! at its limit leaves these taken, and then publishers wait.
+//! at its limit leaves these taken, and then publishers wait. What comes back takes places whether or not there are any, so that the
+//! line moves: in memory are at most the capacity in the books, and the capacity and the reserve in the line.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -211,9 +212,10 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         let block = BLOCK.min((self.actor.settings.capacity / 4).max(1));
         loop {
-            let room = self.room();
+            let (room, burst) = (self.room(), self.burst());
             let Some(spilled) = &mut self.spilled else { return };
-            let most = usize::try_from(room).unwrap_or(BATCH).min(BATCH);
+            // As small as those that come straight in, while too much is kept by neighbours alone.
+            let most = usize::try_from(room).unwrap_or(BATCH).min(burst);
             if most == 0 {
                 break;
             }
@@ -326,7 +328,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     fn take_back_in(&mut self, items: Vec<Item<T>>) {
         let mut items = items.into_iter().peekable();
         while items.peek().is_some() {
-            let some: Vec<Item<T>> = items.by_ref().take(BATCH).collect();
+            let some: Vec<Item<T>> = items.by_ref().take(self.burst()).collect();
             self.actor.mailbox.preload(0, some.len() as u64, some.iter().map(Item::weight).sum());
             self.take_in(some);
         }

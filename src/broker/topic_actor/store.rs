@@ -5,7 +5,8 @@
 //!                            └──────────── refused: the place is free, and the message goes back
 //! ```
 //! Several bursts may be on their way; the log answers in turn. Offsets are given by the log, so what it refuses leaves no
-//! gap. What repeats a message that is on its way waits to hear what becomes of that.
+//! gap. What repeats a message that is on its way waits to hear what becomes of that. An id is given, or looked at, when a message is on
+//! its way, so that a repeat takes none.
 
 mod back;
 
@@ -119,15 +120,23 @@ impl<T: Send + Sync + 'static> Life<T> {
             return;
         };
         let (mut records, mut waiting) = (Records::default(), Vec::new());
+        let mut last = self.last_on_its_way();
         for item in items {
             let Some((mut item, stored)) = self.unless_repeated(item) else { continue };
             let Stored { bytes, confirm, home } = stored;
-            if let Some(above) = item.take_behind() {
+            if let Err(above) = item.come_after(last) {
                 self.keep_out(item, confirm, above);
                 continue;
             }
-            // Why twice the key: its length, and the other numbers of a record.
+            last = Some((item.millis(), item.seq()));
+            if item.seq().is_some() {
+                self.actor.tally.on_named();
+            }
             let key = item.dedup_key().cloned();
+            if let Some(key) = &key {
+                self.on_the_way.keys.insert(key.clone(), Vec::new());
+            }
+            // Why twice the key: its length, and the other numbers of a record.
             let more = bytes.len() + key.as_ref().map_or(0, |key| key.len()) + 64;
             if records.count() > 0 && records.bytes().len() + more > most {
                 self.append(std::mem::take(&mut records), std::mem::take(&mut waiting));
@@ -196,13 +205,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         if let Some(repeats) = self.on_the_way.keys.get_mut(&key) {
             let confirm = stored.confirm.take();
             item.set_record(stored);
-            item.take_behind();
             repeats.push((item, confirm));
             self.on_the_way.messages += 1;
             return None;
-        }
-        if !item.is_behind() {
-            self.on_the_way.keys.insert(key, Vec::new());
         }
         Some((item, stored))
     }
@@ -289,19 +294,9 @@ impl<T: Send + Sync + 'static> Life<T> {
         }
         self.disown(refused);
         for (mut item, confirm) in again {
-            // Others that came after it are on their way: its id would go back.
-            if self.last_on_its_way().is_some_and(|last| !item.come_after(last)) {
-                self.hand_back(item, confirm, why);
-                self.disown(1);
-                continue;
-            }
             let record = item.take_record();
             item.set_record(Stored { confirm, ..record });
             self.store(vec![item]);
-        }
-        if let Some(store) = self.actor.store.as_ref().filter(|_| self.on_the_way.is_empty()) {
-            let last = store.last;
-            self.actor.mailbox.amend_stamp(|stamp| stamp.go_back(last));
         }
     }
 
@@ -357,6 +352,7 @@ impl<T: Send + Sync + 'static> Life<T> {
         let none = self.links.is_empty() && self.history.is_none();
         let Some(store) = self.actor.store.as_ref().filter(|_| none) else { return };
         let oldest = self.books.oldest().map(|(batch, at)| batch.base() + u64::from(at));
+        let oldest = oldest.into_iter().chain(self.unread.first()).min();
         store.keeper.disk.log.trim(store.keeper.number, oldest.unwrap_or(self.books.next_offset()));
     }
 }

@@ -34,12 +34,13 @@ impl<T: Send + Sync + 'static> Life<T> {
         self.begin(records, Append::Back(Box::new(back)));
     }
 
-    /// The id of the last message that is stored, or is to be.
-    pub(super) fn last_on_its_way(&self) -> Option<MessageId> {
+    /// The milliseconds of the last message that is stored, or is to be; and the sequence of its id, if that does not count offsets.
+    pub(super) fn last_on_its_way(&self) -> Option<(u64, Option<u64>)> {
         let published = self.on_the_way.appends.iter().rev().find_map(Append::last);
         let stored = || self.actor.store.as_ref().and_then(|store| store.last);
-        // Without an id of its own its milliseconds are all that counts: offsets grow by themselves.
-        published.map(|item| item.id_at(0)).or_else(stored)
+        let named = self.actor.tally.is_named();
+        let of_stored = |last: MessageId| (last.unix_millis(), named.then(|| last.sequence()));
+        published.map(|item| (item.millis(), item.seq())).or_else(|| stored().map(of_stored))
     }
 
     /// Where what comes back lies among the ids, of which it takes none: as the last that was given.
@@ -50,14 +51,8 @@ impl<T: Send + Sync + 'static> Life<T> {
         if planted(Bug::BackAtItsTime) {
             return (self.actor.watch.rt().wall_millis(), None);
         }
-        let published = self.on_the_way.appends.iter().rev().find_map(Append::last);
-        let stored = self.actor.store.as_ref().and_then(|store| store.last);
-        match (published, stored) {
-            (Some(item), _) => (item.millis(), item.seq()),
-            (None, Some(last)) => (last.unix_millis(), self.actor.tally.is_named().then(|| last.sequence())),
-            // What comes back was here.
-            (None, None) => (0, None),
-        }
+        // What comes back was here, so there is one.
+        self.last_on_its_way().unwrap_or_default()
     }
 
     pub(super) fn on_back(&mut self, back: ComesBack<T>, result: Result<u64, LogError>) {
