@@ -80,7 +80,7 @@
 //! It never drops a message in silence, never acks one that was not handled, and promises no order in a group of
 //! several consumers that asked for none: there, redelivery reorders. It keeps messages in memory, and those of a
 //! [`durable`](TopicBuilder::durable) topic on disk too, until they are settled, unless they
-//! are to be [kept](TopicBuilder::retain) for longer, or to [spill](Overflow::Spill). There is no delayed publish on a durable topic yet.
+//! are to be [kept](TopicBuilder::retain) for longer, or to [spill](Overflow::Spill).
 
 mod agenda;
 mod bits;

@@ -99,10 +99,11 @@ async fn give_up(disk: &Arc<Disk>, name: &Name, unread: Vec<Unread>) -> Result<(
         if is_done {
             continue;
         }
-        // Times in a log only grow.
-        let millis = millis.max(topic.state.millis);
+        // Times in a log only grow. Where ids are given it takes none: it lies at the last that was, as what comes back does.
+        let seq = topic.state.seq;
+        let millis = if seq.is_some() { topic.state.millis } else { millis.max(topic.state.millis) };
         let mut records = Records::default();
-        records.push(&Record { millis, seq: None, key: None, body: &bytes });
+        records.push(&Record { millis, seq, key: None, body: &bytes });
         let run = (offset, offset + 1);
         let settles = Settles { topic: schedule.number, group: Home::GROUP, done: vec![run] };
         let (done, moved) = answered();

@@ -405,3 +405,29 @@ fn a_topic_that_spills_has_no_more_in_memory_than_is_stated() {
         broker.shutdown().await;
     });
 }
+
+/// A delayed message that can't be read any more comes in at once, to become a dead letter, and takes no id.
+#[test]
+fn what_was_delayed_and_cannot_be_read_leaves_the_ids_that_are_given_in_order() {
+    seeds(async |_, disk| {
+        // Of long ago: what comes in behind them has no times of its own.
+        let id = |n| MessageId::from_parts(1000, n);
+        let (broker, topic) = open(&disk, ALL).await;
+        drop(topic.group("g").stream().await.unwrap());
+        topic.message(1).id(id(5)).publish().await.unwrap();
+        topic.publish_after(Duration::from_secs(3600), 2).await.unwrap();
+        broker.shutdown().await;
+
+        let (broker, topic) = open(&disk, 2).await;
+        let mut group = topic.group("g").stream().await.unwrap();
+        group.next().await.unwrap().ack().unwrap();
+        drop(group);
+        broker.shutdown().await;
+
+        let (broker, topic) = open(&disk, ALL).await;
+        let error = topic.message(3).id(id(5)).publish().await.unwrap_err();
+        assert!(matches!(error, PublishError::Invalid(3, InvalidMessage::Id { above }) if above == id(5)));
+        assert_eq!(topic.message(4).id(id(6)).publish().await.unwrap().id, id(6));
+        broker.shutdown().await;
+    });
+}

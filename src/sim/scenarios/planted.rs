@@ -29,7 +29,7 @@ const PLANTED: &[(Bug, &str, &[&str], u64)] = &[
     (Bug::StaysInLine, "futures_that_are_dropped", &["P9", "P10", "P16"], 0),
     (Bug::Unfair, "consumers_of_equal_speed", &["P19"], 1),
     (Bug::EarlyDeadline, "competing_consumers_and_groups", &["P20"], 0),
-    (Bug::PanicEscapes, "competing_consumers_and_groups", &["P17"], 1),
+    (Bug::PanicEscapes, "competing_consumers_and_groups", &["P17"], 2),
     (Bug::TooMuchAtOnce, "pulled_deliveries", &["P7"], 38),
     (Bug::WrongStrategy, "actors_under_a_supervisor", &["P14"], 0),
     (Bug::DeafPause, "groups_that_are_steered", &["P7"], 1),
