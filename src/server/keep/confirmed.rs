@@ -123,6 +123,13 @@ impl Confirmed {
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Unwritten(pub(in crate::server) Option<Arc<LogError>>);
 
+impl Unwritten {
+    /// Whether it may be there all the same, once the log is opened anew.
+    pub(in crate::server) fn is_unsure(&self) -> bool {
+        matches!(self.0.as_deref(), Some(LogError::Unknown { .. } | LogError::Poisoned { .. }))
+    }
+}
+
 impl Confirming<'_> {
     pub(in crate::server) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
         let mut inner = self.confirmed.lock();
