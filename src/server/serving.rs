@@ -203,6 +203,9 @@ impl Serving {
     /// Stops taking connections, ends those there are, and tells how it went. Clients get what was written for them, within `limit`;
     /// those that have not taken it by then are cut off. A data directory is closed in order, and free.
     ///
+    /// Consumers within the process end with [`ServedError::Closed`], and what they have in hand can't be acked any more, so that it comes
+    /// again: those that are to finish first are to be ended first.
+    ///
     /// # Cancel safety
     /// Once polled it stops, even if the future is dropped.
     pub async fn stop(self, limit: Duration) -> ServerReport {

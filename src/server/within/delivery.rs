@@ -152,7 +152,16 @@ impl ServedDelivery {
     }
 
     async fn settle(mut self, requests: impl IntoIterator<Item = Request>) -> Result<(), ServedError> {
-        let reply = self.seat.ask((self.entry.id, self.attempt), requests).await;
+        let mut visit = self.seat.visit()?;
+        let said = visit.say(|world| self.seat.holds(world, (self.entry.id, self.attempt)), requests);
+        let reply = match said {
+            Ok(said) => {
+                // Why before it is heard: what was given back may be in the hands of a consumer of this name already, for the same time.
+                self.settled = !visit.is_refused();
+                visit.hear(said).await
+            }
+            Err(error) => Err(error),
+        };
         // Why also if it failed for good: who lost it must not let go of it for others.
         self.settled = matches!(reply, Ok(_) | Err(ServedError::Lost | ServedError::Closed));
         reply.map(drop)
