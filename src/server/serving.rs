@@ -162,7 +162,7 @@ impl Serving {
     /// method here. What only changes a connection (`SELECT`, `SUBSCRIBE`) is of no use so; what waits (`XREAD BLOCK`) waits.
     ///
     /// # Errors
-    /// [`ServedError`]: it was not done.
+    /// [`ServedError`]: it was not done; if it is [`Unknown`](ServedError::Unknown), perhaps.
     ///
     /// # Cancel safety
     /// Dropped before it was polled nothing happened; after that it may be done or not.

@@ -1,8 +1,10 @@
 //! Is what is consumed from within the process in one pair of hands, whatever is asked for that nobody should ask for?
 
+use std::pin::pin;
 use std::time::Duration;
 
 use callboard::server::{Reply, ServedConsumer, ServedDelivery, ServedError, ServedStream};
+use futures::future::{Either, ready, select};
 use futures::{FutureExt as _, StreamExt as _};
 
 use super::kept::TempDir;
@@ -141,5 +143,126 @@ fn what_is_held_of_a_stream_that_goes_is_lost_and_nobody_hangs() {
             }
         }
         assert_eq!(server.command(["CLIENT", "LIST"]).await, Ok(Reply::Bytes(Vec::new())));
+    });
+}
+
+#[test]
+fn what_is_read_again_from_the_disk_is_in_the_same_hands() {
+    on_both(async || {
+        let dir = TempDir::new();
+        let server = builder().data(&dir.0).serve().await.unwrap();
+        let stream = server.stream("s");
+        let (mut one, mut two) = (consumer(&stream, "one").await, consumer(&stream, "two").await);
+        stream.publish(&[("f", "v")]).await.unwrap();
+        next(&mut one).await.nack().await.unwrap();
+        let held = next(&mut one).await;
+        assert!(two.next().now_or_never().is_none());
+        for how in ["RELOAD", "LOADAOF"] {
+            server.command(["DEBUG", how]).await.unwrap();
+            assert_eq!(held.extend().await, Ok(()), "{how}");
+        }
+        assert_eq!(held.attempt(), 2);
+        held.nack().await.unwrap();
+        let again = next(&mut two).await;
+        assert_eq!(again.attempt(), 3);
+        again.ack().await.unwrap();
+        server.stop(LIMIT).await;
+    });
+}
+
+#[test]
+fn a_server_that_is_dropped_ends_who_waits_and_who_holds() {
+    on_both(async || {
+        let server = builder().serve().await.unwrap();
+        let stream = server.stream("s");
+        let (mut one, mut two) = (consumer(&stream, "one").await, consumer(&stream, "two").await);
+        stream.publish(&[("f", "v")]).await.unwrap();
+        let held = next(&mut one).await;
+        assert!(two.next().now_or_never().is_none());
+        drop(server);
+        assert_eq!(two.next().await.unwrap().unwrap_err(), ServedError::Closed);
+        assert_eq!(held.ack().await, Err(ServedError::Closed));
+        assert_eq!(one.next().await.unwrap().unwrap_err(), ServedError::Closed);
+        assert!(one.next().await.is_none() && two.next().await.is_none());
+        assert_eq!(stream.publish(&[("f", "v")]).await, Err(ServedError::Closed));
+    });
+}
+
+/// It can be acked as long as nobody claims it, as by a client.
+#[test]
+fn what_is_held_of_an_entry_that_is_deleted_is_acked_or_lost() {
+    on_both(async || {
+        let server = builder().serve().await.unwrap();
+        let stream = server.stream("s");
+        let mut one = stream.group("g").consumer("one").await.unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(stream.publish(&[("f", "v")]).await.unwrap().to_string());
+        }
+        let held = [next(&mut one).await, next(&mut one).await];
+        for id in &ids {
+            assert_eq!(server.command(["XDEL", "s", id]).await, Ok(Reply::Number(1)));
+        }
+        let [first, second] = held;
+        assert_eq!(first.ack().await, Ok(()));
+        assert_eq!(second.extend().await, Err(ServedError::Lost));
+        assert_eq!(second.ack().await, Err(ServedError::Lost));
+        // Fetched before, and still in this consumer's hands.
+        next(&mut one).await.ack().await.unwrap();
+        let left = server.command(["XPENDING", "s", "g", "-", "+", "9"]).await;
+        assert_eq!(left, Ok(Reply::List(Vec::new())));
+    });
+}
+
+/// By `XCLAIM`, in whichever way that counts, and in the name of the consumer that has it.
+#[test]
+fn who_was_not_claimed_from_has_it_still_and_else_has_not() {
+    on_both(async || {
+        let server = builder().serve().await.unwrap();
+        let stream = server.stream("s");
+        let mut one = consumer(&stream, "one").await;
+        let ways: [(&[&str], bool); 6] = [
+            (&["XCLAIM", "s", "g", "one", "0", "ID"], false),
+            (&["XCLAIM", "s", "g", "one", "0", "ID", "JUSTID"], true),
+            (&["XCLAIM", "s", "g", "one", "0", "ID", "RETRYCOUNT", "9"], false),
+            (&["XCLAIM", "s", "g", "other", "0", "ID", "JUSTID"], false),
+            (&["XAUTOCLAIM", "s", "g", "other", "0", "-"], false),
+            (&["XREADGROUP", "GROUP", "g", "one", "STREAMS", "s", "0"], false),
+        ];
+        for (way, holds) in ways {
+            let id = stream.publish(&[("f", "v")]).await.unwrap().to_string();
+            let held = next(&mut one).await;
+            let way = way.iter().map(|arg| if *arg == "ID" { id.clone() } else { (*arg).to_owned() });
+            let way: Vec<String> = way.collect();
+            server.command(&way).await.unwrap();
+            let wanted = if holds { Ok(()) } else { Err(ServedError::Lost) };
+            assert_eq!(held.ack().await, wanted, "{way:?}");
+            // Whoever has it now is not let go of by who had it.
+            let pending = server.command(["XPENDING", "s", "g", "-", "+", "9"]).await.unwrap();
+            let Reply::List(pending) = pending else { panic!("it is a list") };
+            assert_eq!(pending.len(), usize::from(!holds), "{way:?}");
+            server.command(["XACK", "s", "g", &id]).await.unwrap();
+        }
+        assert!(one.next().now_or_never().is_none());
+    });
+}
+
+/// In memory nothing of it has to wait.
+#[test]
+fn who_consumes_what_has_gathered_lets_others_have_a_turn() {
+    on_both(async || {
+        let server = builder().serve().await.unwrap();
+        let stream = server.stream("s");
+        for _ in 0..1000 {
+            stream.publish(&[("f", "v")]).await.unwrap();
+        }
+        let mut one = stream.group("g").consumer("one").await.unwrap();
+        let all = pin!(async {
+            for _ in 0..1000 {
+                next(&mut one).await.ack().await.unwrap();
+            }
+        });
+        let Either::Right(((), all)) = select(all, ready(())).await else { panic!("nobody had a turn") };
+        all.await;
     });
 }

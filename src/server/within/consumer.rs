@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -21,6 +21,9 @@ use crate::server::world::World;
 
 /// So long a consumer waits before it asks again, where the disk is full.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// So many are yielded before others have a turn: while there are more, nothing that a consumer does need ever wait.
+const TURN: usize = 256;
 
 /// A group of a stream, to consume from; made by [`ServedStream::group`].
 #[derive(Clone, Debug)]
@@ -107,7 +110,7 @@ impl ServedGroup {
         }
         let group = self.clone();
         let seat = Arc::new(Seat { group, consumer: name.as_ref().into() });
-        Ok(ServedConsumer { seat, ready: VecDeque::new(), asks: None, pauses: false, over: false })
+        Ok(ServedConsumer { seat, ready: VecDeque::new(), asks: None, turn: 0, pauses: false, over: false })
     }
 }
 
@@ -124,6 +127,8 @@ pub struct ServedConsumer {
     /// Fetched, with the number of its attempt. Limit: `ServedGroup::prefetch`.
     ready: VecDeque<(StreamEntry, u64)>,
     asks: Option<BoxFuture<'static, Result<Fetched, ServedError>>>,
+    /// So many were yielded since it waited.
+    turn: usize,
     /// Asking failed.
     pauses: bool,
     over: bool,
@@ -137,10 +142,16 @@ impl Stream for ServedConsumer {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if this.turn >= TURN {
+            this.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while !this.over {
             while let Some((entry, attempt)) = this.ready.pop_front() {
                 // Others may have claimed it since.
                 if this.seat.has((entry.id(), attempt)) {
+                    this.turn += 1;
                     let delivery = ServedDelivery::new(entry, attempt, this.seat.clone());
                     return Poll::Ready(Some(Ok(delivery)));
                 }
@@ -148,7 +159,10 @@ impl Stream for ServedConsumer {
             let pause = std::mem::take(&mut this.pauses);
             let seat = &this.seat;
             let asks = this.asks.get_or_insert_with(|| Box::pin(fetch(seat.clone(), pause)));
-            let fetched = ready!(asks.as_mut().poll(cx));
+            let Poll::Ready(fetched) = asks.as_mut().poll(cx) else {
+                this.turn = 0;
+                return Poll::Pending;
+            };
             this.asks = None;
             match fetched {
                 Ok(fetched) => this.ready.extend(fetched),

@@ -19,8 +19,9 @@ pub enum ServedError {
     },
     /// The disk did not take it, so that it has not happened. It can be asked again: there may be room by then.
     NotWritten,
-    /// The disk failed meanwhile: whether it was done is known once a server begins anew with the same directory. This one can't write any
-    /// more, see [`Serving::failure`](crate::server::Serving::failure).
+    /// Nobody knows whether it was done. The disk failed: it is known once a server begins anew with the same directory, and this one can't
+    /// write any more, see [`Serving::failure`](crate::server::Serving::failure). Or the disk was full, had room and was full again before the
+    /// future was polled: what is in the stream tells.
     Unknown,
     /// The delivery is in other hands by now, or was settled by others: it was held for longer than
     /// [`ServedGroup::claim_after`](super::ServedGroup::claim_after), or somebody claimed it, or the group was destroyed. Nothing was done.
@@ -56,7 +57,7 @@ impl fmt::Display for ServedError {
                 f.write_str("the disk did not take it, so that it has not happened: it can be tried again")
             }
             ServedError::Unknown => f.write_str(
-                "the disk failed: whether it was done is known once a server begins anew with its directory",
+                "the disk failed, and nobody knows whether it was done: look for it once it works again",
             ),
             ServedError::Lost => f.write_str("the delivery is in other hands by now: nothing was done"),
         }

@@ -40,7 +40,8 @@ impl ServedStream {
     /// For all that `XADD` can do besides (ids of your own, `MAXLEN`) see [`Serving::command`](crate::server::Serving::command).
     ///
     /// # Errors
-    /// [`ServedError`]: it is not in the stream, whatever happens. Fields are borrowed, so that they are still yours.
+    /// [`ServedError::Unknown`]: it may be in the stream. Any other: it is not, whatever happens. Fields are borrowed, so that they are still
+    /// yours.
     ///
     /// # Cancel safety
     /// Dropped before it was polled nothing happened; after that the entry may be there or not.

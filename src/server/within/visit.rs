@@ -179,7 +179,7 @@ fn fits(world: &World, request: &Request) -> Result<(), ServedError> {
     let longest = request.args().map(<[u8]>::len).max().unwrap_or(0);
     if request.len() == 0 || request.len() > limits.args || request.memory() > limits.request {
         return Err(ServedError::refused(
-            "ERR a command has a name, and no more arguments than a client may send",
+            "ERR a command has a name, and no more arguments and bytes than a client may send",
         ));
     }
     match longest > limits.bulk {
