@@ -7,6 +7,7 @@ mod kept;
 #[cfg(unix)]
 mod killed;
 mod within;
+mod within_many;
 mod within_odd;
 
 use std::future::Future;
