@@ -65,6 +65,8 @@ impl Waits {
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) -> Option<Barrier> {
+        // It was silent since it waited, which is over.
+        client.shown().active = shared.rt().now();
         // Nobody answers any more once it is out.
         let left = shared.world().waiting.remove(self.number).is_some();
         match client.take_answer() {

@@ -72,7 +72,7 @@ impl ServerBuilder {
 
     /// Sets how many clients may be connected at a time. Default: 10,000. Others are refused, with an error that says so;
     /// and so they are, however few there are, where the process may have no more than 32 descriptors besides: those are left to the data
-    /// directory and whoever else is in the process.
+    /// directory and whoever else is in the process. Consumers within the process count while they wait, and are never refused.
     pub fn max_clients(mut self, clients: usize) -> ServerBuilder {
         self.config.max_clients = clients;
         self

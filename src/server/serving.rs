@@ -162,7 +162,7 @@ impl Serving {
     /// method here. What only changes a connection (`SELECT`, `SUBSCRIBE`) is of no use so; what waits (`XREAD BLOCK`) waits.
     ///
     /// # Errors
-    /// [`ServedError`]: it was not done.
+    /// [`ServedError`]: it was not done; if it is [`Unknown`](ServedError::Unknown), perhaps.
     ///
     /// # Cancel safety
     /// Dropped before it was polled nothing happened; after that it may be done or not.
@@ -202,6 +202,9 @@ impl Serving {
 
     /// Stops taking connections, ends those there are, and tells how it went. Clients get what was written for them, within `limit`;
     /// those that have not taken it by then are cut off. A data directory is closed in order, and free.
+    ///
+    /// Consumers within the process end with [`ServedError::Closed`], and what they have in hand can't be acked any more, so that it comes
+    /// again: those that are to finish first are to be ended first.
     ///
     /// # Cancel safety
     /// Once polled it stops, even if the future is dropped.

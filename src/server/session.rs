@@ -40,6 +40,9 @@ const TURN: usize = 256;
 const UNWRITTEN: &str =
     "Errors writing to the disk: what was not answered before this was not done, try it again";
 
+/// The same, where the disk failed in the middle.
+const UNSURE: &str = "Errors writing to the disk: whether what was not answered before this was done is known once the server has begun anew";
+
 pub(super) struct Session<S> {
     io: S,
     shared: Arc<Shared>,
@@ -95,12 +98,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Replies::new(&mut self.out, self.state.protocol).error("ERR", error);
             drop(self.flush().await);
         }
-        if let End::Unwritten(_) = end {
+        if let End::Unwritten(why) = &end {
+            let text = if why.is_unsure() { UNSURE } else { UNWRITTEN };
             self.shared.go_back();
             // Nothing of what it was to be told is so.
             self.out.clear();
             self.tells = None;
-            Replies::new(&mut self.out, self.state.protocol).error("MISCONF", UNWRITTEN);
+            Replies::new(&mut self.out, self.state.protocol).error("MISCONF", text);
             drop(self.flush().await);
         }
         if let End::Doomed(doom) = end {

@@ -12,7 +12,7 @@ use super::notify::Class;
 use super::pubsub::PubSub;
 use super::scans::Scans;
 use super::stats::Stats;
-use super::waiting::Waiting;
+use super::waiting::{Waiting, serve_marked};
 use super::watch::Watched;
 use crate::base::Moment;
 use crate::runtime::Rt;
@@ -28,7 +28,7 @@ pub(super) struct World {
     pub(super) watched: Watched,
     pub(super) config: Config,
     pub(super) remembered: Remembered,
-    /// Limit: `Config::max_clients`.
+    /// Limit: `Config::max_clients`, and those who wait within the process: one for each of its futures.
     pub(super) clients: BTreeMap<u64, Arc<Client>>,
     pub(super) stats: Stats,
     pub(super) started: Moment,
@@ -104,10 +104,16 @@ impl World {
     /// Nothing can be written any more.
     pub(super) fn keep_up(&mut self, now: Now) -> Result<(), DataError> {
         let nodes = self.config.nodes;
+        let refused = self.refuses().is_some();
         let Some(keeper) = &mut self.keeper else { return Ok(()) };
         if keeper.tick(&mut self.keys, nodes, now)? {
             self.watched.mark_all();
             self.clients.values().for_each(|client| client.go_back());
+        }
+        if refused && self.refuses().is_none() {
+            // What came back with memory is there for those who waited by then, and nobody has told them.
+            self.waiting.mark_all();
+            serve_marked(self, now.millis);
         }
         Ok(())
     }
@@ -148,7 +154,8 @@ impl World {
         let waiting = if limit.is_zero() { BTreeSet::new() } else { self.waiting.clients() };
         for client in self.clients.values().filter(|_| !limit.is_zero()) {
             let shown = client.shown();
-            let listens = shown.listens() > 0 || waiting.contains(&client.id);
+            let waits = waiting.contains(&client.id) || client.has_answer();
+            let listens = shown.listens() > 0 || waits;
             let idle = now.since(shown.active);
             drop(shown);
             if idle > limit && !listens {

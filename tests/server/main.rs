@@ -7,6 +7,8 @@ mod kept;
 #[cfg(unix)]
 mod killed;
 mod within;
+mod within_many;
+mod within_odd;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -37,7 +37,7 @@ struct Inner {
     before: Barrier,
     /// The log refused this, and what came behind it.
     failed: Option<(Barrier, Arc<LogError>)>,
-    /// By what each waits for. Limit: one for each session.
+    /// By what each waits for. Limit: one for each session, and each future within the process.
     waiting: BTreeMap<(Barrier, u64), Waker>,
     next: u64,
 }
@@ -123,14 +123,24 @@ impl Confirmed {
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Unwritten(pub(in crate::server) Option<Arc<LogError>>);
 
+impl Unwritten {
+    /// Whether it may be there all the same, once the log is opened anew.
+    pub(in crate::server) fn is_unsure(&self) -> bool {
+        matches!(self.0.as_deref(), Some(LogError::Unknown { .. } | LogError::Poisoned { .. }))
+    }
+}
+
 impl Confirming<'_> {
     pub(in crate::server) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
         let mut inner = self.confirmed.lock();
         let place = self.number.map(|number| (self.barrier, number));
         let old = place.and_then(|place| inner.waiting.remove(&place));
         if self.barrier.epoch < inner.upto.epoch {
-            // Of what was before the last time it is not known any more whether it came through.
-            let was_there = self.barrier.epoch == inner.before.epoch && self.barrier <= inner.before;
+            if self.barrier.epoch < inner.before.epoch {
+                let why = "memory went back more than once before anybody asked".into();
+                return Poll::Ready(Err(Unwritten(Some(Arc::new(LogError::Unknown { why })))));
+            }
+            let was_there = self.barrier <= inner.before;
             return Poll::Ready(if was_there { Ok(()) } else { Err(Unwritten(None)) });
         }
         if self.barrier <= inner.upto {
@@ -240,7 +250,9 @@ mod tests {
         // It looks only once memory has gone back.
         assert_eq!((count.0.load(Ordering::Relaxed), confirmed.begin_anew()), (3, 1));
         assert!(matches!(one.poll(&mut cx), Poll::Ready(Ok(()))));
+        assert!(matches!(confirmed.wait(at(2)).poll(&mut cx), Poll::Ready(Err(Unwritten(None)))));
         confirmed.begin_anew();
-        assert!(matches!(confirmed.wait(at(1)).poll(&mut cx), Poll::Ready(Err(Unwritten(None)))));
+        let late = confirmed.wait(at(1)).poll(&mut cx);
+        assert!(matches!(late, Poll::Ready(Err(error)) if error.is_unsure()));
     }
 }

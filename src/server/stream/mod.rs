@@ -40,7 +40,7 @@ pub(super) use fields::Fields;
 pub(super) use group::{Consumer, StreamGroup};
 pub(super) use id::NoInterval;
 pub(super) use id::{GivenId, Id, Interval};
-pub(super) use pending::{Claim, Held, Pending, Read, Released, TakenOver};
+pub(super) use pending::{Claim, Held, Pending, Read, Released, TakenOver, once_more};
 pub(super) use refs::{Deleted, Refs};
 pub(super) use release::{Blame, Release};
 pub(super) use trim::{Keep, Limits, Trim};

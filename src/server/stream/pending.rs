@@ -82,7 +82,7 @@ impl Pending {
 }
 
 /// One time more.
-pub(super) fn once_more(count: u64) -> u64 {
+pub(in crate::server) fn once_more(count: u64) -> u64 {
     count.saturating_add(1).min(MOST_COUNT)
 }
 
@@ -168,7 +168,7 @@ impl Stream {
         now: u64,
     ) -> Option<(Vec<TakenOver>, bool)> {
         self.with_group(group, |stream, group| {
-            let left = group.by_age().take_while(|(_, pending)| pending.idle(now) >= min_idle);
+            let left = group.by_age().take_while(|(_, pending)| pending.is_left(min_idle, now));
             // What is gone stays pending: it is told of by claiming it by its id.
             let left = left.filter(|(id, _)| stream.get(*id).is_some()).take(read.most);
             let taken = |(id, pending): (Id, &Pending)| TakenOver {
@@ -193,7 +193,10 @@ impl Stream {
     pub(in crate::server) fn left_at(&self, group: &[u8], min_idle: u64) -> Option<u64> {
         let mut pending = self.groups.get(group)?.by_age();
         let (_, first) = pending.find(|(id, _)| self.get(*id).is_some())?;
-        Some(first.delivered().saturating_add(min_idle))
+        Some(match first {
+            Pending::Held(held) => held.delivered.saturating_add(min_idle),
+            Pending::Released(_) => 0,
+        })
     }
 
     /// Hands a consumer once more what it has and did not acknowledge, behind an id; answers which these are, and whether it was made.

@@ -15,7 +15,7 @@ use crate::sim::{DiskCall, DiskFault, SimDisk};
 
 /// A desk, and sessions over its world, on a disk whose log has a thread.
 pub(super) struct Stage {
-    disk: SimDisk,
+    pub(super) disk: SimDisk,
     desk: Desk,
     pub(super) place: Place,
 }
@@ -183,4 +183,17 @@ fn a_value_that_was_to_take_a_streams_name_has_its_own_again() {
     let heard = ask(&mut stage, "GET a\r\nTTL a\r\nXLEN s\r\nGET b\r\nXLEN t");
     assert_eq!(heard, "$1 v :1000 :1 $3 new :1");
     stage.end();
+}
+
+/// A disk that failed to sync may have what it failed with.
+#[test]
+fn what_may_be_on_the_disk_is_not_said_to_be_undone() {
+    let stage = Stage::new();
+    let (session, _, mut pipe) = stage.place.session(1 << 14);
+    let mut session = pin!(session.run());
+    stage.disk.fail(DiskFault::nth(1).of(DiskCall::Sync));
+    say(&mut pipe, "XADD s 1 f v\r\n");
+    assert!(matches!(ended(&mut session), End::Unwritten(_)));
+    let heard = heard(&mut pipe);
+    assert!(heard.starts_with(SORRY) && !heard.contains("not done"), "{heard}");
 }

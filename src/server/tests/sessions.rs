@@ -2,18 +2,22 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::join;
 use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::base::Moment;
 use crate::runtime::{Rt, Smol};
 use crate::server::client::{Client, Doom};
+use crate::server::resp::Request;
 use crate::server::serving::{Ends, Shared};
 use crate::server::session::{End, Session};
+use crate::server::within::Visit;
 use crate::server::world::World;
 
 /// One way of a pipe, with room for so many bytes.
@@ -315,4 +319,22 @@ fn the_longest_argument_is_what_it_was_set_to_while_one_is_connected() {
         heard
     }));
     assert_eq!(heard, b"+OK\r\n-ERR Protocol error: invalid bulk length\r\n");
+}
+
+/// As long as it waits it is silent, and that is no reason to send it away with its answer.
+#[test]
+fn who_waited_is_silent_since_it_was_answered_and_no_longer() {
+    let place = Place::new();
+    place.shared.world().config.timeout = 1;
+    let (session, client, mut pipe) = place.session(1 << 10);
+    let mut session = pin!(session.run());
+    pipe.write_all(b"XREAD BLOCK 0 STREAMS s $\r\n").now_or_never().unwrap().unwrap();
+    assert!((&mut session).now_or_never().is_none());
+    let asked = client.shown().active;
+    let add = Request::of([&b"XADD"[..], b"s", b"1", b"f", b"v"]);
+    let mut visit = Visit::begin(&Arc::downgrade(&place.shared)).unwrap();
+    visit.ask(add).now_or_never().unwrap().unwrap();
+    place.shared.world().send_idle_away(asked + Duration::from_secs(3600));
+    assert!((&mut session).now_or_never().is_none());
+    assert!(client.doomed().is_none() && client.shown().active > asked && pipe.waiting() > 0);
 }

@@ -4,23 +4,26 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FusedStream, Stream};
 
 use super::delivery::{ServedDelivery, StreamEntry};
+use super::stream::at_most;
 use super::visit::Visit;
 use super::{Reply, ServedError, ServedStream};
 use crate::broker::{MessageId, Start};
-
 use crate::server::resp::Request;
-use crate::server::stream::{Id, Interval, Pending};
+use crate::server::stream::{Id, Interval, Pending, once_more};
 use crate::server::world::World;
 
 /// So long a consumer waits before it asks again, where the disk is full.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// So many are yielded before others have a turn: while there are more, nothing that a consumer does need ever wait.
+const TURN: usize = 256;
 
 /// A group of a stream, to consume from; made by [`ServedStream::group`].
 #[derive(Clone, Debug)]
@@ -48,7 +51,10 @@ impl ServedGroup {
 
     /// Sets for how long an entry may be in the hands of one consumer before others take it over, since that one may be gone. Default:
     /// 30 seconds. It counts from when the entry was fetched, with as many as [`prefetch`](ServedGroup::prefetch) says, so that all of
-    /// these should be handled within that time; [`ServedDelivery::extend`] begins it anew.
+    /// these should be handled within that time; [`ServedDelivery::extend`] begins it anew. A consumer that asks for more takes over what it
+    /// has had itself for so long, too: the deliveries that it had of these are [lost](ServedError::Lost). With 0 it takes over all that
+    /// anybody has whenever it asks, which is for one that knows that the others are gone, and handles one entry at a time. Counted in whole
+    /// milliseconds, rounded up; [`Duration::MAX`] is never.
     pub fn claim_after(mut self, time: Duration) -> ServedGroup {
         self.claim_after = time;
         self
@@ -104,7 +110,7 @@ impl ServedGroup {
         }
         let group = self.clone();
         let seat = Arc::new(Seat { group, consumer: name.as_ref().into() });
-        Ok(ServedConsumer { seat, ready: VecDeque::new(), asks: None, pauses: false, over: false })
+        Ok(ServedConsumer { seat, ready: VecDeque::new(), asks: None, turn: 0, pauses: false, over: false })
     }
 }
 
@@ -113,12 +119,16 @@ impl ServedGroup {
 ///
 /// An error is yielded when it occurs. It goes on behind one that passes (the disk was full), and ends behind any other.
 ///
-/// Dropped, what it had fetched and not yielded goes back to its group at no cost.
+/// Dropped, what it had fetched and not yielded goes back to its group at no cost; where the disk is full, or the server has stopped, it comes
+/// to others only once it is [claimed](ServedGroup::claim_after), as what is lost with a process is. While it waits it is a client without an
+/// address in `CLIENT LIST`, and one of [`max_clients`](crate::server::ServerBuilder::max_clients).
 pub struct ServedConsumer {
     seat: Arc<Seat>,
     /// Fetched, with the number of its attempt. Limit: `ServedGroup::prefetch`.
     ready: VecDeque<(StreamEntry, u64)>,
     asks: Option<BoxFuture<'static, Result<Fetched, ServedError>>>,
+    /// So many were yielded since it waited.
+    turn: usize,
     /// Asking failed.
     pauses: bool,
     over: bool,
@@ -132,10 +142,16 @@ impl Stream for ServedConsumer {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if this.turn >= TURN {
+            this.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while !this.over {
             while let Some((entry, attempt)) = this.ready.pop_front() {
                 // Others may have claimed it since.
                 if this.seat.has((entry.id(), attempt)) {
+                    this.turn += 1;
                     let delivery = ServedDelivery::new(entry, attempt, this.seat.clone());
                     return Poll::Ready(Some(Ok(delivery)));
                 }
@@ -143,7 +159,10 @@ impl Stream for ServedConsumer {
             let pause = std::mem::take(&mut this.pauses);
             let seat = &this.seat;
             let asks = this.asks.get_or_insert_with(|| Box::pin(fetch(seat.clone(), pause)));
-            let fetched = ready!(asks.as_mut().poll(cx));
+            let Poll::Ready(fetched) = asks.as_mut().poll(cx) else {
+                this.turn = 0;
+                return Poll::Pending;
+            };
             this.asks = None;
             match fetched {
                 Ok(fetched) => this.ready.extend(fetched),
@@ -185,7 +204,7 @@ async fn fetch(seat: Arc<Seat>, pause: bool) -> Result<Fetched, ServedError> {
         let rt = seat.group.stream.shared().upgrade().ok_or(ServedError::Closed)?.rt().clone();
         rt.sleep_until(rt.now() + PAUSE).await;
     }
-    let mut fetching = Fetching { visit: Visit::begin(seat.group.stream.shared())?, seat: &seat };
+    let mut fetching = Fetching { visit: seat.visit()?, seat: &seat };
     let reply = fetching.visit.ask(seat.read()).await?;
     Ok(fetched(&reply))
 }
@@ -210,7 +229,7 @@ fn fetched(reply: &Reply) -> Fetched {
     let entries = || reply.list()?.first()?.list()?.get(1)?.list();
     let one = |reply: &Reply| {
         let before = reply.list()?.get(3)?.number()?;
-        Some((StreamEntry::read(reply)?, before + 1))
+        Some((StreamEntry::read(reply)?, once_more(before)))
     };
     entries().unwrap_or_default().iter().filter_map(one).collect()
 }
@@ -229,7 +248,10 @@ impl Seat {
 
     fn read(&self) -> Request {
         let (stream, group) = self.names();
-        let (most, idle) = (self.group.prefetch.to_string(), self.group.claim_after.as_millis().to_string());
+        // Why not less: a part of a millisecond is no time, after which it would claim at once what it has itself.
+        let idle = self.group.claim_after.as_nanos().div_ceil(1_000_000);
+        let idle = i64::try_from(idle).unwrap_or(i64::MAX).to_string();
+        let most = at_most(self.group.prefetch);
         Request::of([
             &b"XREADGROUP"[..],
             b"GROUP",
@@ -265,14 +287,17 @@ impl Seat {
         delivery: (MessageId, u64),
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<Reply, ServedError> {
-        let mut visit = Visit::begin(self.group.stream.shared())?;
-        visit.ask_if(|world| self.holds(world, delivery), requests).await
+        self.visit()?.ask_if(|world| self.holds(world, delivery), requests).await
+    }
+
+    pub(super) fn visit(&self) -> Result<Visit, ServedError> {
+        Visit::begin(self.group.stream.shared())
     }
 
     /// Lets go of what it has of these. It is written with whatever is written next: nobody waits.
     pub(super) fn let_go(&self, how: &str, deliveries: &[(MessageId, u64)]) {
         // A server that has stopped has nobody to give it to.
-        let Ok(mut visit) = Visit::begin(self.group.stream.shared()) else { return };
+        let Ok(mut visit) = self.visit() else { return };
         for delivery in deliveries {
             // Why unheard: what it has no more, others have.
             let _ = visit.say(|world| self.holds(world, *delivery), [self.nack(how, &[delivery.0])]);
@@ -286,7 +311,7 @@ impl Seat {
         shared.is_some_and(|shared| self.holds(&shared.world(), delivery))
     }
 
-    fn holds(&self, world: &World, (id, attempt): (MessageId, u64)) -> bool {
+    pub(super) fn holds(&self, world: &World, (id, attempt): (MessageId, u64)) -> bool {
         let (stream, group) = self.names();
         let id = Id { millis: id.unix_millis(), seq: id.sequence() };
         let Ok(Some(stream)) = world.keys.stream(0, stream) else { return false };

@@ -72,8 +72,8 @@ impl ServedDelivery {
     /// Acks: the group is done with it, and it will not come again once this has answered.
     ///
     /// # Errors
-    /// [`ServedError::Lost`]: somebody else has it by now. Any other: it is pending still, and comes again; where the disk is full, once it
-    /// is [claimed](super::ServedGroup::claim_after).
+    /// [`ServedError::Lost`]: somebody else has it by now. [`ServedError::Unknown`]: it may be acked. Any other: it is pending still, and comes
+    /// again; where the disk is full, once it is [claimed](super::ServedGroup::claim_after).
     ///
     /// # Cancel safety
     /// Dropped before it was polled it drops the delivery; after that it is acked, unless the disk refuses that.
@@ -136,13 +136,15 @@ impl ServedDelivery {
     /// Begins the time anew after which others may claim it.
     ///
     /// # Errors
-    /// [`ServedError::Lost`]: somebody else has it by now.
+    /// [`ServedError::Lost`]: somebody else has it by now, or the entry was deleted from the stream, and its group is done with it.
     ///
     /// # Cancel safety
     /// Dropped at any time, the delivery is as it was, or extended.
     pub async fn extend(&self) -> Result<(), ServedError> {
         let extend = self.seat.extend(self.entry.id);
-        self.seat.ask((self.entry.id, self.attempt), [extend]).await.map(drop)
+        let reply = self.seat.ask((self.entry.id, self.attempt), [extend]).await?;
+        // Who claims what is gone from its stream lets go of it.
+        if reply.list().is_some_and(<[Reply]>::is_empty) { Err(ServedError::Lost) } else { Ok(()) }
     }
 
     /// Returns the entry, and drops the delivery: it comes again.
@@ -152,7 +154,16 @@ impl ServedDelivery {
     }
 
     async fn settle(mut self, requests: impl IntoIterator<Item = Request>) -> Result<(), ServedError> {
-        let reply = self.seat.ask((self.entry.id, self.attempt), requests).await;
+        let mut visit = self.seat.visit()?;
+        let said = visit.say(|world| self.seat.holds(world, (self.entry.id, self.attempt)), requests);
+        let reply = match said {
+            Ok(said) => {
+                // Why before it is heard: what was given back may be in the hands of a consumer of this name already, for the same time.
+                self.settled = !visit.is_refused();
+                visit.hear(said).await
+            }
+            Err(error) => Err(error),
+        };
         // Why also if it failed for good: who lost it must not let go of it for others.
         self.settled = matches!(reply, Ok(_) | Err(ServedError::Lost | ServedError::Closed));
         reply.map(drop)

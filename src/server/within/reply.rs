@@ -24,7 +24,8 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Reads all replies that were written, in the protocol's second version. `None`: they are not whole.
+    /// Reads all replies that were written, in the protocol's second version; and what `HELLO 3` is answered, which is a map. `None`: they
+    /// are not whole.
     pub(super) fn read_all(mut bytes: &[u8]) -> Option<Vec<Reply>> {
         let mut replies = Vec::new();
         while !bytes.is_empty() {
@@ -52,9 +53,10 @@ impl Reply {
                     Reply::Bytes(value)
                 }
             },
-            b'*' => match count()? {
+            b'*' | b'%' => match count()? {
                 None => Reply::Nothing,
                 Some(len) => {
+                    let len = if kind == b'%' { len.checked_mul(2)? } else { len };
                     let depth = depth.checked_sub(1)?;
                     Reply::List((0..len).map(|_| Reply::read(bytes, depth)).collect::<Option<_>>()?)
                 }
@@ -108,6 +110,10 @@ mod tests {
         replies.null_array();
         replies.null();
         replies.error("ERR", "why\r\nnot");
+        let mut replies = replies.speaking(Protocol::Resp3);
+        replies.map(1);
+        replies.bulk(b"proto");
+        replies.integer(3);
         let list =
             vec![Reply::Bytes(b"a\r\nb".to_vec()), Reply::Number(-5), Reply::List(vec![Reply::Nothing])];
         let all = [
@@ -115,6 +121,7 @@ mod tests {
             Reply::List(list),
             Reply::Nothing,
             Reply::Error("ERR why  not".into()),
+            Reply::List(vec![Reply::Bytes(b"proto".to_vec()), Reply::Number(3)]),
         ];
         assert_eq!(Reply::read_all(&out).unwrap(), all);
         // Of a part of them, no more than is whole.

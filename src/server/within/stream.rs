@@ -40,7 +40,8 @@ impl ServedStream {
     /// For all that `XADD` can do besides (ids of your own, `MAXLEN`) see [`Serving::command`](crate::server::Serving::command).
     ///
     /// # Errors
-    /// [`ServedError`]: it is not in the stream, whatever happens. Fields are borrowed, so that they are still yours.
+    /// [`ServedError::Unknown`]: it may be in the stream. Any other: it is not, whatever happens. Fields are borrowed, so that they are still
+    /// yours.
     ///
     /// # Cancel safety
     /// Dropped before it was polled nothing happened; after that the entry may be there or not.
@@ -87,7 +88,7 @@ impl ServedStream {
         most: usize,
     ) -> Result<Vec<StreamEntry>, ServedError> {
         let from = behind.map_or("-".to_owned(), |id| format!("({id}"));
-        let most = most.to_string();
+        let most = at_most(most);
         let request = Request::of([b"XRANGE", &*self.name, from.as_bytes(), b"+", b"COUNT", most.as_bytes()]);
         let reply = self.ask(request).await?;
         Ok(reply.list().unwrap_or_default().iter().filter_map(StreamEntry::read).collect())
@@ -101,6 +102,11 @@ impl ServedStream {
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, ServedError> {
         Visit::begin(&self.shared)?.ask(request).await
     }
+}
+
+/// So many, as commands are told it, for whom there are no more than that.
+pub(super) fn at_most(many: usize) -> String {
+    i64::try_from(many).unwrap_or(i64::MAX).to_string()
 }
 
 impl fmt::Debug for ServedStream {

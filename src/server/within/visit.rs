@@ -16,7 +16,8 @@ use crate::server::world::World;
 
 /// Something that is asked of the server. Whatever it left behind goes when it is dropped, at whichever await.
 pub(in crate::server) struct Visit {
-    shared: Arc<Shared>,
+    /// Why not held: a server that stops waits for whoever holds it, and not for a wait that nobody polls.
+    shared: Weak<Shared>,
     client: Arc<Client>,
     state: State,
     /// What was answered, and nobody has heard yet.
@@ -24,18 +25,25 @@ pub(in crate::server) struct Visit {
     waits: Option<Waits>,
 }
 
+/// What was said is executed: where, and what its answer waits for.
+pub(super) type Said = (Arc<Shared>, Barrier);
+
 impl Visit {
     /// An error: the server has stopped.
     pub(in crate::server) fn begin(shared: &Weak<Shared>) -> Result<Visit, ServedError> {
-        let shared = shared.upgrade().ok_or(ServedError::Closed)?;
+        let there = shared.upgrade().ok_or(ServedError::Closed)?;
         let client = {
-            let mut world = shared.world();
+            let mut world = there.world();
             let id = world.number();
-            Arc::new(Client::new(id, [None, None], shared.rt().now(), world.config.most_pushed))
+            Arc::new(Client::new(id, [None, None], there.rt().now(), world.config.most_pushed))
         };
         // Who is in the process needs no password.
         let state = State { authenticated: true, ..State::default() };
-        Ok(Visit { shared, client, state, out: Vec::new(), waits: None })
+        Ok(Visit { shared: shared.clone(), client, state, out: Vec::new(), waits: None })
+    }
+
+    fn shared(&self) -> Result<Arc<Shared>, ServedError> {
+        self.shared.upgrade().ok_or(ServedError::Closed)
     }
 
     /// Asks something, and waits for the answer, and until all that it may tell of is written.
@@ -49,23 +57,31 @@ impl Visit {
         may: impl FnOnce(&World) -> bool,
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<Reply, ServedError> {
-        let mut of = self.say(may, requests)?;
+        let said = self.say(may, requests)?;
+        self.hear(said).await
+    }
+
+    /// Hears what is answered to what was said.
+    pub(super) async fn hear(&mut self, (mut shared, mut of): Said) -> Result<Reply, ServedError> {
         if let Some(waits) = self.waits {
-            of = of.and(self.wait(waits).await?);
+            drop(shared);
+            // Why no more what it was told of at first: that was nothing. What it is handed later is so, whatever became of that.
+            (shared, of) = self.wait(waits).await?;
         }
-        if let Some(mut wait) = self.shared.confirming(of).await {
+        if let Some(mut wait) = shared.confirming(of).await {
             let written = poll_fn(|cx| wait.poll(cx)).await;
             drop(wait);
-            if written.is_err() {
-                // Nothing of what was answered is so.
-                self.out.clear();
-                self.shared.go_back();
-                return Err(ServedError::NotWritten);
+            if let Err(why) = written {
+                // What was answered is not so any more once that is done, unless nobody knows.
+                shared.go_back();
+                return Err(ServedError::unwritten(&why));
             }
         }
         let bug = || ServedError::refused("ERR callboard bug: the answer can't be read");
         let mut replies = Reply::read_all(&std::mem::take(&mut self.out)).ok_or_else(bug)?;
         match (replies.pop(), replies.is_empty()) {
+            // So a browser is sent away.
+            (None, _) if self.state.quits => Err(ServedError::refused("ERR no command has such a name")),
             (None, _) => Ok(Reply::Nothing),
             (Some(Reply::Error(reply)), true) => Err(ServedError::Refused { reply }),
             (Some(reply), true) => Ok(reply),
@@ -81,10 +97,11 @@ impl Visit {
         &mut self,
         may: impl FnOnce(&World) -> bool,
         requests: impl IntoIterator<Item = Request>,
-    ) -> Result<Barrier, ServedError> {
-        let mut world = self.shared.world();
+    ) -> Result<Said, ServedError> {
+        let shared = self.shared()?;
+        let mut world = shared.world();
         // Why under the lock: whoever stops the server finds all who wait by then.
-        if self.shared.stop.is_closed() {
+        if shared.stop.is_closed() {
             return Err(ServedError::Closed);
         }
         if !may(&world) {
@@ -93,9 +110,9 @@ impl Visit {
         for request in requests {
             fits(&world, &request)?;
             self.out.clear();
-            let (who, rt) = ((&self.client, &mut self.state), self.shared.rt());
-            execute(rt, &mut world, who, request, &mut self.out);
-            if self.out.starts_with(b"-") {
+            let who = (&self.client, &mut self.state);
+            execute(shared.rt(), &mut world, who, request, &mut self.out);
+            if self.is_refused() {
                 break;
             }
         }
@@ -103,37 +120,48 @@ impl Visit {
         if self.waits.is_some() {
             world.clients.insert(self.client.id, self.client.clone());
         }
-        Ok(world.barrier())
+        let of = world.barrier();
+        drop(world);
+        Ok((shared, of))
     }
 
-    /// Waits for what others are to do; answers what that tells of.
-    async fn wait(&mut self, waits: Waits) -> Result<Barrier, ServedError> {
+    /// Whether what was said last was refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.out.starts_with(b"-")
+    }
+
+    /// Waits for what others are to do.
+    async fn wait(&mut self, waits: Waits) -> Result<Said, ServedError> {
         let mut look = waits.look;
         loop {
-            let mut alarms = Alarms::new(&self.shared, waits.until, look);
+            let mut alarms = Alarms::new(&*self.shared()?, waits.until, look);
             let next = poll_fn(|cx| match alarms.poll(&self.client, cx) {
                 Poll::Ready(next) => Poll::Ready(next.map_err(|_| ServedError::Closed)),
                 Poll::Pending => Poll::Pending,
             });
             match next.await? {
-                Next::Look => look = waits.look(&self.shared),
+                Next::Look => look = waits.look(&*self.shared()?),
                 Next::GoOn => break,
             }
         }
+        let shared = self.shared()?;
         self.waits = None;
-        let of = waits.end((&self.shared, &self.client), self.state.protocol, &mut self.out);
-        Ok(of.unwrap_or_else(|| self.shared.world().barrier()))
+        let of = waits.end((&shared, &self.client), self.state.protocol, &mut self.out);
+        let of = of.unwrap_or_else(|| shared.world().barrier());
+        Ok((shared, of))
     }
 
     /// Goes; answers what nobody heard.
     pub(super) fn leave(&mut self) -> Vec<u8> {
-        let mut world = self.shared.world();
-        world.clients.remove(&self.client.id);
-        world.pubsub.leave_all(&self.client, &mut self.state.interests);
-        world.watched.leave(&mut self.state.watch);
-        drop(world);
-        if let Some(waits) = self.waits.take() {
-            waits.end((&self.shared, &self.client), self.state.protocol, &mut self.out);
+        if let Some(shared) = self.shared.upgrade() {
+            let mut world = shared.world();
+            world.clients.remove(&self.client.id);
+            world.pubsub.leave_all(&self.client, &mut self.state.interests);
+            world.watched.leave(&mut self.state.watch);
+            drop(world);
+            if let Some(waits) = self.waits.take() {
+                waits.end((&shared, &self.client), self.state.protocol, &mut self.out);
+            }
         }
         std::mem::take(&mut self.out)
     }
@@ -151,7 +179,7 @@ fn fits(world: &World, request: &Request) -> Result<(), ServedError> {
     let longest = request.args().map(<[u8]>::len).max().unwrap_or(0);
     if request.len() == 0 || request.len() > limits.args || request.memory() > limits.request {
         return Err(ServedError::refused(
-            "ERR a command has a name, and no more arguments than a client may send",
+            "ERR a command has a name, and no more arguments and bytes than a client may send",
         ));
     }
     match longest > limits.bulk {
