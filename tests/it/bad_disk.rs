@@ -6,6 +6,7 @@ use callboard::broker::{DataDirBuilder, ErrorKind, PublishError, Raw, StartError
 use callboard::prelude::*;
 use callboard::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 use futures::StreamExt as _;
+use futures::future::join3;
 
 use crate::every;
 
@@ -84,6 +85,35 @@ fn a_full_disk_refuses_what_is_new_and_nothing_else() {
         let after = pulled.next().await.unwrap();
         assert_eq!(after.as_str(), "after");
         after.ack().unwrap();
+        drop(pulled);
+        broker.shutdown().await;
+    });
+}
+
+/// What no commit has room for is refused alone, with its message, and says why; what came with it is stored.
+#[test]
+fn a_record_above_the_limit_is_refused_and_what_is_beside_it_is_not() {
+    every::seed(20, |sim| async move {
+        let disk = SimDisk::new(sim.seed());
+        let (broker, orders) = open(&disk).await;
+        let mut pulled = orders.group("billing").stream().await.unwrap();
+        let large = "x".repeat(70_000);
+        let (before, refused, after) = join3(
+            orders.publish("before".into()),
+            orders.publish(large.clone()),
+            orders.publish("after".into()),
+        )
+        .await;
+        before.unwrap();
+        after.unwrap();
+        let Err(PublishError::NotStored(back, why)) = refused else { panic!("{refused:?}") };
+        assert!(back == large && why.to_string().contains("of at most"), "{why}");
+        for text in ["before", "after"] {
+            let order = pulled.next().await.unwrap();
+            assert_eq!(order.as_str(), text);
+            order.ack().unwrap();
+        }
+        assert_eq!(orders.stats().await.unwrap().unsettled, 0, "it holds no place");
         drop(pulled);
         broker.shutdown().await;
     });
