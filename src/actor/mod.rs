@@ -58,6 +58,7 @@ mod span;
 mod spawn;
 mod system;
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;
 mod traits;
 mod turns;

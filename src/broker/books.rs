@@ -428,4 +428,5 @@ impl<B: Clone + Weighed> Books<B> {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

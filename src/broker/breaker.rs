@@ -272,4 +272,5 @@ impl Fuse {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

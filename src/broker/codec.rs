@@ -126,4 +126,5 @@ impl<T, C: Codec<T> + ?Sized> Codec<T> for Arc<C> {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -431,4 +431,5 @@ pub(super) fn drop_quietly<H>(made: H) {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

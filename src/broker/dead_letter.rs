@@ -304,4 +304,5 @@ impl fmt::Display for DeadReason {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -173,4 +173,5 @@ impl fmt::Display for EnvelopeError {
 impl Error for EnvelopeError {}
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 pub(super) mod tests;

@@ -170,4 +170,5 @@ fn recorded(call: impl FnOnce()) -> bool {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

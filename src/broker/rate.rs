@@ -213,4 +213,5 @@ impl Bucket {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -352,4 +352,5 @@ fn path(links: &Links, from: &Name, to: &Name) -> Option<Vec<Name>> {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -324,4 +324,5 @@ impl Faults {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

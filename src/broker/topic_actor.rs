@@ -438,4 +438,5 @@ impl<T: Send + Sync + 'static> Life<T> {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

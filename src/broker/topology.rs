@@ -144,4 +144,5 @@ impl Topology {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

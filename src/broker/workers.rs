@@ -251,4 +251,5 @@ impl Worker {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -43,6 +43,7 @@ mod verify;
 mod walk;
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;
 
 pub use dump::dump;

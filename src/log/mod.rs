@@ -66,6 +66,8 @@ mod error;
 pub mod format;
 mod frame;
 mod gather;
+#[cfg(test)]
+pub(crate) mod hand;
 pub mod inspect;
 mod journal;
 mod layout;
@@ -89,6 +91,7 @@ mod writer;
 #[cfg(test)]
 mod shuttle_tests;
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 pub(crate) mod tests;
 
 pub use error::{Damage, LogError};

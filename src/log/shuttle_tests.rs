@@ -14,8 +14,8 @@ use shuttle::thread;
 
 #[cfg(feature = "server")]
 use super::Chain;
+use super::hand::{DIR, records, small};
 use super::request::{Queue, Request};
-use super::tests::hand::{DIR, records, small};
 use super::{Done, Log, LogError, Terms};
 use crate::base::sync::explore;
 use crate::base::{Bug, plant};

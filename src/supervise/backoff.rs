@@ -156,4 +156,5 @@ fn nanos(time: Duration) -> u128 {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

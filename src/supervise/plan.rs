@@ -349,4 +349,5 @@ impl Plan {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

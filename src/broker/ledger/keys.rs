@@ -319,4 +319,5 @@ fn runs<B: Clone + BatchHandle>(order: Order, slice: &Slice<B>) -> impl Iterator
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::log::tests::hand::{DIR, Hand, done, small};
+use crate::log::hand::{DIR, Hand, done, small};
 use crate::log::{Note, Terms};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 

@@ -5,9 +5,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-use super::hand::{DIR, Hand, records, small};
 use super::hooked::Hooked;
 use crate::log::checkpoint::Room;
+use crate::log::hand::{DIR, Hand, records, small};
 use crate::log::layout;
 use crate::log::request::Done;
 use crate::log::{Log, LogError, OpenMode, Terms, Vfs};
@@ -167,7 +167,7 @@ fn what_is_settled_makes_room_for_a_log_with_threads() {
             while append(900).is_ok() {}
             while append(1).is_ok() {}
             let next = log.bounds(topic).unwrap().1;
-            log.mark(topic, 0, super::hand::done(&[(0, next)]), Done::unheard());
+            log.mark(topic, 0, crate::log::hand::done(&[(0, next)]), Done::unheard());
             let appended = append(900);
             assert!(appended.is_ok(), "{room} bytes, {again}: all was settled, and {appended:?}");
         }

@@ -8,9 +8,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::hand::{DIR, Hand, small};
 use super::model::{Model, Step, ask, held, of_use};
 use crate::log::LogError;
+use crate::log::hand::{DIR, Hand, small};
 use crate::sim::{CrashKind, SimDisk};
 
 /// A small generator of its own, so that scripts stay the same whatever else changes.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::crash::{Verdict, script};
-use super::hand::{DIR, Hand, done, small};
 use super::model::{Model, ask, held, of_use};
+use crate::log::hand::{DIR, Hand, done, small};
 use crate::log::{LogError, Marks, Note, Terms};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 
@@ -296,7 +296,7 @@ fn interrupted_and_short_calls_change_nothing() {
 /// Requests that wait together: each is answered for itself, and a seal covers all before it.
 #[test]
 fn requests_that_wait_together_are_answered_each_for_itself() {
-    use super::hand::records;
+    use crate::log::hand::records;
     use crate::log::request::{Done, Request};
     let disk = SimDisk::new(6);
     let mut log = open(&disk);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::hand::{DIR, Hand, done, small};
+use crate::log::hand::{DIR, Hand, done, small};
 use crate::log::{Note, Terms};
 use crate::sim::SimDisk;
 

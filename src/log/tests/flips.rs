@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::crash::{Verdict, seeds};
-use super::hand::{DIR, Hand, small};
 use super::model::{Model, held};
+use crate::log::hand::{DIR, Hand, small};
 use crate::log::state::Extent;
 use crate::log::{Damage, LogError, Marks, Note, Terms, layout};
 use crate::sim::{DiskCall, DiskFault, SimDisk};

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::crash::seeds;
-use super::hand::{DIR, Hand, small};
+use crate::log::hand::{DIR, Hand, small};
 use crate::log::{Marks, Note};
 use crate::sim::{CrashKind, SimDisk};
 

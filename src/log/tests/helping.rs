@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::hand::{DIR, Hand, records, small};
+use crate::log::hand::{DIR, Hand, records, small};
 use crate::log::request::{Chain, Done};
 use crate::log::store::Driver;
 use crate::log::{Log, LogError, Terms};

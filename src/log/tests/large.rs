@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::hand::{DIR, Hand, records};
+use crate::log::hand::{DIR, Hand, records};
 use crate::log::open::Options;
 use crate::log::request::{Done, Request};
 use crate::log::{LogError, Terms};

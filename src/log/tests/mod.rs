@@ -6,7 +6,6 @@ mod faults;
 mod fixtures;
 mod flips;
 mod groups;
-pub(crate) mod hand;
 #[cfg(feature = "server")]
 mod helping;
 mod hooked;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::hand::Hand;
+use crate::log::hand::Hand;
 use crate::log::{LogError, Marks, Note, Terms};
 
 /// What is in a log, as plain as can be.

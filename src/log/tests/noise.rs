@@ -14,11 +14,11 @@ use proptest::prelude::*;
 
 use super::crash::seeds;
 use super::flips::{fill, nothing_moves};
-use super::hand::{DIR, Hand, small};
 use super::hooked::Hooked;
 use crate::log::change::Change;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::frame::{self, ALIGN, Frame, Header, Kind};
+use crate::log::hand::{DIR, Hand, small};
 use crate::log::journal::{SLOT_START, read_turn};
 use crate::log::scan::Scan;
 use crate::log::{LogError, OpenMode, Vfs, VfsFile, layout};

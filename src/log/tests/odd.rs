@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
-use super::hand::{DIR, Hand, small};
 use crate::log::change::Change;
 use crate::log::checkpoint::Checkpoint;
+use crate::log::hand::{DIR, Hand, small};
 use crate::log::journal::Position;
 use crate::log::request::Done;
 use crate::log::{Log, LogError, Terms, layout};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hand::{Hand, TempDir, done, small};
+use crate::log::hand::{Hand, TempDir, done, small};
 use crate::log::{LogError, Note, RealFs, Terms};
 
 fn open(dir: &TempDir, entropy: u64) -> Hand {

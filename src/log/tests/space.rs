@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::crash::seeds;
-use super::hand::{DIR, Hand, done, records, small};
+use crate::log::hand::{DIR, Hand, done, records, small};
 use crate::log::request::{Done, Request};
 use crate::log::{LogError, Terms};
 use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};

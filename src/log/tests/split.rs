@@ -17,9 +17,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRng, TestRunner};
 
 use super::crash::{Verdict, seeds};
-use super::hand::{DIR, Hand, small};
 use super::requests::{Ask, Draw, Ear, Heard, ask, draw, records};
 use crate::base::{Bug, plant};
+use crate::log::hand::{DIR, Hand, small};
 use crate::log::request::{Done, Request};
 use crate::log::state::State;
 use crate::log::{LogError, Marks, Terms};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::crash::{Verdict, seeds};
-use super::hand::{DIR, Hand, done, small};
+use crate::log::hand::{DIR, Hand, done, small};
 use crate::log::journal::SLOT_START;
 use crate::log::{LogError, Terms};
 use crate::sim::{CrashKind, SimDisk};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::hand::{DIR, Hand, records, small};
+use crate::log::hand::{DIR, Hand, records, small};
 use crate::log::request::{Chain, Done, Request};
 use crate::log::{LogError, Terms};
 use crate::sim::{CrashKind, SimDisk};

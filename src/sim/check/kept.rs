@@ -350,4 +350,5 @@ impl Browse<'_> {
 }
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

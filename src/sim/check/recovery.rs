@@ -423,4 +423,5 @@ mod moved;
 mod settled;
 
 #[cfg(test)]
+#[cfg(not(callboard_shuttle))]
 mod tests;

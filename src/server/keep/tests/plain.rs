@@ -216,7 +216,7 @@ fn what_is_gone_leaves_nothing() {
 
 #[test]
 fn a_directory_of_a_broker_is_refused_and_nothing_in_it_changes() {
-    use crate::log::tests::hand::{Hand, small};
+    use crate::log::hand::{Hand, small};
     let disk = SimDisk::new(1);
     let mut log =
         Hand::open(std::sync::Arc::new(disk.clone()), std::path::Path::new("/data"), small(1)).unwrap();
