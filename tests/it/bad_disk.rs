@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callboard::broker::{DataDirBuilder, ErrorKind, PublishError, Raw, StartError};
+use callboard::broker::{DataDirBuilder, ErrorKind, InvalidMessage, PublishError, Raw, StartError};
 use callboard::prelude::*;
 use callboard::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 use futures::StreamExt as _;
@@ -106,13 +106,15 @@ fn a_record_above_the_limit_is_refused_and_what_is_beside_it_is_not() {
         .await;
         before.unwrap();
         after.unwrap();
-        let Err(PublishError::NotStored(back, why)) = refused else { panic!("{refused:?}") };
-        assert!(back == large && why.to_string().contains("of at most"), "{why}");
+        let Err(PublishError::Invalid(back, why)) = refused else { panic!("{refused:?}") };
+        let InvalidMessage::TooLarge { bytes, limit } = why else { panic!("{why}") };
+        assert!(back == large && bytes > 70_000 && limit < 70_000, "{bytes} bytes, of at most {limit}");
         for text in ["before", "after"] {
             let order = pulled.next().await.unwrap();
             assert_eq!(order.as_str(), text);
             order.ack().unwrap();
         }
+        orders.settled().await.unwrap();
         assert_eq!(orders.stats().await.unwrap().unsettled, 0, "it holds no place");
         drop(pulled);
         broker.shutdown().await;
