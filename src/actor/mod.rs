@@ -58,7 +58,6 @@ mod span;
 mod spawn;
 mod system;
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;
 mod traits;
 mod turns;

@@ -428,5 +428,4 @@ impl<B: Clone + Weighed> Books<B> {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -272,5 +272,4 @@ impl Fuse {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -126,5 +126,4 @@ impl<T, C: Codec<T> + ?Sized> Codec<T> for Arc<C> {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

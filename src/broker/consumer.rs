@@ -431,5 +431,4 @@ pub(super) fn drop_quietly<H>(made: H) {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -304,5 +304,4 @@ impl fmt::Display for DeadReason {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

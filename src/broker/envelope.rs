@@ -173,5 +173,4 @@ impl fmt::Display for EnvelopeError {
 impl Error for EnvelopeError {}
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 pub(super) mod tests;

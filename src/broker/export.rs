@@ -170,5 +170,4 @@ fn recorded(call: impl FnOnce()) -> bool {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

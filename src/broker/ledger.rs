@@ -414,7 +414,6 @@ mod properties;
 mod queue;
 mod remove;
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;
 mod unread;
 mod verdict;

@@ -357,5 +357,4 @@ impl<T: fmt::Debug> fmt::Debug for Message<T> {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -213,5 +213,4 @@ impl Bucket {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -352,5 +352,4 @@ fn path(links: &Links, from: &Name, to: &Name) -> Option<Vec<Name>> {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

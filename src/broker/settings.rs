@@ -324,5 +324,4 @@ impl Faults {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

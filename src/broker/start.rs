@@ -119,5 +119,4 @@ fn index<T>(batch: &Batch<T>, offset: u64) -> u16 {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

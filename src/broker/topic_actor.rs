@@ -437,6 +437,7 @@ impl<T: Send + Sync + 'static> Life<T> {
     }
 }
 
+// The schedule explorer runs none of these, which are most of what it would build.
 #[cfg(test)]
 #[cfg(not(callboard_shuttle))]
 mod tests;

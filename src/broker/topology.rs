@@ -144,5 +144,4 @@ impl Topology {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -251,5 +251,4 @@ impl Worker {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -42,6 +42,7 @@ mod unseed;
 mod verify;
 mod walk;
 
+// The schedule explorer runs none of these, which are most of what it would build.
 #[cfg(test)]
 #[cfg(not(callboard_shuttle))]
 mod tests;

@@ -90,6 +90,7 @@ mod writer;
 
 #[cfg(test)]
 mod shuttle_tests;
+// The schedule explorer runs none of these, which are most of what it would build.
 #[cfg(test)]
 #[cfg(not(callboard_shuttle))]
 pub(crate) mod tests;

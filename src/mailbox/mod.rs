@@ -56,7 +56,6 @@ mod sink;
 #[cfg(test)]
 mod shuttle_tests;
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;
 
 pub use error::{SendError, TrySendError};

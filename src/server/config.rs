@@ -5,7 +5,7 @@
 use super::glob::matches;
 use super::keep::Fsync;
 use super::notify::Events;
-use super::resp::parse_i64;
+use super::resp::{self, parse_i64};
 use super::stream::Limits;
 
 /// The settings that change something.
@@ -102,6 +102,11 @@ pub(super) enum ConfigError {
 pub(super) type Remembered = std::collections::BTreeMap<&'static str, String>;
 
 impl Config {
+    /// What a request may ask for.
+    pub(super) fn limits(&self) -> resp::Limits {
+        resp::Limits { bulk: self.most_bulk, ..resp::Limits::default() }
+    }
+
     /// All settings that a pattern stands for, with their values.
     pub(super) fn get(&self, remembered: &Remembered, patterns: &[&[u8]]) -> Vec<(&'static str, String)> {
         let mut all: Vec<(&'static str, String)> = vec![

@@ -21,7 +21,7 @@ use super::alarms::{Alarms, Next};
 use super::client::{Client, Doom};
 use super::execute::execute;
 use super::keep::{Barrier, Unwritten};
-use super::resp::{Decoder, Limits, Replies};
+use super::resp::{Decoder, Replies};
 use super::serving::Shared;
 use super::state::{State, Waits};
 use crate::base::Moment;
@@ -76,8 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn new(io: S, shared: Arc<Shared>, client: Arc<Client>) -> Session<S> {
         let (authenticated, limits) = {
             let world = shared.world();
-            let limits = Limits { bulk: world.config.most_bulk, ..Limits::default() };
-            (world.config.password.is_none(), limits)
+            (world.config.password.is_none(), world.config.limits())
         };
         let mut decoder = Decoder::new(limits);
         decoder.set_authenticated(authenticated);
@@ -137,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let (rest, of) = {
                 let mut world = self.shared.world();
                 let rest = execute(self.shared.rt(), &mut world, (client, state), request, &mut self.out);
-                self.decoder.set_limits(Limits { bulk: world.config.most_bulk, ..Limits::default() });
+                self.decoder.set_limits(world.config.limits());
                 (rest, world.barrier())
             };
             self.tell(of);

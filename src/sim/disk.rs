@@ -48,7 +48,6 @@ mod conformance_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;
 
 use std::fmt;

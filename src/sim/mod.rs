@@ -56,17 +56,14 @@ mod trace;
 mod world;
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod replay_tests;
 // Why not under the explorer: there they are not run, and take most of its time to build.
 #[cfg(test)]
 #[cfg(not(callboard_shuttle))]
 mod scenarios;
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod stuck_tests;
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;
 
 pub use self::check::{End, Violation};

@@ -156,5 +156,4 @@ fn nanos(time: Duration) -> u128 {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -349,5 +349,4 @@ impl Plan {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -319,5 +319,4 @@ fn runs<B: Clone + BatchHandle>(order: Order, slice: &Slice<B>) -> impl Iterator
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -269,11 +269,9 @@ impl Seat {
         ])
     }
 
-    pub(super) fn nack(&self, how: &str, ids: &[MessageId]) -> Request {
-        let ((stream, group), count) = (self.names(), ids.len().to_string());
-        let head = [b"XNACK", stream, group, how.as_bytes(), b"IDS", count.as_bytes()];
-        let ids: Vec<String> = ids.iter().map(MessageId::to_string).collect();
-        Request::of(head.into_iter().chain(ids.iter().map(String::as_bytes)))
+    pub(super) fn nack(&self, how: &str, id: MessageId) -> Request {
+        let ((stream, group), id) = (self.names(), id.to_string());
+        Request::of([b"XNACK", stream, group, how.as_bytes(), b"IDS", b"1", id.as_bytes()])
     }
 
     pub(super) fn extend(&self, id: MessageId) -> Request {
@@ -300,7 +298,7 @@ impl Seat {
         let Ok(mut visit) = self.visit() else { return };
         for delivery in deliveries {
             // Why unheard: what it has no more, others have.
-            let _ = visit.say(|world| self.holds(world, *delivery), [self.nack(how, &[delivery.0])]);
+            let _ = visit.say(|world| self.holds(world, *delivery), [self.nack(how, delivery.0)]);
         }
         // Nobody is to hear what was answered.
         visit.leave();

@@ -91,7 +91,7 @@ impl ServedDelivery {
     /// # Cancel safety
     /// Dropped before it was polled it drops the delivery, which is the same.
     pub async fn nack(self) -> Result<(), ServedError> {
-        let nack = self.seat.nack("FAIL", &[self.entry.id]);
+        let nack = self.seat.nack("FAIL", self.entry.id);
         self.settle([nack]).await
     }
 
@@ -103,7 +103,7 @@ impl ServedDelivery {
     /// # Cancel safety
     /// Dropped before it was polled it drops the delivery, which counts as an attempt.
     pub async fn release(self) -> Result<(), ServedError> {
-        let release = self.seat.nack("SILENT", &[self.entry.id]);
+        let release = self.seat.nack("SILENT", self.entry.id);
         self.settle([release]).await
     }
 

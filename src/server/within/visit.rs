@@ -9,7 +9,7 @@ use crate::server::alarms::{Alarms, Next};
 use crate::server::client::Client;
 use crate::server::execute::execute;
 use crate::server::keep::Barrier;
-use crate::server::resp::{Limits, Request};
+use crate::server::resp::Request;
 use crate::server::serving::Shared;
 use crate::server::state::{State, Waits};
 use crate::server::world::World;
@@ -175,7 +175,7 @@ impl Drop for Visit {
 
 /// Whether a client could send it.
 fn fits(world: &World, request: &Request) -> Result<(), ServedError> {
-    let limits = Limits { bulk: world.config.most_bulk, ..Limits::default() };
+    let limits = world.config.limits();
     let longest = request.args().map(<[u8]>::len).max().unwrap_or(0);
     if request.len() == 0 || request.len() > limits.args || request.memory() > limits.request {
         return Err(ServedError::refused(

@@ -350,5 +350,4 @@ impl Browse<'_> {
 }
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;

@@ -423,5 +423,4 @@ mod moved;
 mod settled;
 
 #[cfg(test)]
-#[cfg(not(callboard_shuttle))]
 mod tests;
