@@ -1,7 +1,6 @@
 //! Is there a schedule of threads in which the lock and the atomics lose a message, a place or a wake-up?
 //!
-//! `RUSTFLAGS='--cfg callboard_shuttle' cargo test --lib --target-dir target/shuttle shuttle_tests` runs these and
-//! those of the other layers. What they cannot show is a load that sees an old value, as that of `expected` in
+//! `.ci/explore` runs these and those of the other layers. What they cannot show is a load that sees an old value, as that of `expected` in
 //! `Receiver::settle` may: here every thread sees each store at once. `tests/threads.rs` has that on real threads.
 #![cfg(callboard_shuttle)]
 

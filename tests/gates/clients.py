@@ -1,22 +1,19 @@
 #!/usr/bin/env python3
 """Lets a client library that many use work with `callboard serve`: publish, consume in a group, crash, and be redelivered.
 
-tests/gates/clients.py; builds the server, and installs redis-py into a folder of its own. Without the network or cargo it says so and ends
-with 0. Each step asserts; at the end it prints how many there were.
+Usage: tests/gates/clients.py
+Builds the server unless CB_BINARY names one, and installs redis-py into a folder of its own. Without the network or cargo it says so and ends with
+0. Each step asserts; at the end it prints how many there were.
 """
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import venv
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("CB_GATES", Path(tempfile.gettempdir()) / "callboard-gates"))
+sys.dont_write_bytecode = True
+from server_kit import binary, redis_py
+
 PORT = 22003
 checks = 0
 
@@ -26,18 +23,6 @@ def check(is_so, what):
     checks += 1
     if not is_so:
         sys.exit(f"not so: {what}")
-
-
-def library():
-    """Makes redis-py importable; where it can't be had, ends."""
-    home = CACHE / "python"
-    if not home.exists():
-        venv.create(home, with_pip=True)
-    pip = [str(home / "bin" / "pip"), "install", "--quiet", "redis==8.1.0"]
-    if subprocess.run(pip, capture_output=True).returncode != 0:
-        print("skipped: redis-py can't be installed")
-        sys.exit(0)
-    sys.path.insert(0, str(next((home / "lib").glob("python*/site-packages"))))
 
 
 def groups(redis, protocol):
@@ -102,15 +87,8 @@ def pubsub(redis, protocol):
 
 
 def main():
-    if shutil.which("cargo") is None:
-        print("skipped: no cargo")
-        return
-    CACHE.mkdir(parents=True, exist_ok=True)
-    library()
-    import redis
-
-    subprocess.run(["cargo", "build", "--quiet", "--features", "server", "--bin", "callboard"], cwd=ROOT, check=True)
-    command = [str(ROOT / "target/debug/callboard"), "serve", "--listen", f"127.0.0.1:{PORT}"]
+    redis = redis_py()
+    command = [binary(), "serve", "--listen", f"127.0.0.1:{PORT}"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         check(b"listens at" in server.stdout.readline(), "the server listens")

@@ -6,13 +6,10 @@
 # have namespaces of their own; without either that part is skipped, and it says so. What is held: see full_disk.py.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/gates/kit.sh
 
-command -v python3 >/dev/null || { echo 'skipped: no python3'; exit 0; }
-if [[ -z ${CB_BINARY:-} ]]; then
-    command -v cargo >/dev/null || { echo 'skipped: no cargo, and no CB_BINARY'; exit 0; }
-    cargo build --quiet --release --features server --bin callboard
-    export CB_BINARY=${CARGO_TARGET_DIR:-target}/release/callboard
-fi
+command -v python3 >/dev/null || skip 'no python3'
+build
 if [[ $(id -u) != 0 && -z ${CB_OWN_SPACE:-} ]] && unshare --map-root-user --mount true 2>/dev/null; then
     CB_OWN_SPACE=yes exec unshare --map-root-user --mount "$0" "$@"
 fi

@@ -7,12 +7,12 @@
 # ends with 0. It builds into a folder of its own in ${CB_GATES:-${TMPDIR:-/tmp}/callboard-gates}.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/gates/kit.sh
 
 seconds=${1:-60}
-cache=${CB_GATES:-${TMPDIR:-/tmp}/callboard-gates}/fuzz
+cache=$cache/fuzz
 target=x86_64-unknown-linux-gnu
 
-skip() { echo "skipped: $*"; exit 0; }
 command -v cargo >/dev/null || skip 'no cargo'
 [[ $(uname -sm) == 'Linux x86_64' ]] || skip "AddressSanitizer is looked for on $target alone"
 cargo +nightly --version >/dev/null 2>&1 || skip 'no nightly toolchain'

@@ -2,7 +2,7 @@
 """Kills `callboard serve --data` again and again while clients write and consume, and looks for what is missing.
 
 Usage: tests/gates/kill9.py [ROUNDS] [FIRST_SEED]   (default: 200 rounds)
-Needs redis-py (`pip install redis`) and the binary: cargo build --release --features server --bin callboard
+Builds the server unless CB_BINARY names one, and installs redis-py into a folder of its own. CB_FSYNC: always, if it is not named.
 
 In each round some writers add numbered entries, and a group's consumers read and acknowledge them, or let them go, each for itself; at a random moment the
 server gets SIGKILL, and is begun anew. Then it must hold:
@@ -22,14 +22,15 @@ import tempfile
 import threading
 import time
 
-import redis
+sys.dont_write_bytecode = True
+from server_kit import binary, redis_py
+
+redis = redis_py()
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 200
 SEED = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BINARY = os.environ.get("CB_BINARY", os.path.join(ROOT, "target/release/callboard"))
 PORT = int(os.environ.get("CB_PORT", "21998"))
 FSYNC = os.environ.get("CB_FSYNC", "always")
 STREAMS = ["orders", "calls"]
@@ -40,7 +41,7 @@ KEPT = 3000
 
 def begin(data):
     server = subprocess.Popen(
-        [BINARY, "serve", "--listen", str(PORT), "--data", data, "--fsync", FSYNC], stdout=subprocess.PIPE, text=True
+        [binary(), "serve", "--listen", str(PORT), "--data", data, "--fsync", FSYNC], stdout=subprocess.PIPE, text=True
     )
     line = server.stdout.readline()
     assert "listens at" in line, f"it does not begin: {line!r}"

@@ -6,15 +6,15 @@
 # something. Usage: tests/gates/load.sh [TIMES_AS_MANY]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/gates/kit.sh
 
 times=${1:-1}
 port=${CB_PORT:-21981}
-cache=${CB_GATES:-${TMPDIR:-/tmp}/callboard-gates}/load
 
 for tool in redis-server redis-benchmark redis-cli; do
-    command -v $tool >/dev/null || { echo "skipped: no $tool"; exit 0; }
+    command -v $tool >/dev/null || skip "no $tool"
 done
-cargo build --quiet --release --features server --bin callboard
+build
 
 # measure PORT CONNECTIONS PIPELINE REQUESTS COMMAND..: requests per second, and the 99th percentile
 measure() {
@@ -42,13 +42,11 @@ both() { for of in $port $((port + 1)); do redis-cli -p "$of" "$@" >/dev/null; d
 used() { printf '%s CPU %s, %d MB' "$1" "$(ps -o time= -p "$2" | tr -d ' ')" $(($(ps -o rss= -p "$2") / 1024)); }
 
 for fsync in everysec always; do
-    rm -rf "$cache" && mkdir -p "$cache/redis"
+    rm -rf "$cache/redis" && mkdir -p "$cache/redis"
     redis-server --port $((port + 1)) --save '' --appendonly yes --appendfsync $fsync --dir "$cache/redis" >/dev/null 2>&1 &
-    redis=$!
-    target/release/callboard serve --listen "$port" --data "$cache/data" --fsync $fsync >/dev/null 2>&1 &
-    callboard=$!
-    trap 'kill $redis $callboard 2>/dev/null; wait 2>/dev/null || true; rm -rf "$cache"' EXIT
-    until redis-cli -p "$port" PING && redis-cli -p $((port + 1)) PING; do :; done >/dev/null 2>&1
+    others=$!
+    begin "$port" --fsync $fsync
+    until redis-cli -p $((port + 1)) PING; do :; done >/dev/null 2>&1
     # What these clients can ask at most: nothing above it can be told apart here.
     line "$fsync PING c=64 P=1" 0 64 1 $((times * 30000)) PING
     for size in 100 1024; do
@@ -74,7 +72,7 @@ for fsync in everysec always; do
             line "$fsync XACK c=$connections P=$pipeline" $([[ $fsync == always ]] && echo 0 || echo 1) $connections $pipeline $requests XACK r g __rand_int__-1
         done
     done
-    echo "$fsync: $(used redis $redis); $(used callboard $callboard)"
-    kill $redis $callboard
-    wait $redis $callboard 2>/dev/null || true
+    echo "$fsync: $(used redis $others); $(used callboard $server)"
+    kill $others $server
+    wait $others $server 2>/dev/null || true
 done

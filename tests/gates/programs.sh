@@ -5,20 +5,14 @@
 # What can't be fetched is left out by name. Usage: tests/gates/programs.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/gates/kit.sh
 
 port=${CB_PORT:-21991}
-cache=${CB_GATES:-${TMPDIR:-/tmp}/callboard-gates}
 programs=$PWD/tests/gates/programs
 mkdir -p "$cache/node"
 
-cargo build --quiet --release --features server --bin callboard
-rm -rf "$cache/data"
-target/release/callboard serve --listen "$port" --data "$cache/data" >"$cache/server.log" 2>&1 &
-server=$!
-trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true' EXIT
-until grep -qs 'listens at' "$cache/server.log"; do
-    kill -0 $server || { cat "$cache/server.log"; exit 1; }
-done
+build
+begin "$port"
 
 if command -v npm >/dev/null && (cd "$cache/node" && { [[ -f package.json ]] || npm init -y; } && npm install ioredis@5 redis@5) >"$cache/npm.log" 2>&1; then
     (cd "$cache/node" && timeout 120 node "$programs/clients.mjs" "$port")

@@ -6,16 +6,13 @@
 # says so and ends with 0. Usage: tests/gates/redis_py_suite.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/gates/kit.sh
 
 port=${CB_PORT:-21995}
-cache=${CB_GATES:-${TMPDIR:-/tmp}/callboard-gates}
 version=8.1.0
-
-skip() { echo "skipped: $*"; exit 0; }
 
 command -v python3 >/dev/null || skip 'no python3'
 command -v redis-server >/dev/null || skip 'no redis-server to compare with'
-mkdir -p "$cache"
 python=$cache/python/bin/python
 if [[ ! -d $cache/redis-$version ]] || ! "$python" -c 'import pytest_timeout, pytest_asyncio, redis' 2>/dev/null; then
     { python3 -m venv "$cache/python" \
@@ -26,15 +23,12 @@ fi
 # The version that its tests go by.
 sed -i 's/ = info\["redis_version"\]/ = __import__("os").environ.get("CB_VERSION") or info["redis_version"]/' "$cache/redis-$version/tests/conftest.py"
 
-cargo build --quiet --release --features server --bin callboard
-rm -rf "$cache/data"
-target/release/callboard serve --listen "$port" --data "$cache/data" --fsync everysec >"$cache/server.log" 2>&1 &
-ours=$!
+build
+begin "$port" --fsync everysec
 redis-server --port $((port + 1)) --save '' --appendonly no >"$cache/redis.log" 2>&1 &
-theirs=$!
-trap 'kill $ours $theirs 2>/dev/null; wait 2>/dev/null || true' EXIT
-until grep -qs 'listens at' "$cache/server.log" && grep -qs 'Ready to accept' "$cache/redis.log"; do
-    kill -0 $ours $theirs || { cat "$cache/server.log" "$cache/redis.log"; exit 1; }
+others=$!
+until grep -qs 'Ready to accept' "$cache/redis.log"; do
+    kill -0 $others || { cat "$cache/redis.log"; exit 1; }
 done
 
 run() {

@@ -7,9 +7,9 @@
 # with 0.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/gates/kit.sh
 
 port=${CB_PORT:-21999}
-cache=${CB_GATES:-${TMPDIR:-/tmp}/callboard-gates}
 units=("$@")
 [[ ${#units[@]} -gt 0 ]] || units=(unit/pubsub unit/type/stream unit/type/stream-cgroups)
 # What real Redis passes and this server does not, by the names that the suite gives its tests.
@@ -17,8 +17,6 @@ skipped=(
     # RESTORE, of a payload in Redis's own format.
     'Loading from legacy (Redis <= v6.2.x, rdb_ver < 10) persistence'
 )
-
-skip() { echo "skipped: $*"; exit 0; }
 
 fetch() {
     [[ -d $cache/redis-7.0.15 ]] && return
@@ -36,15 +34,9 @@ fetch() {
 
 command -v tclsh >/dev/null || skip 'no tclsh'
 fetch
-cargo build --quiet --release --features server --bin callboard
-rm -rf "$cache/data"
+build
 # One thread: a few of its tests count on one connection's command being done before the next one's, as it is in Redis.
-target/release/callboard serve --listen "$port" --threads 1 --data "$cache/data" --fsync everysec >"$cache/server.log" 2>&1 &
-server=$!
-trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true' EXIT
-until grep -qs 'listens at' "$cache/server.log"; do
-    kill -0 $server || { cat "$cache/server.log"; exit 1; }
-done
+begin "$port" --threads 1 --fsync everysec
 
 printf '%s\n' "${skipped[@]}" >"$cache/skip"
 singles=()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Asks a real redis-server and `callboard serve` the same, by chance, and compares each reply; prints what differs.
 
-tests/gates/same_answers.py [SEEDS [FIRST]]; default: 200 seeds from 0, of 400 commands each, in RESP2 and RESP3 by turns. Without
-redis-server and cargo it says so and ends with 0. What tells times, and how Redis builds its trees, is left out.
+Usage: tests/gates/same_answers.py [SEEDS [FIRST]]; default: 200 seeds from 0, of 400 commands each, in RESP2 and RESP3 by turns.
+Builds the server unless CB_BINARY names one. Without redis-server it says so and ends with 0. What tells times, and how Redis builds its trees, is left out.
 """
 
 import random
@@ -12,9 +12,10 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+from server_kit import binary
+
 STEPS = 400
 ENDS = "18446744073709551615-18446744073709551615"
 
@@ -171,16 +172,14 @@ def start(command, log):
 def main():
     seeds, first = ([int(arg) for arg in sys.argv[1:]] + [200, 0][len(sys.argv) - 1:])[:2]
     redis = shutil.which("redis-server")
-    if redis is None or shutil.which("cargo") is None:
-        print("skipped: no redis-server, or no cargo")
+    if redis is None:
+        print("skipped: no redis-server")
         return
-    subprocess.run(["cargo", "build", "--quiet", "--features", "server", "--bin", "callboard"], cwd=ROOT, check=True)
     ports = [22001, 22002]
-    here = ROOT / "target" / "debug" / "callboard"
     with open("/dev/null", "w") as log:
         servers = [
             start([redis, "--save", "", "--port", str(ports[0])], log),
-            start([str(here), "serve", "--listen", f"127.0.0.1:{ports[1]}"], log),
+            start([binary(), "serve", "--listen", f"127.0.0.1:{ports[1]}"], log),
         ]
         try:
             found = [text for seed in range(first, first + seeds) if (text := differs(seed, ports))]

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("CB_GATES", Path(tempfile.gettempdir()) / "callboard-gates")) / "abuse"
+GATES = Path(os.environ.get("CB_GATES", Path(tempfile.gettempdir()) / "callboard-gates"))
+CACHE = GATES / "abuse"
 # The slowest answer that anybody else may get, in seconds: machines that gates run on are shared.
 SLOWEST = 2.0
 # What the server may take in memory, in MiB, beyond what it began with, and what a case says that it needs.
@@ -40,6 +42,20 @@ def binary():
         sys.exit(0)
     subprocess.run(["cargo", "build", "--quiet", "--release", "--features", "server", "--bin", "callboard"], cwd=ROOT, check=True)
     return str(Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/callboard")
+
+
+def redis_py():
+    """redis-py, installed into a folder of the gates' own; where it can't be had, ends."""
+    home = GATES / "python"
+    if not home.exists():
+        venv.create(home, with_pip=True)
+    if subprocess.run([home / "bin" / "pip", "install", "--quiet", "redis==8.1.0"], capture_output=True).returncode != 0:
+        print("skipped: redis-py can't be installed")
+        sys.exit(0)
+    sys.path.insert(0, str(next((home / "lib").glob("python*/site-packages"))))
+    import redis
+
+    return redis
 
 
 class Server:
