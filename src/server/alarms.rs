@@ -40,6 +40,9 @@ impl Alarms {
         if client.has_answer() {
             return Poll::Ready(Ok(Next::GoOn));
         }
+        if client.take_nudge() {
+            return Poll::Ready(Ok(Next::Look));
+        }
         for (alarm, next) in &mut self.0 {
             if alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Ok(*next));

@@ -57,6 +57,8 @@ struct Outbox {
     doom: Option<Doom>,
     /// What a command that waited is answered.
     answer: Option<(Vec<u8>, Option<Barrier>)>,
+    /// A command that waits is to look whether there is something for it.
+    nudged: bool,
     session: Option<Waker>,
 }
 
@@ -84,7 +86,15 @@ impl Client {
             peer,
             own,
             since,
-            outbox: Mutex::new(Outbox { messages, bytes: 0, most, doom: None, answer: None, session }),
+            outbox: Mutex::new(Outbox {
+                messages,
+                bytes: 0,
+                most,
+                doom: None,
+                answer: None,
+                nudged: false,
+                session,
+            }),
             shown: Mutex::new(Shown {
                 name: Vec::new(),
                 lib_name: Vec::new(),
@@ -148,6 +158,23 @@ impl Client {
         if let Some(session) = session {
             session.wake();
         }
+    }
+
+    /// Lets the command that it waits with look whether there is something for it.
+    pub(super) fn nudge(&self) {
+        let session = {
+            let mut outbox = self.outbox();
+            outbox.nudged = true;
+            outbox.session.take()
+        };
+        if let Some(session) = session {
+            session.wake();
+        }
+    }
+
+    /// Whether it was nudged since it was asked last.
+    pub(super) fn take_nudge(&self) -> bool {
+        std::mem::take(&mut self.outbox().nudged)
     }
 
     pub(super) fn has_answer(&self) -> bool {

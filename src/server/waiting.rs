@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::command::Failure;
-use super::commands::{left_at, serve};
+use super::commands::{claims_after, left_at, serve};
 use super::resp::{Protocol, Replies};
 use super::stream::Id;
 use super::world::World;
@@ -51,16 +51,25 @@ pub(super) struct GroupRead {
     pub(super) claim: Option<u64>,
 }
 
+impl GroupRead {
+    /// What it may be handed depends on.
+    fn wants(&self) -> (Option<u64>, bool) {
+        (self.claim, self.no_ack)
+    }
+}
+
 /// Where nothing is pending yet that could be claimed, it is looked for so often, in milliseconds.
 const LOOK: u64 = 100;
 
 impl Waiter {
     /// How long it takes until there may be something for it to claim, if it asks for such. `now`: milliseconds since 1970.
     pub(super) fn next_look(&self, world: &World, now: u64) -> Option<Duration> {
-        let (group, min_idle) = self.group.as_ref().and_then(|group| Some((group, group.claim?)))?;
-        let left = self.keys.iter().filter_map(|(key, _)| left_at(world, (self.db, key), group)).min();
+        let group = self.group.as_ref()?;
+        let places = || self.keys.iter().map(|(key, _)| (self.db, key.as_slice()));
+        let min_idle = places().filter_map(|place| claims_after(world, place, group)).min()?;
+        let left = places().filter_map(|place| left_at(world, place, group)).min();
         // What is handed over from now on is left lying no sooner.
-        let next = left.unwrap_or(now.saturating_add(min_idle.max(LOOK)));
+        let next = left.unwrap_or(u64::MAX).min(now.saturating_add(min_idle.max(LOOK)));
         Some(Duration::from_millis(next.saturating_sub(now).max(1)))
     }
 
@@ -124,6 +133,12 @@ impl Waiting {
         }
     }
 
+    /// Something else counts for who waits for a key: it is to look once more when there may be something for it.
+    pub(super) fn nudge(&self, db: usize, key: &[u8]) {
+        let numbers = self.keys.get(&(db, key.to_vec())).into_iter().flatten();
+        numbers.filter_map(|number| self.waiters.get(number)).for_each(|waiter| waiter.client.nudge());
+    }
+
     /// All keys may have been.
     pub(super) fn mark_all(&mut self) {
         self.marked.extend(self.keys.keys().cloned());
@@ -155,19 +170,26 @@ pub(super) fn look(world: &mut World, number: u64, now: u64) -> Option<Duration>
 
 /// Serves those who wait for keys that were changed. `now`: milliseconds since 1970.
 pub(super) fn serve_marked(world: &mut World, now: u64) {
+    // Serving one may make dead letters, for which others wait.
+    while world.waiting.is_marked() {
+        serve_once(world, now);
+    }
+}
+
+fn serve_once(world: &mut World, now: u64) {
     let (marked, mut seen) = (std::mem::take(&mut world.waiting.marked), BTreeSet::new());
-    // In the order in which they were changed, each once: nobody changes anything here.
+    // In the order in which they were changed, each once: nobody adds to them here.
     for (db, key) in marked {
         if !seen.insert((db, key.clone())) {
             continue;
         }
         let numbers = world.waiting.keys.get(&(db, key.clone())).cloned().unwrap_or_default();
         // Groups that have nothing more for who asks so: thousands may wait in the name of one.
-        let mut empty = BTreeMap::<Option<u64>, BTreeSet<Vec<u8>>>::new();
+        let mut empty = BTreeMap::<(Option<u64>, bool), BTreeSet<Vec<u8>>>::new();
         for number in numbers {
             let group = world.waiting.waiters.get(&number).and_then(|waiter| waiter.group.as_ref());
             let is_empty = |group: &GroupRead| {
-                empty.get(&group.claim).is_some_and(|groups| groups.contains(&group.group))
+                empty.get(&group.wants()).is_some_and(|groups| groups.contains(&group.group))
             };
             if group.is_some_and(is_empty) {
                 continue;
@@ -185,7 +207,7 @@ pub(super) fn serve_marked(world: &mut World, now: u64) {
             // Put back, so that it is taken out with its keys.
             let client = waiter.client.clone();
             if !served && let Some(group) = &waiter.group {
-                empty.entry(group.claim).or_default().insert(group.group.clone());
+                empty.entry(group.wants()).or_default().insert(group.group.clone());
             }
             world.waiting.waiters.insert(number, waiter);
             if served {

@@ -76,6 +76,33 @@ def waiting(redis, protocol):
     check(not client.xread({"news": "$"}, block=50) and time.monotonic() - began >= 0.05, "or nothing, in time")
 
 
+def policy(redis, protocol):
+    """Nobody has code for redelivery, and yet it comes again; and at last to where somebody looks at it."""
+    client = redis.Redis(port=PORT, protocol=protocol, decode_responses=True)
+    client.xgroup_create("work", "w", id="0", mkstream=True)
+    told = client.execute_command("CB.GROUP", "SET", "work", "w", "ACKTIMEOUT", 50, "MAXDELIVERIES", 2)
+    check(told in (True, "OK", b"OK"), "a group is told")
+    poison = client.xadd("work", {"job": "poison"})
+    for consumer in ("alice", "bob"):
+        read = redis.Redis(port=PORT, protocol=protocol).xreadgroup("w", consumer, {"work": ">"}, block=10_000)
+        check("poison" in str(read), f"{consumer} has it, and goes with it in hand")
+    letters = client.xread({"work.w.dead": "0"})
+    check(not letters, "twice is as often as it may be, and nobody has claimed it since")
+    client.xgroup_create("work.w.dead", "undertaker", id="0", mkstream=True)
+
+    def wait():
+        redis.Redis(port=PORT, protocol=protocol).xreadgroup("w", "carol", {"work": ">"}, block=10_000)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    letter = client.xreadgroup("undertaker", "u", {"work.w.dead": ">"}, block=10_000)
+    check(poison in str(letter) and "dead.reason" in str(letter), "somebody is handed the dead letter")
+    check(client.xpending("work", "w")["pending"] == 0, "its group is done with it")
+    client.xadd("work", {"job": "the next one"})
+    thread.join(10)
+    check(not thread.is_alive(), "and goes on")
+
+
 def pubsub(redis, protocol):
     client = redis.Redis(port=PORT, protocol=protocol, decode_responses=True)
     listener = client.pubsub()
@@ -93,7 +120,7 @@ def main():
     try:
         check(b"listens at" in server.stdout.readline(), "the server listens")
         for protocol in (2, 3):
-            for part in (groups, waiting, pubsub):
+            for part in (groups, waiting, policy, pubsub):
                 part(redis, protocol)
     finally:
         server.terminate()

@@ -8,7 +8,7 @@ In each round some writers add numbered entries, and a group's consumers read an
 server gets SIGKILL, and is begun anew. Then it must hold:
 - every entry whose XADD was answered, in the order of its writer, with its fields, once;
 - no entry pending whose XACK was answered, and none handed out again after that;
-- every entry that is neither acknowledged nor pending is still to be read.
+- every entry that is neither acknowledged nor pending is a dead letter, once, or still to be read.
 Each round goes on with the data of the one before.
 """
 
@@ -60,8 +60,9 @@ class Books:
     def __init__(self):
         self.lock = threading.Lock()
         self.added = {stream: {} for stream in STREAMS}  # id: (writer, number)
-        self.acked = {stream: set() for stream in STREAMS}
+        self.acked = {stream: {} for stream in STREAMS}  # id: when that was confirmed
         self.asked_ack = {stream: set() for stream in STREAMS}
+        self.dead = {stream: set() for stream in STREAMS}
         self.next = [0] * WRITERS
         self.faults = []
 
@@ -92,6 +93,7 @@ def consume(books, name, dice, stop):
     client = connect()
     try:
         while not stop.is_set():
+            asked = time.monotonic()
             read = client.xreadgroup("g", name, {s: ">" for s in STREAMS}, count=dice.choice([1, 5, 20]), block=50)
             # And what others let go of: nobody has had anything else for so long.
             free = dice.choice(STREAMS)
@@ -99,7 +101,8 @@ def consume(books, name, dice, stop):
             for stream, entries in read:
                 ids = [id for id, _ in entries]
                 with books.lock:
-                    again = books.acked[stream].intersection(ids)
+                    # What another one acknowledged meanwhile it may have been handed before that.
+                    again = [id for id in ids if books.acked[stream].get(id, asked) < asked]
                 if again:
                     books.fault(f"{stream}: handed out after its acknowledgement: {sorted(again)[:3]}")
                 # Some are left in hand, or let go of.
@@ -114,7 +117,7 @@ def consume(books, name, dice, stop):
                     books.asked_ack[stream].update(ids)
                 client.xack(stream, "g", *ids)
                 with books.lock:
-                    books.acked[stream].update(ids)
+                    books.acked[stream].update(dict.fromkeys(ids, time.monotonic()))
     except (redis.ConnectionError, redis.TimeoutError):
         pass
 
@@ -147,15 +150,21 @@ def look(books, floors):
             if len(some) < 1000:
                 break
             start = "(" + some[-1]["message_id"]
-        back = books.acked[stream].intersection(pending)
+        dead = [fields["dead.id"] for _, fields in client.xrange(f"{stream}.g.dead")]
+        books.dead[stream] = set(dead)
+        if len(books.dead[stream]) < len(dead):
+            books.fault(f"{stream}: {len(dead)} dead letters of {len(books.dead[stream])} entries")
+        if both := books.dead[stream].intersection(pending):
+            books.fault(f"{stream}: dead letters, and pending: {sorted(both)[:3]}")
+        back = books.acked[stream].keys() & pending.keys()
         if back:
             books.fault(f"{stream}: acknowledged and confirmed, and pending: {sorted(back)[:3]}")
         group = client.xinfo_groups(stream)[0]
         at = number(group["last-delivered-id"])
         for id in there:
             handed = number(id) <= at
-            if handed and id not in pending and id not in books.asked_ack[stream]:
-                books.fault(f"{stream}: {id} was handed out, and is neither pending nor was it ever acknowledged")
+            if handed and id not in pending and id not in books.asked_ack[stream] and id not in books.dead[stream]:
+                books.fault(f"{stream}: {id} was handed out, and is neither pending nor dead nor was it ever acknowledged")
             if not handed and (id in pending or id in books.acked[stream]):
                 books.fault(f"{stream}: {id} is not handed out, and {'pending' if id in pending else 'acknowledged'}")
         # The consumers of the round before are gone: somebody takes over what they held.
@@ -172,6 +181,8 @@ def main():
     server, began = begin(data), time.time()
     for stream in STREAMS:
         connect().xgroup_create(stream, "g", "0", mkstream=True)
+    # In one of them what nobody acknowledges comes again by itself, and not for ever.
+    connect().execute_command("CB.GROUP", "SET", STREAMS[0], "g", "ACKTIMEOUT", 100, "MAXDELIVERIES", 3)
     told = 0
     for round in range(SEED, SEED + ROUNDS):
         dice, stop = random.Random(round), threading.Event()
@@ -197,8 +208,9 @@ def main():
     server.wait()
     assert server.returncode == 0, f"it ends with {server.returncode}"
     shutil.rmtree(data)
-    added, acked = (sum(len(one) for one in all.values()) for all in (books.added, books.acked))
-    print(f"{ROUNDS} rounds with --fsync {FSYNC} in {time.time() - began:.0f} s: {added} entries added, {acked} acknowledged, {told} there; nothing lost, nothing back")
+    added, acked, dead = (sum(len(one) for one in all.values()) for all in (books.added, books.acked, books.dead))
+    assert dead or ROUNDS < 5, "there were no dead letters"
+    print(f"{ROUNDS} rounds with --fsync {FSYNC} in {time.time() - began:.0f} s: {added} entries added, {acked} acknowledged, {dead} dead letters, {told} there; nothing lost, nothing back")
 
 
 main()

@@ -13,5 +13,5 @@ mod strings;
 mod table;
 mod transaction;
 
-pub(super) use streams::{left_at, serve};
+pub(super) use streams::{claims_after, left_at, serve};
 pub(super) use table::{all, find, is_container};

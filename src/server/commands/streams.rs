@@ -4,10 +4,12 @@ use crate::server::command::{Context, Failure};
 use crate::server::resp::{Aggregate, Replies};
 use crate::server::stream::{Entry, Id, Refs, Stream, StreamGroup};
 
+mod bury;
 mod claim;
 mod entries;
 mod groups;
 mod nack;
+mod policy;
 mod read;
 mod refs;
 mod shown;
@@ -16,8 +18,9 @@ pub(super) use claim::COMMANDS as PENDING;
 pub(super) use entries::COMMANDS as ENTRIES;
 pub(super) use groups::COMMANDS as GROUPS;
 pub(super) use nack::COMMANDS as NACK;
+pub(super) use policy::COMMANDS as POLICY;
 pub(super) use read::COMMANDS as READS;
-pub(in crate::server) use read::{left_at, serve};
+pub(in crate::server) use read::{claims_after, left_at, serve};
 pub(super) use refs::COMMANDS as REFS;
 pub(super) use shown::COMMANDS as SHOWN;
 

@@ -23,6 +23,7 @@ const TABLES: &[&[Command]] = &[
     streams::GROUPS,
     streams::PENDING,
     streams::NACK,
+    streams::POLICY,
     streams::REFS,
     streams::SHOWN,
 ];

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Held, Id, Pending, Released, Stream};
+use super::{Held, Id, Pending, Policy, Released, Stream};
 use crate::base::varint::{Take, put_bytes, put_u64};
 use crate::log::Ranges;
 
@@ -62,6 +62,8 @@ pub(in crate::server) enum GroupChange {
     TakenBack {
         ids: Vec<Id>,
     },
+    /// What it does by itself.
+    Told(Policy),
 }
 
 /// About so many ids are in one change: what is written in pieces is cut between changes.
@@ -78,6 +80,7 @@ const SENT_AWAY: u64 = 7;
 const GIVEN: u64 = 8;
 const TAKEN_BACK: u64 = 9;
 const RELEASED: u64 = 10;
+const TOLD: u64 = 11;
 
 /// Adds a change to others; one that goes on where the last one ended becomes part of it.
 pub(super) fn push(changes: &mut Vec<Change>, change: Change) {
@@ -147,6 +150,7 @@ impl GroupChange {
             GroupChange::Met { name, .. } | GroupChange::SentAway { name } => name.len(),
             GroupChange::Given { held, ids } => held.consumer.len() + ID * ids.len(),
             GroupChange::Released { ids, .. } | GroupChange::TakenBack { ids } => ID * ids.len(),
+            GroupChange::Told(policy) => policy.dead_letter.as_ref().map_or(0, |key| key.len()),
         }
     }
 
@@ -160,6 +164,7 @@ impl GroupChange {
             GroupChange::Given { .. } => GIVEN,
             GroupChange::TakenBack { .. } => TAKEN_BACK,
             GroupChange::Released { .. } => RELEASED,
+            GroupChange::Told(_) => TOLD,
         };
         put_u64(out, kind);
         put_bytes(out, group);
@@ -184,6 +189,11 @@ impl GroupChange {
                 put_ids(out, ids);
             }
             GroupChange::TakenBack { ids } => put_ids(out, ids),
+            // None of them can be 0, or empty.
+            GroupChange::Told(Policy { ack_timeout, max_deliveries, dead_letter }) => {
+                put_all(out, &[ack_timeout.unwrap_or(0), max_deliveries.unwrap_or(0)]);
+                put_bytes(out, dead_letter.as_deref().unwrap_or_default());
+            }
         }
     }
 
@@ -204,6 +214,11 @@ impl GroupChange {
             }
             RELEASED => GroupChange::Released { count: take.u64()?, ids: ids(take)? },
             TAKEN_BACK => GroupChange::TakenBack { ids: ids(take)? },
+            TOLD => {
+                let [ack_timeout, max_deliveries] = [take.u64()?, take.u64()?].map(|n| (n > 0).then_some(n));
+                let dead_letter = Some(take.sized()?).filter(|key| !key.is_empty()).map(Arc::from);
+                GroupChange::Told(Policy { ack_timeout, max_deliveries, dead_letter })
+            }
             _ => return None,
         })
     }
@@ -320,6 +335,9 @@ impl Stream {
             let of_group = |change| Change::Group { name: name.clone(), change };
             changes.push(of_group(GroupChange::Made));
             changes.push(of_group(GroupChange::At { last: group.last, read: group.read }));
+            if group.policy != Policy::default() {
+                changes.push(of_group(GroupChange::Told(group.policy.clone())));
+            }
             for consumer in group.consumers.values() {
                 let (name, seen) = (consumer.name.clone(), consumer.seen);
                 changes.push(of_group(GroupChange::Met { name, seen }));

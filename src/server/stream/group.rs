@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::change::GroupChange;
 use super::pending::{Age, once_more};
-use super::{Held, Id, Interval, Pending, Released, Stream};
+use super::{Held, Id, Interval, Pending, Policy, Released, Stream};
 
 /// What a pending entry costs, with its group, by id and by age, and its consumer.
 const PENDING_COST: usize = 176;
 /// What a group, or a consumer, costs beside its name.
-const NAME_COST: usize = 160;
+pub(super) const NAME_COST: usize = 160;
 
 /// A group of consumers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +25,8 @@ pub(in crate::server) struct StreamGroup {
     /// The turn of the next one that is released.
     next_turn: u64,
     pub(super) consumers: BTreeMap<Arc<[u8]>, Consumer>,
+    /// What it does by itself.
+    pub(super) policy: Policy,
     /// About how many bytes of memory it takes, beside its name.
     cost: usize,
     /// What happened since its stream was told.
@@ -174,6 +176,13 @@ impl StreamGroup {
         }
     }
 
+    /// Is told what to do by itself.
+    pub(super) fn tell(&mut self, policy: Policy) {
+        self.cost = self.cost - self.policy.cost() + policy.cost();
+        self.policy = policy.clone();
+        self.changes.push(GroupChange::Told(policy));
+    }
+
     /// Was handed once more what one of its consumers has.
     pub(super) fn again(&mut self, id: Id, now: u64) {
         if let Some(Pending::Held(held)) = self.pending.get_mut(&id) {
@@ -197,6 +206,7 @@ impl StreamGroup {
                 ids.iter().for_each(|id| self.give(*id, held.clone()));
             }
             GroupChange::Released { count, ids } => ids.iter().for_each(|id| self.release(*id, count)),
+            GroupChange::Told(policy) => self.tell(policy),
         }
     }
 }

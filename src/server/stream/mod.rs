@@ -17,6 +17,7 @@
 //! - An entry is what was added: its fields are in one piece of memory, shared with whoever reads it.
 //! - What is pending is in three places: with its group in order of ids, which says whose it is, if it is anybody's; there in the order in
 //!   which it may be claimed; and with its consumer. They change together.
+//! - A group does nothing by itself, unless it was told to (`policy.rs`); and then only as somebody reads.
 //! - What happens is noted as what it did (`change.rs`), where somebody writes it down; what was noted makes the same stream again.
 //! - Costs are counted as they change, never anew.
 
@@ -27,6 +28,7 @@ mod fields;
 mod group;
 mod id;
 mod pending;
+mod policy;
 mod refs;
 mod release;
 mod trim;
@@ -40,7 +42,8 @@ pub(super) use fields::Fields;
 pub(super) use group::{Consumer, StreamGroup};
 pub(super) use id::NoInterval;
 pub(super) use id::{GivenId, Id, Interval};
-pub(super) use pending::{Claim, Held, Pending, Read, Released, TakenOver, once_more};
+pub(super) use pending::{Claim, Claimable, Held, Pending, Read, Released, TakeOver, TakenOver, once_more};
+pub(super) use policy::Policy;
 pub(super) use refs::{Deleted, Refs};
 pub(super) use release::{Blame, Release};
 pub(super) use trim::{Keep, Limits, Trim};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::policy::MOST_SPENT;
 use super::{Entry, Id, Interval, Stream, StreamGroup};
 
 /// An entry that was handed over, and not acknowledged.
@@ -111,6 +112,31 @@ pub(in crate::server) struct Claim<'a> {
     pub(in crate::server) force: bool,
 }
 
+/// What may be claimed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Claimable {
+    /// Only what was handed over so many milliseconds ago, or more.
+    pub(in crate::server) min_idle: u64,
+    /// What was handed over so often is spent.
+    pub(in crate::server) limit: Option<u64>,
+}
+
+impl Claimable {
+    fn is_spent(self, pending: &Pending) -> bool {
+        self.limit.is_some_and(|limit| pending.count() >= limit)
+    }
+}
+
+/// What a reader took over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::server) struct TakeOver {
+    pub(in crate::server) taken: Vec<TakenOver>,
+    /// It would be its, and is spent: nobody's, still pending.
+    pub(in crate::server) spent: Vec<Id>,
+    /// The consumer was.
+    pub(in crate::server) made: bool,
+}
+
 /// What `XAUTOCLAIM` did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::server) struct AutoClaim {
@@ -119,6 +145,8 @@ pub(in crate::server) struct AutoClaim {
     pub(in crate::server) claimed: Vec<Id>,
     /// Those that are gone from the stream, and are pending no more.
     pub(in crate::server) gone: Vec<Id>,
+    /// Those that are spent, and pending still.
+    pub(in crate::server) spent: Vec<Id>,
     pub(in crate::server) made: bool,
 }
 
@@ -159,33 +187,38 @@ impl Stream {
         })?
     }
 
-    /// Gives a consumer what others left lying for so long, or released, whatever has waited longest first; answers what these are,
-    /// and whether it was made.
+    /// Gives a consumer what others left lying for so long, or released, whatever has waited longest first.
     pub(in crate::server) fn take_over(
         &mut self,
         group: &[u8],
-        (read, min_idle): (Read<'_>, u64),
+        (read, of): (Read<'_>, Claimable),
         now: u64,
-    ) -> Option<(Vec<TakenOver>, bool)> {
+    ) -> Option<TakeOver> {
         self.with_group(group, |stream, group| {
-            let left = group.by_age().take_while(|(_, pending)| pending.is_left(min_idle, now));
+            let mut done = TakeOver::default();
+            let left = group.by_age().take_while(|(_, pending)| pending.is_left(of.min_idle, now));
             // What is gone stays pending: it is told of by claiming it by its id.
-            let left = left.filter(|(id, _)| stream.get(*id).is_some()).take(read.most);
-            let taken = |(id, pending): (Id, &Pending)| TakenOver {
-                id,
-                idle: pending.idle(now),
-                count: pending.count(),
-            };
-            let taken: Vec<TakenOver> = left.map(taken).collect();
-            if taken.is_empty() {
-                return (taken, false);
+            for (id, pending) in left.filter(|(id, _)| stream.get(*id).is_some()) {
+                if done.taken.len() == read.most || done.spent.len() == MOST_SPENT {
+                    break;
+                }
+                match of.is_spent(pending) {
+                    true => done.spent.push(id),
+                    false => {
+                        let (idle, count) = (pending.idle(now), pending.count());
+                        done.taken.push(TakenOver { id, idle, count });
+                    }
+                }
             }
-            let (consumer, made) = group.meet(read.consumer, now);
-            for TakenOver { id, count, .. } in &taken {
-                let consumer = consumer.clone();
-                group.give(*id, Held { consumer, delivered: now, count: once_more(*count) });
+            if !done.taken.is_empty() {
+                let (consumer, made) = group.meet(read.consumer, now);
+                done.made = made;
+                for TakenOver { id, count, .. } in &done.taken {
+                    let consumer = consumer.clone();
+                    group.give(*id, Held { consumer, delivered: now, count: once_more(*count) });
+                }
             }
-            (taken, made)
+            done
         })
     }
 
@@ -255,15 +288,17 @@ impl Stream {
     pub(in crate::server) fn auto_claim(
         &mut self,
         group: &[u8],
-        (claim, from, most): (Claim<'_>, Id, usize),
+        (claim, limit, from, most): (Claim<'_>, Option<u64>, Id, usize),
         now: u64,
     ) -> Option<AutoClaim> {
         self.with_group(group, |stream, group| {
             let mut done = AutoClaim::default();
+            let of = Claimable { min_idle: claim.min_idle, limit };
             let (mut looked, mut left) = (most.saturating_mul(LOOKED_AT), most);
             let mut next = Some(from);
             while looked > 0
                 && left > 0
+                && done.spent.len() < MOST_SPENT
                 && let Some((id, pending)) = next.and_then(|from| group.pending.range(from..).next())
             {
                 let id = *id;
@@ -272,7 +307,10 @@ impl Stream {
                     group.take_back(id);
                     done.gone.push(id);
                     left -= 1;
-                } else if pending.is_left(claim.min_idle, now) {
+                } else if pending.is_left(of.min_idle, now) && of.is_spent(pending) {
+                    done.spent.push(id);
+                    left -= 1;
+                } else if pending.is_left(of.min_idle, now) {
                     let before = pending.count();
                     done.made |= claim.take(group, (id, before), now);
                     done.claimed.push(id);

@@ -26,7 +26,7 @@ const MOST: usize = 128 << 10;
 const WORDS: &str = "a b c a b c s g h g h one two 0 1 2 3 0-0 1-1 2-0 5 7-* * $ > - + ~ = (1 (2-1 ( 10 100 -1 -0 +1 01 0x1 1.5 1e3 nan inf -inf \
     9223372036854775807 9223372036854775808 -9223372036854775808 18446744073709551615 18446744073709551616 4294967295 4294967296 \
     18446744073709551615-18446744073709551615 STREAMS STREAMS GROUP COUNT BLOCK NOACK CLAIM MAXLEN MINID LIMIT NOMKSTREAM MKSTREAM KEEPREF \
-    DELREF ACKED IDS FAIL SILENT FATAL FORCE JUSTID LASTID IDLE TIME RETRYCOUNT ENTRIESREAD ENTRIESADDED MAXDELETEDID FULL REV EX PX EXAT PXAT \
+    DELREF ACKED IDS FAIL SILENT FATAL FORCE JUSTID LASTID IDLE TIME RETRYCOUNT ENTRIESREAD ACKTIMEOUT MAXDELIVERIES DEADLETTER ENTRIESADDED MAXDELETEDID FULL REV EX PX EXAT PXAT \
     KEEPTTL GET NX XX GT LT MATCH TYPE stream string SETNAME AUTH LIB-NAME ON OFF SKIP ID ADDR LADDR USER SKIPME yes no normal pubsub ALL * ? [a-c] \
     maxmemory maxclients timeout stream-node-max-entries stream-node-max-bytes proto-max-bulk-len notify-keyspace-events KEA 1mb 0 3 2";
 
@@ -49,7 +49,7 @@ fn command(rng: &mut Rng, commands: &[&Command], at: u64) -> Vec<Vec<u8>> {
     // Streams are what it is for.
     let command = loop {
         let command = any(rng, commands);
-        if command.name.starts_with('x') || rng.u8(0..3) == 0 {
+        if command.name.starts_with('x') || command.name.starts_with("cb") || rng.u8(0..3) == 0 {
             break command;
         }
     };

@@ -6,6 +6,7 @@ mod edges;
 mod fuzz;
 mod kept;
 mod later;
+mod policy;
 mod refused;
 mod sessions;
 mod streams;

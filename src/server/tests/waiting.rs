@@ -9,7 +9,7 @@ use smol::LocalExecutor;
 use super::sessions::{Pipe, Place};
 
 /// A client at the other end of a session's pipe.
-struct Guest(Pipe);
+pub(super) struct Guest(Pipe);
 
 impl Guest {
     fn new<'a>(place: &'a Place, executor: &LocalExecutor<'a>) -> Guest {
@@ -18,12 +18,12 @@ impl Guest {
         Guest(other)
     }
 
-    async fn say(&mut self, line: &str) {
+    pub(super) async fn say(&mut self, line: &str) {
         self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
     }
 
     /// Reads what was wanted; ends of line are shown as blanks.
-    async fn hears(&mut self, wanted: &str) {
+    pub(super) async fn hears(&mut self, wanted: &str) {
         let mut heard = vec![0; wanted.len() + wanted.matches(' ').count() + 2];
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\r\n", " ").trim_end().to_string();
         let mut read = 0;
@@ -57,21 +57,21 @@ impl Guest {
         self.hears(count).await;
     }
 
-    async fn asks(&mut self, line: &str, wanted: &str) {
+    pub(super) async fn asks(&mut self, line: &str, wanted: &str) {
         self.say(line).await;
         self.hears(wanted).await;
     }
 }
 
 /// Runs with a place that has so many guests.
-fn with<const N: usize>(run: impl AsyncFnOnce(&Place, [Guest; N])) {
+pub(super) fn with<const N: usize>(run: impl AsyncFnOnce(&Place, [Guest; N])) {
     let place = Place::new();
     let executor = LocalExecutor::new();
     let guests = std::array::from_fn(|_| Guest::new(&place, &executor));
     smol::block_on(executor.run(run(&place, guests)));
 }
 
-async fn until_waiting(place: &Place, many: usize) {
+pub(super) async fn until_waiting(place: &Place, many: usize) {
     while place.shared.world().waiting.len() != many {
         smol::future::yield_now().await;
     }

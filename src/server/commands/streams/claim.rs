@@ -1,7 +1,8 @@
 //! What is pending: listing it, and taking over what others left lying.
 
 use super::{
-    change, count, group, is, name_fits, no_key_or_group, number, put_entry, put_ids, put_len, put_number,
+    bury, change, count, group, is, name_fits, no_key_or_group, number, put_entry, put_ids, put_len,
+    put_number,
 };
 use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::notify::Class;
@@ -183,7 +184,11 @@ fn xautoclaim(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let (name, consumer) = (cx.request.get(2).unwrap_or_default(), cx.request.get(3).unwrap_or_default());
     let (now, min_idle) = (cx.millis, u64::try_from(min_idle).unwrap_or(0));
     let claim = Claim { consumer, min_idle, delivered: now, count: None, quiet, force: false };
-    let done = change(cx, 1, |stream| stream.auto_claim(name, (claim, from, most), now))?.unwrap_or_default();
+    let place = (cx.state.db, cx.request.get(1).unwrap_or_default());
+    let limit = bury::limit(cx.world, place, name);
+    let done = change(cx, 1, |stream| stream.auto_claim(name, (claim, limit, from, most), now))?;
+    let done = done.unwrap_or_default();
+    bury::bury(cx.world, place, name, &done.spent, now);
     cx.out.array(3);
     cx.out.bulk_of(done.next);
     hand_over(cx, &done.claimed, (quiet, done.made));

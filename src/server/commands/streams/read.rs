@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::{count, id, is, name_fits, no_group, put_entries, put_entry, put_number, put_parts, stream};
+use super::{
+    bury, count, id, is, name_fits, no_group, put_entries, put_entry, put_number, put_parts, stream,
+};
 use crate::base::Moment;
 use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::notify::Class;
 use crate::server::resp::{Aggregate, Protocol, Replies};
 use crate::server::state::Waits;
-use crate::server::stream::{Entry, Id, Interval, Read, Stream, TakenOver};
+use crate::server::stream::{Claimable, Entry, Id, Interval, Read, Stream, TakeOver, TakenOver};
 use crate::server::waiting::{GroupRead, Waiter};
 use crate::server::world::World;
 
@@ -213,16 +215,24 @@ fn serve_key(
     };
     let read = Read { consumer: &group.consumer, most, no_ack: group.no_ack };
     let made = if behind == Id::MAX {
-        let handed = world.keys.change_stream(db, key, |stream| hand_over(stream, (group, read), now));
-        let Some((taken, new, made)) = handed.filter(|(taken, new, _)| !taken.is_empty() || new.is_some())
+        let claims = claims_after(world, (db, key), group).map(|min_idle| {
+            let limit = bury::limit(world, (db, key), &group.group);
+            Claimable { min_idle, limit }
+        });
+        let hand_over = |stream: &mut Stream| hand_over(stream, (&group.group, read, claims), now);
+        let Some((TakeOver { taken, spent, made }, new)) = world.keys.change_stream(db, key, hand_over)
         else {
             return false;
         };
+        bury::bury(world, (db, key), &group.group, &spent, now);
+        if taken.is_empty() && new.is_none() {
+            return false;
+        }
         let Ok(Some(stream)) = world.keys.stream(db, key) else { return false };
         name(out, key);
         let new = new.into_iter().flat_map(|of| stream.range(of));
         match group.claim {
-            None => put_entries(out, new),
+            None => put_entries(out, taken.iter().filter_map(|taken| stream.get(taken.id)).chain(new)),
             Some(_) => put_claimed(out, (stream, &taken), new),
         }
         made
@@ -244,18 +254,18 @@ fn serve_key(
     true
 }
 
-/// Hands a consumer what it claims, and what is new as far as it wants that much; answers both, and whether it was made.
+/// Hands a consumer what it claims, and what is new as far as it wants that much.
 fn hand_over(
     stream: &mut Stream,
-    (group, read): (&GroupRead, Read<'_>),
+    (group, read, claims): (&[u8], Read<'_>, Option<Claimable>),
     now: u64,
-) -> (Vec<TakenOver>, Option<Interval>, bool) {
-    let claim = group.claim.and_then(|min_idle| stream.take_over(&group.group, (read, min_idle), now));
-    let (taken, mut made) = claim.unwrap_or_default();
-    let read = Read { most: read.most - taken.len(), ..read };
-    let new = if read.most > 0 { stream.read_new(&group.group, read, now) } else { None };
-    made |= new.is_some_and(|(_, made)| made);
-    (taken, new.map(|(of, _)| of), made)
+) -> (TakeOver, Option<Interval>) {
+    let claim = claims.and_then(|of| stream.take_over(group, (read, of), now));
+    let mut done = claim.unwrap_or_default();
+    let read = Read { most: read.most - done.taken.len(), ..read };
+    let new = if read.most > 0 { stream.read_new(group, read, now) } else { None };
+    done.made |= new.is_some_and(|(_, made)| made);
+    (done, new.map(|(of, _)| of))
 }
 
 /// Each with how long nobody had touched it, and how often it had been handed over.
@@ -276,9 +286,22 @@ fn put_claimed<'a>(
     });
 }
 
-/// When a stream's first pending entry has been left lying for as long as a group's reader asks for.
-pub(in crate::server) fn left_at(world: &World, (db, key): (usize, &[u8]), group: &GroupRead) -> Option<u64> {
-    world.keys.stream(db, key).ok()??.left_at(&group.group, group.claim?)
+/// How long a stream's entries have to be left lying until a group's reader is handed them: as long as it asks for, or as the group was told. One
+/// that acknowledges all at once is handed no such ones unless it asks.
+pub(in crate::server) fn claims_after(
+    world: &World,
+    (db, key): (usize, &[u8]),
+    read: &GroupRead,
+) -> Option<u64> {
+    let of_group =
+        || world.keys.stream(db, key).ok()??.groups.get(read.group.as_slice())?.policy().ack_timeout;
+    read.claim.or_else(|| of_group().filter(|_| !read.no_ack))
+}
+
+/// When a stream's first pending entry has been left lying for so long.
+pub(in crate::server) fn left_at(world: &World, (db, key): (usize, &[u8]), read: &GroupRead) -> Option<u64> {
+    let claims = claims_after(world, (db, key), read)?;
+    world.keys.stream(db, key).ok()??.left_at(&read.group, claims)
 }
 
 fn name(out: &mut Replies<'_>, key: &[u8]) {

@@ -14,7 +14,7 @@ pub(in crate::server) fn line(dice: &mut Dice, at: u64) -> String {
     let id = 1 + dice.below(at);
     let value = "v".repeat([1, 30, 700][dice.below(3) as usize]);
     let [few, time] = [4, 2].map(|most| dice.below(most));
-    match dice.below(62) {
+    match dice.below(65) {
         0 => format!("DEL {key}"),
         1 => format!("RENAME {key} {other}"),
         2 => format!("EXPIRE {key} 1000"),
@@ -61,6 +61,8 @@ pub(in crate::server) fn line(dice: &mut Dice, at: u64) -> String {
         51 | 52 => format!("XREADGROUP GROUP {group} {consumer} COUNT 2 CLAIM {few} STREAMS {key} >"),
         53 => format!("XNACK {key} {group} FATAL IDS 1 {id} FORCE"),
         54 => format!("XNACK {key} {group} FAIL RETRYCOUNT {few} IDS 2 {} {id}", id + 1),
+        62 | 63 => format!("CB.GROUP SET {key} {group} MAXDELIVERIES {few} ACKTIMEOUT {time}"),
+        64 => format!("CB.GROUP SET {key} {group} DEADLETTER d"),
         55..=57 => format!("XNACK {key} {group} SILENT IDS 3 {} {id} {}", id + 1, id + 2),
         31 => {
             let all = (0..3).map(|_| line(dice, at)).filter(|line| line.starts_with('X')).collect::<Vec<_>>();

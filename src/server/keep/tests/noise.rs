@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::server::keep::note::{NoRecord, Note, Reader, What, Writer, put_entry, take_entry};
-use crate::server::stream::{Change, Fields, GroupChange, Id};
+use crate::server::stream::{Change, Fields, GroupChange, Id, Policy};
 
 fn change() -> impl Strategy<Value = Change> {
     let (name, id) = (prop::collection::vec(any::<u8>(), 0..9), (any::<u64>(), any::<u64>()));
@@ -18,6 +18,12 @@ fn change() -> impl Strategy<Value = Change> {
         }),
         (name.clone(), prop::collection::vec(id.clone(), 0..9)).prop_map(|(name, ids)| {
             Change::Group { name: name.into(), change: GroupChange::TakenBack { ids } }
+        }),
+        (name.clone(), any::<[u64; 2]>(), name.clone()).prop_map(|(name, [time, most], key)| {
+            let dead_letter = (!key.is_empty()).then(|| key.into());
+            let [ack_timeout, max_deliveries] = [time, most].map(|number| (number > 0).then_some(number));
+            let policy = Policy { ack_timeout, max_deliveries, dead_letter };
+            Change::Group { name: name.into(), change: GroupChange::Told(policy) }
         }),
         (name, prop::collection::vec(id, 0..9), any::<u64>()).prop_map(|(name, ids, count)| {
             Change::Group { name: name.into(), change: GroupChange::Released { count, ids } }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::change::GroupChange;
-use super::super::{Blame, Keep, Limits, Read, Refs, Release, Trim};
+use super::super::{Blame, Claimable, Keep, Limits, Policy, Read, Refs, Release, Trim};
 use super::*;
 use crate::base::varint::Take;
 
@@ -77,6 +77,7 @@ fn check(stream: &Stream, model: &BTreeMap<Id, Fields>) {
         let free = group.pending.values().filter(|pending| pending.consumer().is_none());
         assert_eq!(free.count(), group.released());
         cost += name.len() + 160 + group.pending() * 176;
+        cost += group.policy().dead_letter.as_ref().map_or(0, |key| key.len() + 160);
         cost += group.consumers().map(|one| one.name.len() + 160).sum::<usize>();
     }
     assert_eq!(stream.cost(), cost);
@@ -219,9 +220,13 @@ proptest! {
                     if let Some((claimed, _)) = stream.claim(group, (claim, &ids), now) {
                         prop_assert!(claimed.iter().all(|id| model.contains_key(id)));
                     }
-                    if let Some(done) = stream.auto_claim(group, (claim, ids[0], 2), now) {
+                    let limit = (at % 3 == 0).then_some(2);
+                    if let Some(done) = stream.auto_claim(group, (claim, limit, ids[0], 2), now) {
                         prop_assert!(done.claimed.iter().all(|id| model.contains_key(id)));
                         prop_assert!(done.gone.iter().all(|id| !model.contains_key(id)));
+                        let count = |id: &Id| stream.groups[&group[..]].deliveries(*id);
+                        prop_assert!(done.spent.iter().all(|id| count(id) >= Some(2) && limit.is_some()));
+                        prop_assert!(done.claimed.iter().all(|id| limit.is_none() || count(id) <= Some(2)));
                     }
                 }
                 Step::TakeOver(group, consumer, most, min_idle) => {
@@ -232,12 +237,23 @@ proptest! {
                     let there = stream.groups.get(&group[..]).map(|group| &group.pending);
                     let mut wanted: Vec<_> = there.into_iter().flatten().filter(is_left).collect();
                     wanted.sort_by_key(|(id, pending)| (pending.age(), **id));
-                    let wanted: Vec<_> =
-                        wanted.into_iter().take(most).map(|(id, old)| (*id, old.idle(now), old.count())).collect();
-                    let read = Read { consumer, most, no_ack: false };
-                    let (taken, _) = stream.take_over(group, (read, min_idle), now).unwrap_or_default();
-                    let found = taken.iter().map(|taken| (taken.id, taken.idle, taken.count));
+                    let all = wanted.into_iter().map(|(id, old)| (*id, old.idle(now), old.count()));
+                    let limit = (min_idle % 2 == 0).then_some(2);
+                    let (mut wanted, mut spent) = (Vec::new(), Vec::new());
+                    for one in all {
+                        if wanted.len() == most {
+                            break;
+                        }
+                        if limit.is_some_and(|limit| one.2 >= limit) { spent.push(one.0) } else { wanted.push(one) }
+                    }
+                    let (read, of) = (Read { consumer, most, no_ack: false }, Claimable { min_idle, limit });
+                    let done = stream.take_over(group, (read, of), now).unwrap_or_default();
+                    let found = done.taken.iter().map(|taken| (taken.id, taken.idle, taken.count));
                     prop_assert!(found.eq(wanted.iter().copied()));
+                    prop_assert_eq!(done.spent, spent);
+                    let dead_letter = (most % 2 == 0).then(|| b"some key"[..].into());
+                    let policy = Policy { ack_timeout: limit, max_deliveries: None, dead_letter };
+                    stream.set_policy(group, policy);
                     let is_mine = |id: Id| {
                         let group = &stream.groups[&group[..]];
                         group.pending[&id].consumer().is_some_and(|name| **name == *consumer)
