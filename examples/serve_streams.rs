@@ -1,9 +1,10 @@
 //! Shows a server inside an application: a client publishes orders to a stream, over a socket as any client of Redis does, and the
-//! application's own consumers, who fall ill now and then, make of each a message of a topic. What nobody can make is put aside.
+//! application's own consumers, who fall ill now and then, make of each a message of a topic. What nobody can make the group puts aside by
+//! itself, and somebody hears of it.
 //!
 //! ```text
 //!   client ──XADD──▶ stream orders ──group kitchen──▶ ann, bob ──▶ topic plates ──▶ group waiter
-//!                                                        └──▶ stream orders.kitchen.dead
+//!                                        └── after 3 times ──▶ stream orders.kitchen.dead ──group office──▶ eve
 //! ```
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
@@ -42,9 +43,13 @@ async fn example() -> Result<(), Fault> {
 
     let kitchen = server.stream("orders").group("kitchen");
     let (ann, bob) = (kitchen.consumer("ann").await?, kitchen.consumer("bob").await?);
+    // As a client of any language would tell it.
+    let told = server.command(["CB.GROUP", "SET", "orders", "kitchen", "MAXDELIVERIES", "3"]).await?;
+    assert_eq!(told, Reply::Status("OK".into()));
+    let eve = server.stream("orders.kitchen.dead").group("office").consumer("eve").await?;
     let (ends, over) = async_channel::bounded(1);
     let day = Day { plates: plates.clone(), left: AtomicUsize::new(ORDERS), ends, over };
-    future::try_join3(day.cook(ann), day.cook(bob), order(server.local_addr())).await?;
+    future::try_join4(day.cook(ann), day.cook(bob), day.write_off(eve), order(server.local_addr())).await?;
     plates.settled().await?;
 
     let (served, dead) =
@@ -80,7 +85,6 @@ impl Day {
     async fn make(&self, order: ServedDelivery) -> Result<(), Fault> {
         let dish = String::from_utf8_lossy(order.field("dish").unwrap_or_default()).into_owned();
         match (dish.as_str(), order.attempt()) {
-            ("phoenix", 3..) => order.dead_letter("nobody can make this").await?,
             ("phoenix", _) => return Ok(order.nack().await?),
             // Falls ill with it in hand: it comes again, to whoever is free.
             (dish, 1) if dish.ends_with('7') => return Ok(()),
@@ -90,10 +94,24 @@ impl Day {
                 order.ack().await?;
             }
         }
+        self.done();
+        Ok(())
+    }
+
+    async fn write_off(&self, orders: ServedConsumer) -> Result<(), Fault> {
+        let orders = orders.take_until(self.over.recv()).map_err(Fault::from);
+        let write_off = async |order: ServedDelivery| {
+            order.ack().await?;
+            self.done();
+            Ok(())
+        };
+        orders.try_for_each(write_off).await
+    }
+
+    fn done(&self) {
         if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.ends.close();
         }
-        Ok(())
     }
 }
 

@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 const TURN: usize = 256;
 
 /// A group of a stream, to consume from; made by [`ServedStream::group`].
+///
+/// What `CB.GROUP` told it of dead letters counts here too: what was handed over `MAXDELIVERIES` times goes to the stream of dead letters when it would
+/// be claimed once more. Of its `ACKTIMEOUT` [`claim_after`](ServedGroup::claim_after) takes the place.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is consumed before there is a consumer"]
 pub struct ServedGroup {
