@@ -177,11 +177,11 @@ def main():
         return
     ports = [22001, 22002]
     with open("/dev/null", "w") as log:
-        servers = [
-            start([redis, "--save", "", "--port", str(ports[0])], log),
-            start([binary(), "serve", "--listen", f"127.0.0.1:{ports[1]}"], log),
-        ]
+        here = [binary(), "serve", "--listen", f"127.0.0.1:{ports[1]}"]
+        servers = []
         try:
+            for command in ([redis, "--save", "", "--port", str(ports[0])], here):
+                servers.append(start(command, log))
             found = [text for seed in range(first, first + seeds) if (text := differs(seed, ports))]
         finally:
             for server in servers:
