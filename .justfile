@@ -27,6 +27,14 @@ bench *args:
 # The comparisons with a stated target: one number each, PASS or SHORT.
 gates: (bench "gates")
 
+# Locks and atomics under the schedule explorer.
+explore *args:
+    .ci/explore {{args}}
+
+# The server, by Redis's suite, client libraries and programs: what takes a minute of it.
+server-gates:
+    tests/gates/quick.sh
+
 # Everything a change must pass.
 ci:
     .ci/run
