@@ -209,3 +209,17 @@ fn who_waits_is_told_what_the_group_does_by_itself() {
         b.hears("*1 *2 $1 s *1 *2 $3 2-0 *2 $1 f $1 w").await;
     });
 }
+
+#[test]
+fn who_watches_a_stream_hears_of_dead_letters() {
+    for claims in ["XAUTOCLAIM s g b 0 0 JUSTID", "XREADGROUP GROUP g b CLAIM 0 STREAMS s >"] {
+        for watched in ["s", "s.g.dead"] {
+            let (mut desk, mut guest) = told("MAXDELIVERIES 1");
+            let mut other = desk.guest();
+            desk.say(&mut other, "XREADGROUP GROUP g a STREAMS s >");
+            desk.say(&mut guest, &format!("WATCH {watched}\r\nMULTI\r\nPING"));
+            desk.say(&mut other, claims);
+            assert_eq!(desk.say(&mut guest, "EXEC"), "*-1", "{claims} {watched}");
+        }
+    }
+}

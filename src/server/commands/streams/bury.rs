@@ -43,6 +43,7 @@ pub(super) fn bury(world: &mut World, (db, key): (usize, &[u8]), group: &[u8], i
     let buried = world.keys.change_stream(db, &dead, add).unwrap_or_default();
     world.keys.change_stream(db, key, |stream| stream.ack(group, &buried));
     world.mark(db, &dead);
+    world.watched.mark(db, key);
     buried.iter().for_each(|_| world.notify(Class::Stream, "xadd", db, &dead));
 }
 
