@@ -223,3 +223,17 @@ fn who_watches_a_stream_hears_of_dead_letters() {
         }
     }
 }
+
+#[test]
+fn no_dead_letter_key_is_none_whatever_is_in_the_empty_one() {
+    let (mut desk, mut guest) = told("DEADLETTER lost");
+    let table = [
+        ("SET \"\" word", "+OK"),
+        ("CB.GROUP SET s g DEADLETTER \"\"", "+OK"),
+        ("CB.GROUP GET s g", "*6 $11 ack-timeout :0 $14 max-deliveries :0 $11 dead-letter $8 s.g.dead"),
+        ("DEL \"\"", ":1"),
+        ("RENAME s \"\"", "+OK"),
+        ("CB.GROUP SET \"\" g DEADLETTER \"\"", "+OK"),
+    ];
+    says(&mut desk, &mut guest, &table);
+}
