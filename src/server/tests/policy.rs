@@ -237,3 +237,17 @@ fn no_dead_letter_key_is_none_whatever_is_in_the_empty_one() {
     ];
     says(&mut desk, &mut guest, &table);
 }
+
+#[test]
+fn who_makes_dead_letters_as_it_begins_to_wait_is_handed_them() {
+    with::<1>(async |_, [mut a]| {
+        a.asks("XADD s 1 f v", "$3 1-0").await;
+        a.asks("XGROUP CREATE s g 0", "+OK").await;
+        a.asks("XGROUP CREATE s.g.dead g 0 MKSTREAM", "+OK").await;
+        a.asks("CB.GROUP SET s g ACKTIMEOUT 1000000 MAXDELIVERIES 1", "+OK").await;
+        a.asks("XREADGROUP GROUP g a STREAMS s >", ENTRY).await;
+        a.asks("XCLAIM s g a 0 1 IDLE 1000000 JUSTID", "*1 $3 1-0").await;
+        a.say("XREADGROUP GROUP g a BLOCK 0 STREAMS s.g.dead s > >").await;
+        a.hears("*1 *2 $8 s.g.dead *1 *2 $15").await;
+    });
+}
