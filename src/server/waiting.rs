@@ -139,9 +139,10 @@ impl Waiting {
         numbers.filter_map(|number| self.waiters.get(number)).for_each(|waiter| waiter.client.nudge());
     }
 
-    /// All keys may have been.
+    /// All keys may have been, and what groups do by themselves.
     pub(super) fn mark_all(&mut self) {
         self.marked.extend(self.keys.keys().cloned());
+        self.waiters.values().for_each(|waiter| waiter.client.nudge());
     }
 
     pub(super) fn is_marked(&self) -> bool {

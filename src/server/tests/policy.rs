@@ -251,3 +251,18 @@ fn who_makes_dead_letters_as_it_begins_to_wait_is_handed_them() {
         a.hears("*1 *2 $8 s.g.dead *1 *2 $15").await;
     });
 }
+
+#[test]
+fn who_waits_is_told_what_another_group_does_that_takes_the_place_of_its_own() {
+    with::<2>(async |place, [mut b, mut writer]| {
+        writer.asks("XGROUP CREATE s g $ MKSTREAM", "+OK").await;
+        writer.asks("XADD t 1 f v", "$3 1-0").await;
+        writer.asks("XGROUP CREATE t g 0", "+OK").await;
+        writer.asks("CB.GROUP SET t g ACKTIMEOUT 50", "+OK").await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        writer.asks("XREADGROUP GROUP g a STREAMS t >", "*1 *2 $1 t *1 *2 $3 1-0 *2 $1 f $1 v").await;
+        writer.asks("RENAME t s", "+OK").await;
+        b.hears(ENTRY).await;
+    });
+}
