@@ -266,3 +266,17 @@ fn who_waits_is_told_what_another_group_does_that_takes_the_place_of_its_own() {
         b.hears(ENTRY).await;
     });
 }
+
+#[test]
+fn who_waits_is_handed_what_is_made_older_than_its_time() {
+    with::<2>(async |place, [mut b, mut writer]| {
+        writer.asks("XADD s 1 f v", "$3 1-0").await;
+        writer.asks("XGROUP CREATE s g 0", "+OK").await;
+        writer.asks("CB.GROUP SET s g ACKTIMEOUT 1000000", "+OK").await;
+        writer.asks("XREADGROUP GROUP g a STREAMS s >", ENTRY).await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        writer.asks("XCLAIM s g a 0 1 IDLE 1000000 JUSTID", "*1 $3 1-0").await;
+        b.hears(ENTRY).await;
+    });
+}
