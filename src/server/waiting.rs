@@ -208,6 +208,10 @@ fn serve_once(world: &mut World, now: u64) {
             // Put back, so that it is taken out with its keys.
             let client = waiter.client.clone();
             if !served && let Some(group) = &waiter.group {
+                // There were more dead letters than are buried at a time: what is behind them is for it.
+                if left_at(world, (db, &key), group).is_some_and(|at| at <= now) {
+                    client.nudge();
+                }
                 empty.entry(group.wants()).or_default().insert(group.group.clone());
             }
             world.waiting.waiters.insert(number, waiter);

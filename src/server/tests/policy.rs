@@ -280,3 +280,25 @@ fn who_waits_is_handed_what_is_made_older_than_its_time() {
         b.hears(ENTRY).await;
     });
 }
+
+#[test]
+fn who_waits_is_handed_what_is_behind_many_dead_letters() {
+    with::<2>(async |place, [mut b, mut writer]| {
+        writer.asks("XGROUP CREATE s g 0 MKSTREAM", "+OK").await;
+        writer.asks("CB.GROUP SET s g ACKTIMEOUT 1000000 MAXDELIVERIES 1", "+OK").await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        writer.asks("MULTI", "+OK").await;
+        let mut ids = String::new();
+        for id in 1..=600 {
+            writer.asks(&format!("XADD s {id} f v"), "+QUEUED").await;
+            ids += &format!(" {id}");
+        }
+        writer.asks("XGROUP SETID s g 600", "+QUEUED").await;
+        writer.asks(&format!("XNACK s g FATAL FORCE IDS 599{}", &ids[..ids.len() - 4]), "+QUEUED").await;
+        writer.asks("XNACK s g FAIL FORCE IDS 1 600", "+QUEUED").await;
+        writer.say("EXEC").await;
+        b.hears("*1 *2 $1 s *1 *2 $5 600-0 *2 $1 f $1 v").await;
+        writer.say("PING").await;
+    });
+}
