@@ -3,6 +3,7 @@
 use super::commands::check;
 use super::desk::{Desk, Guest};
 use super::waiting::{until_waiting, with};
+use crate::sim::SimDisk;
 
 const NEVER: &str = "it was handed over as often as its group allows, and never acknowledged";
 
@@ -300,5 +301,51 @@ fn who_waits_is_handed_what_is_behind_many_dead_letters() {
         writer.say("EXEC").await;
         b.hears("*1 *2 $1 s *1 *2 $5 600-0 *2 $1 f $1 v").await;
         writer.say("PING").await;
+    });
+}
+
+/// A transaction that has written as much as has room in a commit leaves them to the next one who reads.
+#[test]
+fn no_stream_is_made_for_dead_letters_before_there_is_room_for_one() {
+    let mut desk = Desk::kept(&SimDisk::new(1)).unwrap();
+    let (mut guest, value) = (desk.guest(), "v".repeat(3000));
+    desk.say(&mut guest, "XADD s 1 f v\r\nXGROUP CREATE s g 0\r\nCB.GROUP SET s g MAXDELIVERIES 1");
+    desk.say(&mut guest, "XREADGROUP GROUP g a STREAMS s >\r\nMULTI");
+    desk.say(&mut guest, &format!("XADD t 1 f {value}\r\nXADD t 2 f {value}\r\nXADD t 3 f {value}"));
+    let claims = "XREADGROUP GROUP g b CLAIM 0 STREAMS s >";
+    let table = [
+        (claims, "+QUEUED"),
+        ("EXISTS s.g.dead", "+QUEUED"),
+        ("EXEC", "*5 $3 1-0 $3 2-0 $3 3-0 *-1 :0"),
+        ("XPENDING s g", "*4 :1 $3 1-0 $3 1-0 *1 *2 $1 a $1 1"),
+        (claims, "*-1"),
+        ("XLEN s.g.dead", ":1"),
+        ("XPENDING s g", "*4 :0 $-1 $-1 *-1"),
+    ];
+    says(&mut desk, &mut guest, &table);
+}
+
+/// What a stream of dead letters makes dead letters of goes on to the next one, and whoever waits there has it.
+#[test]
+fn dead_letters_have_dead_letters() {
+    with::<4>(async |place, [mut a, mut b, mut c, mut writer]| {
+        writer.asks("XADD s 1 f v", "$3 1-0").await;
+        for key in ["s", "t", "u"] {
+            writer.asks(&format!("XGROUP CREATE {key} g 0 MKSTREAM"), "+OK").await;
+        }
+        a.asks("XREADGROUP GROUP g a STREAMS s >", ENTRY).await;
+        a.say("XREADGROUP GROUP g a BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 STREAMS t >\r\nXREADGROUP GROUP g b BLOCK 0 STREAMS t >").await;
+        until_waiting(place, 2).await;
+        c.say("XREADGROUP GROUP g c BLOCK 0 STREAMS u >\r\nXREADGROUP GROUP g c BLOCK 0 STREAMS u >").await;
+        until_waiting(place, 3).await;
+        writer.asks("CB.GROUP SET t g ACKTIMEOUT 10 MAXDELIVERIES 1 DEADLETTER u", "+OK").await;
+        writer.asks("CB.GROUP SET u g ACKTIMEOUT 10 MAXDELIVERIES 1 DEADLETTER s", "+OK").await;
+        writer.asks("CB.GROUP SET s g ACKTIMEOUT 10 MAXDELIVERIES 1 DEADLETTER t", "+OK").await;
+        b.hears("*1 *2 $1 t *1 *2 $15").await;
+        c.hears("*1 *2 $1 u *1 *2 $15").await;
+        // Round again.
+        a.hears("*1 *2 $1 s *1 *2 $15").await;
     });
 }

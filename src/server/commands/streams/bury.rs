@@ -22,9 +22,6 @@ pub(super) fn limit(world: &World, (db, key): (usize, &[u8]), group: &[u8]) -> O
 /// Puts pending entries of a group into the stream of its dead letters, behind their own fields what is told of them, and takes them from what is
 /// pending.
 pub(super) fn bury(world: &mut World, (db, key): (usize, &[u8]), group: &[u8], ids: &[Id], now: u64) {
-    if ids.is_empty() {
-        return;
-    }
     let Ok(Some(stream)) = world.keys.stream(db, key) else { return };
     let Some(of) = stream.groups.get(group) else { return };
     let dead = of.policy().dead_letter_of(key, group);
@@ -38,6 +35,10 @@ pub(super) fn bury(world: &mut World, (db, key): (usize, &[u8]), group: &[u8], i
     };
     let letters = ids.iter().filter_map(|id| Some((*id, letter(stream, (group, *id), most)?)));
     let letters: Vec<(Id, Fields)> = letters.take_while(fits).collect();
+    // None: no stream is made for them.
+    if letters.is_empty() {
+        return;
+    }
     if matches!(world.keys.stream(db, &dead), Ok(None)) {
         world.keys.set(db, &dead, Value::Stream(Box::default()), None);
     }
