@@ -166,7 +166,10 @@ pub(super) fn look(world: &mut World, number: u64, now: u64) -> Option<Duration>
     if world.waiting.is_marked() {
         serve_marked(world, now);
     }
-    world.waiting.waiters.get(&number)?.next_look(world, now)
+    let waiter = world.waiting.waiters.get(&number)?;
+    // What is left is there when it looks again by itself: others have their turn before.
+    waiter.client.take_nudge();
+    waiter.next_look(world, now)
 }
 
 /// Serves those who wait for keys that were changed. `now`: milliseconds since 1970.
