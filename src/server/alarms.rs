@@ -57,8 +57,10 @@ impl Waits {
     pub(super) fn look(self, shared: &Shared) -> Option<Moment> {
         let (rt, mut world) = (shared.rt(), shared.world());
         world.tidy(rt.now());
-        let wait = look(&mut world, self.number, rt.wall_millis())?;
-        Some(rt.now() + wait)
+        let wait = look(&mut world, self.number, rt.wall_millis());
+        // As behind a command: dead letters may be much.
+        world.write_much(rt);
+        Some(rt.now() + wait?)
     }
 
     /// Waits no more: writes what it is answered behind `out`. Answers what that tells of.

@@ -139,9 +139,10 @@ impl Waiting {
         numbers.filter_map(|number| self.waiters.get(number)).for_each(|waiter| waiter.client.nudge());
     }
 
-    /// All keys may have been.
+    /// All keys may have been, and what groups do by themselves.
     pub(super) fn mark_all(&mut self) {
         self.marked.extend(self.keys.keys().cloned());
+        self.waiters.values().for_each(|waiter| waiter.client.nudge());
     }
 
     pub(super) fn is_marked(&self) -> bool {
@@ -165,7 +166,10 @@ pub(super) fn look(world: &mut World, number: u64, now: u64) -> Option<Duration>
     if world.waiting.is_marked() {
         serve_marked(world, now);
     }
-    world.waiting.waiters.get(&number)?.next_look(world, now)
+    let waiter = world.waiting.waiters.get(&number)?;
+    // What is left is there when it looks again by itself: others have their turn before.
+    waiter.client.take_nudge();
+    waiter.next_look(world, now)
 }
 
 /// Serves those who wait for keys that were changed. `now`: milliseconds since 1970.
@@ -207,6 +211,10 @@ fn serve_once(world: &mut World, now: u64) {
             // Put back, so that it is taken out with its keys.
             let client = waiter.client.clone();
             if !served && let Some(group) = &waiter.group {
+                // There were more dead letters than are buried at a time: what is behind them is for it.
+                if left_at(world, (db, &key), group).is_some_and(|at| at <= now) {
+                    client.nudge();
+                }
                 empty.entry(group.wants()).or_default().insert(group.group.clone());
             }
             world.waiting.waiters.insert(number, waiter);

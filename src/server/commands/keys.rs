@@ -73,6 +73,8 @@ fn rename(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
     }
     cx.world.notify(Class::Generic, "rename_from", cx.state.db, from);
     cx.world.notify(Class::Generic, "rename_to", cx.state.db, to);
+    // A group of that name may do something else by itself.
+    cx.world.waiting.nudge(cx.state.db, to);
     cx.out.ok();
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::commands::check;
 use super::desk::{Desk, Guest};
 use super::waiting::{until_waiting, with};
+use crate::sim::SimDisk;
 
 const NEVER: &str = "it was handed over as often as its group allows, and never acknowledged";
 
@@ -207,5 +208,144 @@ fn who_waits_is_told_what_the_group_does_by_itself() {
         until_waiting(place, 1).await;
         writer.asks("XADD s 2 f w", "$3 2-0").await;
         b.hears("*1 *2 $1 s *1 *2 $3 2-0 *2 $1 f $1 w").await;
+    });
+}
+
+#[test]
+fn who_watches_a_stream_hears_of_dead_letters() {
+    for claims in ["XAUTOCLAIM s g b 0 0 JUSTID", "XREADGROUP GROUP g b CLAIM 0 STREAMS s >"] {
+        for watched in ["s", "s.g.dead"] {
+            let (mut desk, mut guest) = told("MAXDELIVERIES 1");
+            let mut other = desk.guest();
+            desk.say(&mut other, "XREADGROUP GROUP g a STREAMS s >");
+            desk.say(&mut guest, &format!("WATCH {watched}\r\nMULTI\r\nPING"));
+            desk.say(&mut other, claims);
+            assert_eq!(desk.say(&mut guest, "EXEC"), "*-1", "{claims} {watched}");
+        }
+    }
+}
+
+#[test]
+fn no_dead_letter_key_is_none_whatever_is_in_the_empty_one() {
+    let (mut desk, mut guest) = told("DEADLETTER lost");
+    let table = [
+        ("SET \"\" word", "+OK"),
+        ("CB.GROUP SET s g DEADLETTER \"\"", "+OK"),
+        ("CB.GROUP GET s g", "*6 $11 ack-timeout :0 $14 max-deliveries :0 $11 dead-letter $8 s.g.dead"),
+        ("DEL \"\"", ":1"),
+        ("RENAME s \"\"", "+OK"),
+        ("CB.GROUP SET \"\" g DEADLETTER \"\"", "+OK"),
+    ];
+    says(&mut desk, &mut guest, &table);
+}
+
+#[test]
+fn who_makes_dead_letters_as_it_begins_to_wait_is_handed_them() {
+    with::<1>(async |_, [mut a]| {
+        a.asks("XADD s 1 f v", "$3 1-0").await;
+        a.asks("XGROUP CREATE s g 0", "+OK").await;
+        a.asks("XGROUP CREATE s.g.dead g 0 MKSTREAM", "+OK").await;
+        a.asks("CB.GROUP SET s g ACKTIMEOUT 1000000 MAXDELIVERIES 1", "+OK").await;
+        a.asks("XREADGROUP GROUP g a STREAMS s >", ENTRY).await;
+        a.asks("XCLAIM s g a 0 1 IDLE 1000000 JUSTID", "*1 $3 1-0").await;
+        a.say("XREADGROUP GROUP g a BLOCK 0 STREAMS s.g.dead s > >").await;
+        a.hears("*1 *2 $8 s.g.dead *1 *2 $15").await;
+    });
+}
+
+#[test]
+fn who_waits_is_told_what_another_group_does_that_takes_the_place_of_its_own() {
+    with::<2>(async |place, [mut b, mut writer]| {
+        writer.asks("XGROUP CREATE s g $ MKSTREAM", "+OK").await;
+        writer.asks("XADD t 1 f v", "$3 1-0").await;
+        writer.asks("XGROUP CREATE t g 0", "+OK").await;
+        writer.asks("CB.GROUP SET t g ACKTIMEOUT 50", "+OK").await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        writer.asks("XREADGROUP GROUP g a STREAMS t >", "*1 *2 $1 t *1 *2 $3 1-0 *2 $1 f $1 v").await;
+        writer.asks("RENAME t s", "+OK").await;
+        b.hears(ENTRY).await;
+    });
+}
+
+#[test]
+fn who_waits_is_handed_what_is_made_older_than_its_time() {
+    with::<2>(async |place, [mut b, mut writer]| {
+        writer.asks("XADD s 1 f v", "$3 1-0").await;
+        writer.asks("XGROUP CREATE s g 0", "+OK").await;
+        writer.asks("CB.GROUP SET s g ACKTIMEOUT 1000000", "+OK").await;
+        writer.asks("XREADGROUP GROUP g a STREAMS s >", ENTRY).await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        writer.asks("XCLAIM s g a 0 1 IDLE 1000000 JUSTID", "*1 $3 1-0").await;
+        b.hears(ENTRY).await;
+    });
+}
+
+#[test]
+fn who_waits_is_handed_what_is_behind_many_dead_letters() {
+    with::<2>(async |place, [mut b, mut writer]| {
+        writer.asks("XGROUP CREATE s g 0 MKSTREAM", "+OK").await;
+        writer.asks("CB.GROUP SET s g ACKTIMEOUT 1000000 MAXDELIVERIES 1", "+OK").await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        writer.asks("MULTI", "+OK").await;
+        let mut ids = String::new();
+        for id in 1..=600 {
+            writer.asks(&format!("XADD s {id} f v"), "+QUEUED").await;
+            ids += &format!(" {id}");
+        }
+        writer.asks("XGROUP SETID s g 600", "+QUEUED").await;
+        writer.asks(&format!("XNACK s g FATAL FORCE IDS 599{}", &ids[..ids.len() - 4]), "+QUEUED").await;
+        writer.asks("XNACK s g FAIL FORCE IDS 1 600", "+QUEUED").await;
+        writer.say("EXEC").await;
+        b.hears("*1 *2 $1 s *1 *2 $5 600-0 *2 $1 f $1 v").await;
+        writer.say("PING").await;
+    });
+}
+
+/// A transaction that has written as much as has room in a commit leaves them to the next one who reads.
+#[test]
+fn no_stream_is_made_for_dead_letters_before_there_is_room_for_one() {
+    let mut desk = Desk::kept(&SimDisk::new(1)).unwrap();
+    let (mut guest, value) = (desk.guest(), "v".repeat(3000));
+    desk.say(&mut guest, "XADD s 1 f v\r\nXGROUP CREATE s g 0\r\nCB.GROUP SET s g MAXDELIVERIES 1");
+    desk.say(&mut guest, "XREADGROUP GROUP g a STREAMS s >\r\nMULTI");
+    desk.say(&mut guest, &format!("XADD t 1 f {value}\r\nXADD t 2 f {value}\r\nXADD t 3 f {value}"));
+    let claims = "XREADGROUP GROUP g b CLAIM 0 STREAMS s >";
+    let table = [
+        (claims, "+QUEUED"),
+        ("EXISTS s.g.dead", "+QUEUED"),
+        ("EXEC", "*5 $3 1-0 $3 2-0 $3 3-0 *-1 :0"),
+        ("XPENDING s g", "*4 :1 $3 1-0 $3 1-0 *1 *2 $1 a $1 1"),
+        (claims, "*-1"),
+        ("XLEN s.g.dead", ":1"),
+        ("XPENDING s g", "*4 :0 $-1 $-1 *-1"),
+    ];
+    says(&mut desk, &mut guest, &table);
+}
+
+/// What a stream of dead letters makes dead letters of goes on to the next one, and whoever waits there has it.
+#[test]
+fn dead_letters_have_dead_letters() {
+    with::<4>(async |place, [mut a, mut b, mut c, mut writer]| {
+        writer.asks("XADD s 1 f v", "$3 1-0").await;
+        for key in ["s", "t", "u"] {
+            writer.asks(&format!("XGROUP CREATE {key} g 0 MKSTREAM"), "+OK").await;
+        }
+        a.asks("XREADGROUP GROUP g a STREAMS s >", ENTRY).await;
+        a.say("XREADGROUP GROUP g a BLOCK 0 STREAMS s >").await;
+        until_waiting(place, 1).await;
+        b.say("XREADGROUP GROUP g b BLOCK 0 STREAMS t >\r\nXREADGROUP GROUP g b BLOCK 0 STREAMS t >").await;
+        until_waiting(place, 2).await;
+        c.say("XREADGROUP GROUP g c BLOCK 0 STREAMS u >\r\nXREADGROUP GROUP g c BLOCK 0 STREAMS u >").await;
+        until_waiting(place, 3).await;
+        writer.asks("CB.GROUP SET t g ACKTIMEOUT 10 MAXDELIVERIES 1 DEADLETTER u", "+OK").await;
+        writer.asks("CB.GROUP SET u g ACKTIMEOUT 10 MAXDELIVERIES 1 DEADLETTER s", "+OK").await;
+        writer.asks("CB.GROUP SET s g ACKTIMEOUT 10 MAXDELIVERIES 1 DEADLETTER t", "+OK").await;
+        b.hears("*1 *2 $1 t *1 *2 $15").await;
+        c.hears("*1 *2 $1 u *1 *2 $15").await;
+        // Round again.
+        a.hears("*1 *2 $1 s *1 *2 $15").await;
     });
 }

@@ -5,6 +5,9 @@ use crate::server::notify::Class;
 use crate::server::stream::{Fields, GivenId, Id, Stream};
 use crate::server::world::World;
 
+/// What is written of one beside its fields, and rather more.
+const COST: usize = 128;
+
 /// What a group hands over so often is a dead letter. `None`: there is no limit, or for now no place for dead letters. It is handed over once
 /// more then, and not held back where nobody would see it.
 pub(super) fn limit(world: &World, (db, key): (usize, &[u8]), group: &[u8]) -> Option<u64> {
@@ -19,15 +22,23 @@ pub(super) fn limit(world: &World, (db, key): (usize, &[u8]), group: &[u8]) -> O
 /// Puts pending entries of a group into the stream of its dead letters, behind their own fields what is told of them, and takes them from what is
 /// pending.
 pub(super) fn bury(world: &mut World, (db, key): (usize, &[u8]), group: &[u8], ids: &[Id], now: u64) {
-    if ids.is_empty() {
-        return;
-    }
     let Ok(Some(stream)) = world.keys.stream(db, key) else { return };
     let Some(of) = stream.groups.get(group) else { return };
     let dead = of.policy().dead_letter_of(key, group);
     let most = world.keeper.as_ref().map_or(usize::MAX, |keeper| keeper.most_entry());
+    // Both are in one commit, of the four times so much that one has room for: what there is no room for is pending still, and spent.
+    let mut room = most.saturating_mul(2).saturating_sub(world.keys.untold().unwrap_or(0));
+    let fits = |(_, letter): &(Id, Fields)| {
+        let left = room.checked_sub(letter.len() + COST);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
     let letters = ids.iter().filter_map(|id| Some((*id, letter(stream, (group, *id), most)?)));
-    let letters: Vec<(Id, Fields)> = letters.collect();
+    let letters: Vec<(Id, Fields)> = letters.take_while(fits).collect();
+    // None: no stream is made for them.
+    if letters.is_empty() {
+        return;
+    }
     if matches!(world.keys.stream(db, &dead), Ok(None)) {
         world.keys.set(db, &dead, Value::Stream(Box::default()), None);
     }
@@ -43,6 +54,7 @@ pub(super) fn bury(world: &mut World, (db, key): (usize, &[u8]), group: &[u8], i
     let buried = world.keys.change_stream(db, &dead, add).unwrap_or_default();
     world.keys.change_stream(db, key, |stream| stream.ack(group, &buried));
     world.mark(db, &dead);
+    world.watched.mark(db, key);
     buried.iter().for_each(|_| world.notify(Class::Stream, "xadd", db, &dead));
 }
 

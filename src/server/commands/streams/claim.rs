@@ -141,6 +141,11 @@ fn xclaim(cx: &mut Context<'_, '_>) -> Result<(), Failure> {
         stream.claim(name, (claim, &ids), now)
     })?;
     let (claimed, made) = claimed.unwrap_or_default();
+    if delivered < now {
+        // It may be left lying for long enough sooner than who waits for that looks.
+        let (db, key) = (cx.state.db, cx.request.get(1).unwrap_or_default());
+        cx.world.waiting.nudge(db, key);
+    }
     hand_over(cx, &claimed, (quiet, made));
     Ok(())
 }

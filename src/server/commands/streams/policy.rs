@@ -49,6 +49,9 @@ fn not_zero(cx: &Context<'_, '_>, at: usize, error: &'static str) -> Result<Opti
 /// An empty key is none.
 fn dead_letter(cx: &Context<'_, '_>, at: usize) -> Result<Option<Arc<[u8]>>, Failure> {
     let key = cx.arg(at);
+    if key.is_empty() {
+        return Ok(None);
+    }
     if key == cx.arg(2) {
         return Err(Failure::err("a group's dead letters can't go to the stream that they come from"));
     }
@@ -59,7 +62,7 @@ fn dead_letter(cx: &Context<'_, '_>, at: usize) -> Result<Option<Arc<[u8]>>, Fai
     }
     // Something else is there: refused now, and not when the first one dies.
     stream(cx, at)?;
-    Ok((!key.is_empty()).then(|| key.into()))
+    Ok(Some(key.into()))
 }
 
 fn get(cx: &mut Context<'_, '_>) -> Result<(), Failure> {

@@ -181,9 +181,21 @@ fn read(cx: &mut Context<'_, '_>, mut asked: Asked) -> Result<(), Failure> {
     let (client, protocol, db) = (cx.client.clone(), cx.out.protocol(), cx.state.db);
     let waiter = Waiter { client, protocol, db, keys, group: asked.group, most: asked.most };
     let look = waiter.next_look(cx.world, cx.millis).map(|wait| cx.now + wait);
+    let fresh =
+        |(key, _): &(Vec<u8>, Id)| has_new(cx.world, (db, key), waiter.group.as_ref()).then(|| key.clone());
+    let fresh: Vec<Vec<u8>> = waiter.keys.iter().filter_map(fresh).collect();
     let number = cx.world.waiting.add(waiter);
+    // Dead letters of one that came into another that had been looked at: nobody was there to be woken by them.
+    fresh.iter().for_each(|key| cx.world.waiting.mark(db, key));
     cx.state.waits = Some(Waits { number, until, look, silent: false });
     Ok(())
+}
+
+/// Whether a stream has what its group was not handed yet.
+fn has_new(world: &World, (db, key): (usize, &[u8]), group: Option<&GroupRead>) -> bool {
+    let (Ok(Some(stream)), Some(group)) = (world.keys.stream(db, key), group) else { return false };
+    let last = stream.groups.get(group.group.as_slice()).map(|group| group.last);
+    stream.newest().map(|newest| newest.id) > last
 }
 
 /// Begins what is answered of so many streams.

@@ -5,7 +5,7 @@ use crate::log::{Done, Terms};
 use crate::server::keep::DataError;
 use crate::server::stream::{Fields, Id, Limits, Read, Stream};
 use crate::server::tests::desk::Desk;
-use crate::sim::{CrashKind, SimDisk};
+use crate::sim::{CrashKind, DiskCall, DiskFault, SimDisk};
 
 /// Says some lines, writes, and begins again on the same disk.
 fn after(lines: &[&str]) -> Desk {
@@ -395,4 +395,41 @@ fn a_topic_that_nobody_knows_of_stands_in_nobodys_way() {
     assert_eq!(desk.topics(), ["server", "stream.1", "stream.3"]);
     desk.close();
     assert_eq!(view(&Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap().world.keys), before);
+}
+
+/// Also where those of one command are more than a commit has room for.
+#[test]
+fn an_entry_is_pending_or_a_dead_letter_whatever_was_written_of_them() {
+    const ALL: usize = 100;
+    for nth in 1.. {
+        let disk = SimDisk::new(1);
+        let mut desk = Desk::kept(&disk).unwrap();
+        let mut guest = desk.guest();
+        desk.say(&mut guest, "XGROUP CREATE s g 0 MKSTREAM\r\nXGROUP CREATE s.g.dead u 0 MKSTREAM");
+        desk.say(&mut guest, "CB.GROUP SET s g ACKTIMEOUT 1 MAXDELIVERIES 1");
+        for id in 1..=ALL {
+            desk.say(&mut guest, &format!("XADD s {id} f {}", "v".repeat(1000)));
+            desk.write();
+            desk.work();
+        }
+        desk.say(&mut guest, "XREADGROUP GROUP g a STREAMS s >");
+        desk.write();
+        desk.work();
+        let full = std::io::ErrorKind::StorageFull;
+        disk.fail(DiskFault::nth(nth).of(DiskCall::Write).with(full).lasting());
+        desk.say(&mut guest, "XAUTOCLAIM s g a 0 0 COUNT 1000 JUSTID");
+        desk.write();
+        desk.work();
+        let done = desk.is_confirmed(desk.world.keeper.as_ref().unwrap().written());
+        drop(desk);
+        let desk = Desk::kept(&disk.crash(CrashKind::LoseAll)).unwrap();
+        let Ok(Some(stream)) = desk.world.keys.stream(0, b"s") else { panic!("it is gone") };
+        let pending = stream.groups[&b"g"[..]].pending();
+        let dead = desk.world.keys.stream(0, b"s.g.dead").unwrap().unwrap().len();
+        assert_eq!(pending + dead, ALL, "{nth}: {dead} are dead letters");
+        if done {
+            assert!(dead > 0);
+            break;
+        }
+    }
 }
