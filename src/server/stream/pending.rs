@@ -119,6 +119,8 @@ pub(in crate::server) struct Claimable {
     pub(in crate::server) min_idle: u64,
     /// What was handed over so often is spent.
     pub(in crate::server) limit: Option<u64>,
+    /// What is gone from the stream is pending no more. Else it stays, and is told of by claiming it by its id.
+    pub(in crate::server) drops_gone: bool,
 }
 
 impl Claimable {
@@ -158,6 +160,8 @@ pub(in crate::server) struct TakenOver {
     pub(in crate::server) count: u64,
 }
 
+/// So many that are gone are taken from what is pending at a time.
+const MOST_GONE: usize = 1000;
 /// So many are looked at for each that is wanted.
 const LOOKED_AT: usize = 10;
 
@@ -196,20 +200,23 @@ impl Stream {
     ) -> Option<TakeOver> {
         self.with_group(group, |stream, group| {
             let mut done = TakeOver::default();
-            let left = group.by_age().take_while(|(_, pending)| pending.is_left(of.min_idle, now));
-            // What is gone stays pending: it is told of by claiming it by its id.
-            for (id, pending) in left.filter(|(id, _)| stream.get(*id).is_some()) {
-                if done.taken.len() == read.most || done.spent.len() == MOST_SPENT {
+            let mut gone = Vec::new();
+            for (id, pending) in group.by_age().take_while(|(_, pending)| pending.is_left(of.min_idle, now)) {
+                if stream.get(id).is_none() {
+                    gone.extend(of.drops_gone.then_some(id));
+                } else if of.is_spent(pending) {
+                    done.spent.push(id);
+                } else {
+                    let (idle, count) = (pending.idle(now), pending.count());
+                    done.taken.push(TakenOver { id, idle, count });
+                }
+                // Here, and not before the next one is looked for: that may be behind many that are gone.
+                if done.taken.len() >= read.most || done.spent.len() == MOST_SPENT || gone.len() == MOST_GONE
+                {
                     break;
                 }
-                match of.is_spent(pending) {
-                    true => done.spent.push(id),
-                    false => {
-                        let (idle, count) = (pending.idle(now), pending.count());
-                        done.taken.push(TakenOver { id, idle, count });
-                    }
-                }
             }
+            gone.iter().for_each(|id| _ = group.take_back(*id));
             if !done.taken.is_empty() {
                 let (consumer, made) = group.meet(read.consumer, now);
                 done.made = made;
@@ -293,7 +300,7 @@ impl Stream {
     ) -> Option<AutoClaim> {
         self.with_group(group, |stream, group| {
             let mut done = AutoClaim::default();
-            let of = Claimable { min_idle: claim.min_idle, limit };
+            let of = Claimable { min_idle: claim.min_idle, limit, drops_gone: true };
             let (mut looked, mut left) = (most.saturating_mul(LOOKED_AT), most);
             let mut next = Some(from);
             while looked > 0

@@ -167,6 +167,29 @@ fn without_a_place_for_dead_letters_there_is_no_limit() {
     }
 }
 
+/// What was deleted from its stream is nothing that anybody could be handed: who has no code for it is not to look at it for ever.
+#[test]
+fn what_is_gone_is_pending_no_more_once_somebody_would_have_had_it() {
+    let (mut desk, mut guest) = told("ACKTIMEOUT 1000000");
+    let ids: String = (1..=1500).map(|id| format!(" {id}")).collect();
+    for id in 2..=1501 {
+        desk.say(&mut guest, &format!("XADD s {id} f v"));
+    }
+    desk.say(&mut guest, "XREADGROUP GROUP g a STREAMS s >");
+    desk.say(&mut guest, &format!("XCLAIM s g a 0{ids} 1501 IDLE 1000000 JUSTID\r\nXDEL s{ids}"));
+    // Some at a time, and who names its own time leaves them be, as with Redis.
+    let count = |desk: &mut Desk, guest: &mut Guest| {
+        desk.say(guest, "XPENDING s g").split(' ').nth(1).unwrap().to_string()
+    };
+    desk.say(&mut guest, "XREADGROUP GROUP g b CLAIM 100000000 STREAMS s >");
+    assert_eq!(count(&mut desk, &mut guest), ":1501");
+    says(&mut desk, &mut guest, &[("XREADGROUP GROUP g b STREAMS s >", "*-1")]);
+    assert_eq!(count(&mut desk, &mut guest), ":501");
+    let last = "*1 *2 $1 s *1 *2 $6 1501-0 *2 $1 f $1 v";
+    says(&mut desk, &mut guest, &[("XREADGROUP GROUP g b STREAMS s >", last)]);
+    assert_eq!(count(&mut desk, &mut guest), ":1");
+}
+
 /// However many there are, one command buries some of them, and none is handed over meanwhile.
 #[test]
 fn many_dead_letters_are_buried_some_at_a_time() {

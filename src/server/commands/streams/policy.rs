@@ -55,10 +55,8 @@ fn dead_letter(cx: &Context<'_, '_>, at: usize) -> Result<Option<Arc<[u8]>>, Fai
     if key == cx.arg(2) {
         return Err(Failure::err("a group's dead letters can't go to the stream that they come from"));
     }
-    if cx.world.keeper.is_some() && key.len() > MOST_NAME {
-        return Err(Failure::say(format!(
-            "DEADLETTER has at most {MOST_NAME} bytes where it is written to disk"
-        )));
+    if key.len() > MOST_NAME {
+        return Err(Failure::say(format!("DEADLETTER has at most {MOST_NAME} bytes")));
     }
     // Something else is there: refused now, and not when the first one dies.
     stream(cx, at)?;

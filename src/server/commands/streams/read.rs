@@ -229,7 +229,8 @@ fn serve_key(
     let made = if behind == Id::MAX {
         let claims = claims_after(world, (db, key), group).map(|min_idle| {
             let limit = bury::limit(world, (db, key), &group.group);
-            Claimable { min_idle, limit }
+            // Who claims looks after what is gone itself; who has no code for that can't.
+            Claimable { min_idle, limit, drops_gone: group.claim.is_none() }
         });
         let hand_over = |stream: &mut Stream| hand_over(stream, (&group.group, read, claims), now);
         let Some((TakeOver { taken, spent, made }, new)) = world.keys.change_stream(db, key, hand_over)

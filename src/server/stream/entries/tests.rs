@@ -246,7 +246,9 @@ proptest! {
                         }
                         if limit.is_some_and(|limit| one.2 >= limit) { spent.push(one.0) } else { wanted.push(one) }
                     }
-                    let (read, of) = (Read { consumer, most, no_ack: false }, Claimable { min_idle, limit });
+                    let drops_gone = most % 3 == 0;
+                    let of = Claimable { min_idle, limit, drops_gone };
+                    let read = Read { consumer, most, no_ack: false };
                     let done = stream.take_over(group, (read, of), now).unwrap_or_default();
                     let found = done.taken.iter().map(|taken| (taken.id, taken.idle, taken.count));
                     prop_assert!(found.eq(wanted.iter().copied()));
