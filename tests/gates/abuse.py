@@ -12,6 +12,7 @@ import os
 import random
 import resource
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -204,6 +205,8 @@ def never_reads(server):
     peers = []
     for ask in [request("GET", "large")] * 10 + [request("XRANGE", "long", "-", "+")] * 10:
         peer = Client(server)
+        # What lies with the system is not with the server, and may be megabytes.
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
         peer.socket.setblocking(False)
         sent = 0
         try:
