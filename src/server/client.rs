@@ -150,26 +150,12 @@ impl Client {
 
     /// Answers the command that it waits with, once all is written that this tells of.
     pub(super) fn answer(&self, answer: Vec<u8>, of: Option<Barrier>) {
-        let session = {
-            let mut outbox = self.outbox();
-            outbox.answer = Some((answer, of));
-            outbox.session.take()
-        };
-        if let Some(session) = session {
-            session.wake();
-        }
+        self.tell(|outbox| outbox.answer = Some((answer, of)));
     }
 
     /// Lets the command that it waits with look whether there is something for it.
     pub(super) fn nudge(&self) {
-        let session = {
-            let mut outbox = self.outbox();
-            outbox.nudged = true;
-            outbox.session.take()
-        };
-        if let Some(session) = session {
-            session.wake();
-        }
+        self.tell(|outbox| outbox.nudged = true);
     }
 
     /// Whether it was nudged since it was asked last.
@@ -187,11 +173,18 @@ impl Client {
 
     /// Lets its session end. One that ends since the server stops may be cut off all the same.
     pub(super) fn doom(&self, why: Doom) {
-        let session = {
-            let mut outbox = self.outbox();
+        self.tell(|outbox| {
             if outbox.doom.is_none_or(|doom| doom == Doom::Stopping) {
                 outbox.doom = Some(why);
             }
+        });
+    }
+
+    /// Changes what its session looks at, and wakes that.
+    fn tell(&self, change: impl FnOnce(&mut Outbox)) {
+        let session = {
+            let mut outbox = self.outbox();
+            change(&mut outbox);
             outbox.session.take()
         };
         if let Some(session) = session {

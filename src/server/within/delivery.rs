@@ -8,7 +8,7 @@ use super::consumer::Seat;
 use super::{Reply, ServedError};
 use crate::broker::MessageId;
 use crate::server::resp::Request;
-use crate::server::stream::Id;
+use crate::server::stream::{Id, Policy};
 
 /// An entry of a stream: its id, and its fields with their values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl ServedDelivery {
     /// As of [`ServedDelivery::ack`].
     pub async fn dead_letter(self, reason: impl AsRef<[u8]>) -> Result<(), ServedError> {
         let (stream, group) = self.seat.names();
-        let (dead, id) = ([stream, b".", group, b".dead"].concat(), self.entry.id.to_string());
+        let (dead, id) = (Policy::default().dead_letter_of(stream, group), self.entry.id.to_string());
         let attempts = self.attempt.to_string();
         let told: [(&[u8], &[u8]); 3] = [
             (b"dead.reason", reason.as_ref()),

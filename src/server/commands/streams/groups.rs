@@ -9,7 +9,8 @@ use crate::server::stream::{Id, Stream};
 
 const MAKES: &[Flag] = &[Flag::Write, Flag::DenyOom];
 
-const fn of_key(name: &'static str, arity: i32, flags: &'static [Flag], run: Run) -> Command {
+/// A subcommand about a group, whose key is behind its name.
+pub(super) const fn of_key(name: &'static str, arity: i32, flags: &'static [Flag], run: Run) -> Command {
     Command { name, arity, flags, keys: (2, 2, 1), run }
 }
 

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
+use super::groups::of_key;
 use super::{MOST_NAME, change, group, is, no_key_or_group, number, put_number, stream};
-use crate::server::command::{Command, Context, Failure, Flag, Run};
+use crate::server::command::{Command, Context, Failure, Flag};
 use crate::server::commands::table::help;
-
-const fn of_key(name: &'static str, arity: i32, flags: &'static [Flag], run: Run) -> Command {
-    Command { name, arity, flags, keys: (2, 2, 1), run }
-}
 
 pub(in crate::server::commands) const COMMANDS: &[Command] = &[
     of_key("cb.group|set", -6, &[Flag::Write, Flag::WakesNobody], set),
